@@ -1,0 +1,25 @@
+"""The paper in pure torch: prompt perplexity, its schedule, entropy weights, the weighted objective, training signals.
+
+Boundary: imports torch and the standard library only; knows nothing of Ray, vLLM, DeepSpeed, OpenRLHF or options.
+"""
+
+from prepo_rlhf.algorithm.entropy import sequence_mean_entropy, token_entropy
+from prepo_rlhf.algorithm.importance_correction import ImportanceCorrection
+from prepo_rlhf.algorithm.perplexity import prompt_perplexity
+from prepo_rlhf.algorithm.policy_loss import PolicyLoss
+from prepo_rlhf.algorithm.schedule import ppl_window, progress, window_start
+from prepo_rlhf.algorithm.signals import training_signals
+from prepo_rlhf.algorithm.weights import relative_entropy_weights
+
+__all__ = [
+    "ImportanceCorrection",
+    "PolicyLoss",
+    "ppl_window",
+    "progress",
+    "prompt_perplexity",
+    "relative_entropy_weights",
+    "sequence_mean_entropy",
+    "token_entropy",
+    "training_signals",
+    "window_start",
+]

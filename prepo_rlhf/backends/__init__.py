@@ -1,0 +1,49 @@
+"""What differs between machines: the CPU in place of a GPU, attention without flash-attn.
+
+Every monkeypatch of a dependency lives in this package, with its reason and the version it was written for.
+`activate` runs once in every process of a job, before OpenRLHF is imported there; on a GPU with flash-attn
+it changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+
+BACKEND_VARIABLE = "PREPO_RLHF_BACKEND"
+OPENRLHF_VERSION = "0.11.2"
+
+
+def resolve_backend(requested: str) -> str:
+    """The backend to run on: `requested`, or for "auto" "cuda" where torch sees a GPU and "cpu" elsewhere."""
+    if requested != "auto":
+        return requested
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def current_backend() -> str:
+    """The backend of this process: set for the whole job by its driver, else found out."""
+    return os.environ.get(BACKEND_VARIABLE) or resolve_backend("auto")
+
+
+def activate() -> None:
+    """Make this process ready for OpenRLHF on the job's backend; later calls do nothing.
+
+    Raises:
+        RuntimeError: another OpenRLHF than the one that the patches were written for is installed.
+    """
+    installed = version("openrlhf")
+    if installed != OPENRLHF_VERSION:
+        raise RuntimeError(f"prepo_rlhf builds on openrlhf {OPENRLHF_VERSION}, but {installed} is installed")
+    from prepo_rlhf.backends import flash_attention
+
+    backend = current_backend()
+    if backend == "cpu":
+        from prepo_rlhf.backends import cpu
+
+        cpu.patch_torch()
+    flash_attention.import_openrlhf_without()
+    if backend == "cpu":
+        cpu.patch_openrlhf()

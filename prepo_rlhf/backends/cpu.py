@@ -1,0 +1,75 @@
+"""OpenRLHF, DeepSpeed and vLLM on a machine without a GPU.
+
+Written for openrlhf 0.11.2, torch 2.13, deepspeed 0.19.6 and vllm 0.29.0. OpenRLHF calls `torch.cuda` directly:
+here these calls answer the CPU. Everything else (Ray's placement groups on logical GPUs, ZeRO, the rollout
+engines) runs as it does on GPUs. Nothing in this file is imported on the CUDA backend.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from prepo_rlhf.config import Config
+
+_CPU = torch.device("cpu")
+
+
+def environment(num_threads: int) -> dict[str, str]:
+    """Environment variables that every process of a CPU job needs, from its start.
+
+    Args:
+        num_threads: OpenMP threads a process. Ray would give each actor one; but policy and engines take
+            turns, so each may use the cores in its own phase.
+    """
+    return {
+        "DS_ACCELERATOR": "cpu",
+        "OMP_NUM_THREADS": str(num_threads),
+        # OpenRLHF compiles `compute_entropy`; on a CPU that would need a C++ compiler at run time.
+        "TORCHDYNAMO_DISABLE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind"),
+        "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),
+    }
+
+
+def adapt(config: Config) -> None:
+    """Switch off what only a GPU can do: CUDA graphs, and freeing its memory between phases."""
+    config.vllm.enforce_eager = True
+    config.vllm.enable_sleep = config.ds.enable_sleep = False
+
+
+def patch_torch() -> None:
+    """Let the `torch.cuda` calls that OpenRLHF makes answer the CPU, or do nothing."""
+    # A function of its own for each name: torch's compiler refuses one object that stands for two.
+    torch.cuda.current_device = lambda: _CPU
+    torch.cuda.set_device = lambda _device: None
+    torch.cuda.synchronize = lambda _device=None: None
+
+
+def patch_openrlhf() -> None:
+    """Let OpenRLHF's replay buffer, which spells its device `cuda:N`, keep experience on the CPU.
+
+    Raises:
+        RuntimeError: the replay buffer is no longer the one this was written for.
+    """
+    from openrlhf.trainer.ppo_utils import replay_buffer
+
+    if 'torch.device(f"cuda:{torch.cuda.current_device()}")' not in inspect.getsource(replay_buffer.NaiveReplayBuffer):
+        raise RuntimeError("openrlhf's NaiveReplayBuffer changed: review prepo_rlhf.backends.cpu.patch_openrlhf")
+    replay_buffer.torch = _TorchOnCpu("torch")
+
+
+class _TorchOnCpu(ModuleType):
+    """torch, except that every device is the CPU."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    @staticmethod
+    def device(_spec: object) -> torch.device:
+        return _CPU
+

@@ -1,0 +1,218 @@
+"""Refuses options that can't work together, each with its name and the remedy.
+
+Boundary: standard library only; looks at the options alone, so files, models, GPUs and packages are others' business.
+Each check yields one line a problem; `check` reports all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import attrgetter
+
+from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.config.root import Config
+
+AT_LEAST_ONE = (
+    "actor.num_nodes actor.num_gpus_per_node ref.num_nodes ref.num_gpus_per_node vllm.num_engines "
+    "vllm.tensor_parallel_size ds.tensor_parallel_size ds.ring_attn_size ds.ring_attn_head_stride ds.zpg "
+    "data.max_len data.max_samples rollout.batch_size rollout.n_samples_per_prompt rollout.micro_batch_size "
+    "rollout.vllm_generate_batch_size rollout.max_new_tokens rollout.max_tokens_per_gpu train.batch_size "
+    "train.micro_batch_size train.max_tokens_per_gpu train.num_episodes train.max_epochs train.async_queue_size "
+    "algo.kl.horizon eval.n_samples_per_prompt ckpt.max_num logger.logging_steps prepo.candidate_batch_size"
+).split()
+ABOVE_ZERO = "rollout.temperature rollout.top_p actor.max_norm reward.overlong_buffer_len algo.kl.target".split()
+AT_LEAST_ZERO = (
+    "actor.adam.lr actor.adam.weight_decay actor.muon.lr ds.lora.rank ds.lora.dropout data.dataloader_num_workers "
+    "algo.kl.init_coef eval.temperature actor.lr_warmup_ratio actor.min_lr_ratio"
+).split()
+AT_MOST_ONE = (
+    "rollout.top_p actor.lr_warmup_ratio actor.min_lr_ratio vllm.gpu_memory_utilization algo.advantage.gamma "
+    "train.ema_beta reward.stop_properly_penalty_coef"
+).split()
+GROUP_ESTIMATORS = ("rloo", "reinforce_baseline", "group_norm", "dr_grpo")
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError listing every problem of the resolved `config`."""
+    # The rest divides by sizes, so these come first and alone.
+    problems = [*_required(config), *_bounds(config)]
+    if not problems:
+        for rule in (_selection, _lengths, _train_batches, _rollout_batches, _placement, _engines, _loss, _records):
+            problems.extend(rule(config))
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _required(c: Config) -> Iterator[str]:
+    if not c.actor.model_name_or_path:
+        yield "--actor.model_name_or_path is missing: give the model to start from, a folder or a Hugging Face name"
+    if not c.data.prompt_dataset:
+        yield "--data.prompt_dataset is missing: give the prompts to train on, a file or a Hugging Face name"
+    if not c.reward.remote_url:
+        yield (
+            "--reward.remote_url is missing: give a Python file with reward_func(queries, prompts, labels), "
+            "or an agent with --train.agent_func_path"
+        )
+
+
+def _bounds(c: Config) -> Iterator[str]:
+    def values(names: list[str]) -> Iterator[tuple[str, float]]:
+        return ((name, value) for name in names if (value := attrgetter(name)(c)) is not None)
+
+    yield from (f"--{name} {value}: must be at least 1" for name, value in values(AT_LEAST_ONE) if not value >= 1)
+    yield from (f"--{name} {value}: must be above 0" for name, value in values(ABOVE_ZERO) if not value > 0)
+    yield from (f"--{name} {value}: must not be below 0" for name, value in values(AT_LEAST_ZERO) if not value >= 0)
+    yield from (f"--{name} {value}: must not be above 1" for name, value in values(AT_MOST_ONE) if not value <= 1)
+    for name, value in values(["eval.steps", "ckpt.save_steps"]):
+        if value != -1 and value < 1:
+            yield f"--{name} {value}: give a number of steps, or -1 for never"
+    if c.ds.zero_stage not in (0, 1, 2, 3):
+        yield f"--ds.zero_stage {c.ds.zero_stage}: DeepSpeed has stages 0, 1, 2 and 3"
+
+
+def _selection(c: Config) -> Iterator[str]:
+    candidates, k = c.prepo.candidate_batch_size, c.rollout.batch_size
+    if candidates is not None and candidates < k:
+        yield (
+            f"--prepo.candidate_batch_size {candidates} (|B|) is smaller than --rollout.batch_size {k} (K), "
+            f"so there is nothing to select: make it at least {k}"
+        )
+    clip = c.prepo.weight_clip
+    if clip is not None and not 0 <= clip[0] <= clip[1]:
+        yield f"--prepo.weight_clip {clip[0]} {clip[1]}: give LOW HIGH with 0 <= LOW <= HIGH"
+    n, estimator = c.rollout.n_samples_per_prompt, c.algo.advantage.estimator
+    if n < 2 and estimator in GROUP_ESTIMATORS:
+        yield (
+            f"--rollout.n_samples_per_prompt {n}: {estimator} compares the rollouts of one prompt, so every advantage "
+            "would be 0; give at least 2"
+        )
+    if c.algo.dynamic_filtering_enable:
+        low, high = c.algo.dynamic_filtering_range
+        if not low < high:
+            yield f"--algo.dynamic_filtering_range {low} {high}: give LOW HIGH with LOW < HIGH"
+        if n < 2:
+            yield f"--rollout.n_samples_per_prompt {n}: --algo.dynamic_filtering_enable needs at least 2"
+
+
+def _lengths(c: Config) -> Iterator[str]:
+    new, longest = c.rollout.max_new_tokens, c.data.max_len
+    if new is not None and longest <= new:
+        yield (
+            f"--data.max_len {longest} is prompt and response together and leaves no room for a prompt beside "
+            f"--rollout.max_new_tokens {new}: raise the first or lower the second"
+        )
+    buffer = c.reward.overlong_buffer_len
+    if buffer is not None and buffer > (new or longest):
+        yield f"--reward.overlong_buffer_len {buffer}: is longer than the longest response, {new or longest} tokens"
+
+
+def _data_parallel_size(c: Config) -> int | None:
+    """Ranks that hold different data, or None where the GPUs can't be grouped."""
+    gpus, group = c.actor.num_nodes * c.actor.num_gpus_per_node, c.ds.ring_attn_size * c.ds.tensor_parallel_size
+    return gpus // group if gpus % group == 0 else None
+
+
+def _train_batches(c: Config) -> Iterator[str]:
+    size, micro, ranks = c.train.batch_size, c.train.micro_batch_size, _data_parallel_size(c)
+    if ranks is None:
+        yield (
+            f"--actor.num_nodes {c.actor.num_nodes} x --actor.num_gpus_per_node {c.actor.num_gpus_per_node} GPUs are "
+            f"not a multiple of --ds.ring_attn_size {c.ds.ring_attn_size} x --ds.tensor_parallel_size "
+            f"{c.ds.tensor_parallel_size}: change one of them"
+        )
+    elif size % ranks:
+        yield f"--train.batch_size {size} doesn't divide by the {ranks} data-parallel ranks: make it a multiple"
+    elif not c.train.dynamic_batch_enable and size % (ranks * micro):
+        yield (
+            f"--train.batch_size {size} is not a multiple of {ranks * micro}, {ranks} data-parallel ranks x "
+            f"--train.micro_batch_size {micro}: change one of them"
+        )
+
+
+def _rollout_batches(c: Config) -> Iterator[str]:
+    prompts, n, ranks = c.rollout.batch_size, c.rollout.n_samples_per_prompt, _data_parallel_size(c)
+    sequences, told = prompts * n, f"--rollout.batch_size {prompts} x --rollout.n_samples_per_prompt {n}"
+    if sequences % c.train.batch_size:
+        yield (
+            f"{told} = {sequences} sequences a step are not a multiple of --train.batch_size {c.train.batch_size}: "
+            "some would never be trained on; change one of them"
+        )
+    micro = c.rollout.micro_batch_size
+    if ranks is not None and not c.train.dynamic_batch_enable and sequences % (ranks * micro):
+        yield (
+            f"{told} = {sequences} sequences a step are not a multiple of {ranks * micro}, {ranks} data-parallel ranks "
+            f"x --rollout.micro_batch_size {micro}: change one of them"
+        )
+    generate = c.rollout.vllm_generate_batch_size
+    if generate is not None and generate > prompts and not c.train.async_enable:
+        yield (
+            f"--rollout.vllm_generate_batch_size {generate} is above --rollout.batch_size {prompts}: lower it, or give "
+            "--train.async_enable, whose queue takes what is left over"
+        )
+
+
+def _placement(c: Config) -> Iterator[str]:
+    actor, ref = (c.actor.num_nodes, c.actor.num_gpus_per_node), (c.ref.num_nodes, c.ref.num_gpus_per_node)
+    engines = c.vllm.num_engines * c.vllm.tensor_parallel_size
+    if c.train.colocate_all and not c.train.async_enable and actor[0] * actor[1] != engines:
+        yield (
+            f"--train.colocate_all: the policy has {actor[0] * actor[1]} GPUs (--actor.num_nodes x "
+            f"--actor.num_gpus_per_node) and the engines {engines} (--vllm.num_engines x --vllm.tensor_parallel_size): "
+            "make them equal"
+        )
+    shared = "colocate_all" if c.train.colocate_all else "colocate_actor_ref" if c.train.colocate_actor_ref else None
+    if shared and c.algo.kl.init_coef > 0 and actor != ref:
+        yield (
+            f"--train.{shared} with --algo.kl.init_coef above 0: --ref.num_nodes {ref[0]} and "
+            f"--ref.num_gpus_per_node {ref[1]} must be those of the actor, {actor[0]} and {actor[1]}"
+        )
+    if c.ds.tensor_parallel_size > 1 and c.ds.param_dtype != "bf16":
+        yield f"--ds.param_dtype {c.ds.param_dtype}: --ds.tensor_parallel_size above 1 needs bf16"
+
+
+def _engines(c: Config) -> Iterator[str]:
+    if c.train.async_enable and c.vllm.enable_sleep:
+        yield "--vllm.enable_sleep: engines never rest with --train.async_enable; remove one of them"
+    if c.train.partial_rollout_enable and not c.train.async_enable:
+        yield "--train.partial_rollout_enable needs --train.async_enable: add it"
+    backend = c.vllm.sync_backend
+    if backend == "ipc" and (not c.train.colocate_all or c.train.async_enable):
+        yield "--vllm.sync_backend ipc needs policy and engines on the same GPUs, --train.colocate_all: take nccl"
+    if backend in ("nccl", "ipc") and c.backend == "cpu":
+        yield f"--vllm.sync_backend {backend} needs GPUs: with --backend cpu take gloo, or remove it"
+
+
+def _loss(c: Config) -> Iterator[str]:
+    low, high = c.actor.eps_clip_low_high
+    if not (0 <= low <= 1 and high >= 0):
+        yield f"--actor.eps_clip_low_high {low} {high}: give LOW from 0 to 1 and HIGH not below 0"
+    if c.actor.dual_clip is not None and not c.actor.dual_clip > 1:
+        yield f"--actor.dual_clip {c.actor.dual_clip}: must be above 1"
+    if not c.reward.clip_range[0] < c.reward.clip_range[1]:
+        yield f"--reward.clip_range {c.reward.clip_range[0]} {c.reward.clip_range[1]}: give LOW HIGH with LOW < HIGH"
+    if c.ds.lora.rank > 0 and not c.ds.lora.target_modules:
+        yield "--ds.lora.target_modules is empty: name the modules, or all-linear"
+    a = c.algo.advantage
+    by_token_ratio = a.is_correction_level == "token" and a.is_correction_gating == "ratio"
+    if a.is_correction_level == "off":
+        return
+    if a.is_correction_mode == "clip" and not by_token_ratio:
+        yield (
+            "--algo.advantage.is_correction_mode clip needs --algo.advantage.is_correction_level token and "
+            "--algo.advantage.is_correction_gating ratio: take mask"
+        )
+    bottom, top = a.is_correction_threshold
+    if not bottom < top:
+        yield f"--algo.advantage.is_correction_threshold {bottom} {top}: give LOW HIGH with LOW < HIGH"
+    if a.is_correction_gating != "ratio" and bottom > 0:
+        yield (
+            f"--algo.advantage.is_correction_threshold {bottom} {top}: "
+            f"--algo.advantage.is_correction_gating {a.is_correction_gating} takes HIGH alone"
+        )
+
+
+def _records(c: Config) -> Iterator[str]:
+    if c.eval.steps != -1 and not c.eval.dataset:
+        yield f"--eval.steps {c.eval.steps}: give --eval.dataset, what to evaluate on"
+    if not c.logger.run_dir:
+        yield "--logger.run_dir is empty: give a folder"

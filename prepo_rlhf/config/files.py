@@ -1,0 +1,76 @@
+"""Options from and to YAML: nested keys as in the dotted names, unknown keys refused.
+
+Boundary: pydantic and yaml; knows nothing of the command line, completes and validates nothing but types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.config.refused import refusal
+from prepo_rlhf.config.root import Config
+
+
+def from_dict(options: Mapping[str, Any]) -> Config:
+    """A `Config` from nested options; those not given keep their defaults.
+
+    Raises ConfigError that lists every unknown, refused or ill-typed option.
+    """
+    problems = [text for name, value in _flatten(options) if (text := refusal(name, value))]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    try:
+        return TypeAdapter(Config).validate_python(options)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def from_yaml(path: str | Path) -> Config:
+    """A `Config` from the YAML file at `path`. Raises ConfigError also if the file can't be read."""
+    try:
+        options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"--config {path}: can't be read as YAML: {error}") from None
+    if not isinstance(options or {}, dict):
+        raise ConfigError(f"--config {path}: holds no options; write them as nested keys, as --print_config does")
+    try:
+        return from_dict(options or {})
+    except ConfigError as error:
+        raise ConfigError(f"--config {path}:\n{error}") from None
+
+
+def to_yaml(config: Config, secrets: bool = False) -> str:
+    """All options as YAML that `from_yaml` reads back. The W&B key is written as null unless `secrets`."""
+    options = config.to_dict()
+    if not secrets:
+        options["logger"]["wandb"]["key"] = None
+    return yaml.safe_dump(_plain(options), sort_keys=False)
+
+
+def _flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Pairs of dotted name and value, the groups themselves included."""
+    for key, value in options.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    """One of pydantic's errors as a line that names the option."""
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "unexpected_keyword_argument":
+        return f"--{name}: unknown option; --help lists all of them"
+    return f"--{name}: {problem['msg']}, got {problem['input']!r}"
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, which is what YAML has."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,0 +1,168 @@
+"""Options of the models: the policy and its optimizer, the reference model, the rollout engines, DeepSpeed.
+
+Boundary: standard library only. The string under a field is its help.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from prepo_rlhf.config.base import Options
+
+
+@dataclass
+class AdamOptions(Options):
+    """AdamW; with `--actor.optim muon`, for the parameters that Muon leaves out."""
+
+    lr: float = 1e-6
+    """Peak learning rate."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Decay of the running mean of the gradient and of its square."""
+    eps: float = 1e-8
+    """Added to the denominator of the update."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay."""
+
+
+@dataclass
+class MuonOptions(Options):
+    """Muon, used with `--actor.optim muon`."""
+
+    lr: float = 0.02
+    """Peak learning rate of the two-dimensional weights."""
+    momentum: float = 0.95
+    """Momentum of the update."""
+    ns_steps: int = 5
+    """Newton-Schulz iterations (DeepSpeed 0.19 always takes 5)."""
+    nesterov: bool = True
+    """Nesterov momentum (DeepSpeed 0.19 always uses it)."""
+
+
+@dataclass
+class ActorOptions(Options):
+    """The policy that is trained."""
+
+    num_nodes: int = 1
+    """Machines for the policy."""
+    num_gpus_per_node: int = 8
+    """GPUs for the policy on each machine (logical GPUs on a CPU)."""
+    model_name_or_path: str | None = None
+    """Folder or Hugging Face name of the model to start from. Required."""
+    gradient_checkpointing_enable: bool = False
+    """Recompute activations in the backward pass, to save memory."""
+    gradient_checkpointing_reentrant: bool = False
+    """Use torch's re-entrant form of gradient checkpointing."""
+    eps_clip: float | None = None
+    """One clip range for both sides, in place of eps_clip_low_high (OpenRLHF's default is 0.2)."""
+    eps_clip_low_high: tuple[float, float] = (0.2, 0.28)
+    """The importance ratio is clipped to [1 - LOW, 1 + HIGH]. PREPO's values (OpenRLHF's default is 0.2 0.2)."""
+    dual_clip: float | None = None
+    """Bound the loss of negative advantages at this multiple of the advantage (dual-clip PPO); above 1."""
+    policy_loss_type: Literal["ppo", "gspo"] = "ppo"
+    """Importance ratio of each token (ppo) or of each sequence (gspo)."""
+    loss_agg_mode: Literal["token-mean", "seq-mean-token-mean"] = "token-mean"
+    """Every response token weighs the same (token-mean), or every sequence does (seq-mean-token-mean)."""
+    aux_loss_coef: float = 0.0
+    """Coefficient of the load-balancing loss of mixture-of-experts models."""
+    entropy_coef: float | None = None
+    """Coefficient of the entropy bonus; 0 only logs the entropy."""
+    optim: Literal["adam", "muon"] = "adam"
+    """Optimizer."""
+    muon: MuonOptions = field(default_factory=MuonOptions)
+    adam: AdamOptions = field(default_factory=AdamOptions)
+    lr_scheduler: str = "cosine_with_min_lr"
+    """Learning-rate schedule, by its name in transformers."""
+    lr_warmup_ratio: float = 0.03
+    """Share of the steps in which the learning rate rises from 0."""
+    min_lr_ratio: float = 0.1
+    """Last learning rate as a share of the peak."""
+    max_norm: float = 1.0
+    """Gradients are scaled down to this norm."""
+
+
+@dataclass
+class RefOptions(Options):
+    """The frozen reference model, started only with `--algo.kl.init_coef` above 0."""
+
+    num_nodes: int = 1
+    """Machines for the reference model."""
+    num_gpus_per_node: int = 8
+    """GPUs for the reference model on each machine."""
+    offload: bool = False
+    """Keep its weights in CPU memory between uses."""
+
+
+@dataclass
+class VllmOptions(Options):
+    """The rollout engines."""
+
+    num_engines: int = 1
+    """Number of vLLM engines; at least 1 (OpenRLHF's default is none)."""
+    tensor_parallel_size: int = 1
+    """GPUs for each engine."""
+    sync_backend: Literal["nccl", "ipc", "gloo"] | None = None
+    """How new weights travel to the engines; by default nccl on GPUs (ipc when all is colocated), gloo on a CPU."""
+    enable_prefix_caching: bool = False
+    """Let vLLM reuse the computed prefix of earlier prompts."""
+    enforce_eager: bool = False
+    """Run vLLM without CUDA graphs."""
+    enable_sleep: bool = False
+    """Engines free their GPU memory while the policy trains (with --train.colocate_all)."""
+    gpu_memory_utilization: float = 0.95
+    """Share of a GPU's memory that an engine may take."""
+
+
+@dataclass
+class LoraOptions(Options):
+    """Low-rank adapters."""
+
+    rank: int = 0
+    """Rank of the adapters; 0 trains all weights."""
+    alpha: int = 16
+    """Scale of the adapters, over the rank."""
+    target_modules: str | list[str] = "all-linear"
+    """Names of the modules that get an adapter, or all-linear."""
+    dropout: float = 0.0
+    """Dropout in front of the adapters."""
+
+
+@dataclass
+class DeepSpeedOptions(Options):
+    """How the policy is held, split and computed."""
+
+    zero_stage: int = 2
+    """DeepSpeed's ZeRO stage, 0 to 3."""
+    param_dtype: Literal["bf16", "fp16"] = "bf16"
+    """Data type of the weights."""
+    attn_implementation: str | None = None
+    """Attention of the policy, by its name in transformers; by default flash_attention_2 if installed, else sdpa."""
+    experts_implementation: Literal["eager", "batched_mm", "grouped_mm", "deepgemm"] | None = None
+    """How experts are computed in mixture-of-experts models; by default transformers chooses."""
+    packing_samples: bool = False
+    """Train on sequences laid end to end, without padding (needs flash-attn)."""
+    ring_attn_size: int = 1
+    """GPUs that share one sequence by ring attention; above 1 implies packing_samples."""
+    ring_attn_head_stride: int = 1
+    """Heads in one pass of ring attention; a divisor of the number of heads."""
+    tensor_parallel_size: int = 1
+    """GPUs that share each layer of the policy."""
+    zpg: int = 1
+    """Size of the secondary partition of ZeRO++."""
+    adam_offload: bool = False
+    """Keep the optimizer's state in CPU memory."""
+    overlap_comm: bool = False
+    """Overlap the reduction of gradients with the backward pass."""
+    grad_accum_dtype: str | None = None
+    """Data type in which gradients are accumulated."""
+    deepcompile: bool = False
+    """Compile the training graph with DeepCompile."""
+    use_liger_kernel: bool = False
+    """Use Liger's fused kernels."""
+    use_universal_ckpt: bool = False
+    """Load DeepSpeed's universal checkpoints, which allow another number of ranks."""
+    enable_sleep: bool = False
+    """Move the policy's states to CPU memory while the engines generate (with --train.colocate_all)."""
+    load_in_4bit: bool = False
+    """Load the frozen weights in 4 bits (with LoRA)."""
+    lora: LoraOptions = field(default_factory=LoraOptions)

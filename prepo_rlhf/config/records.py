@@ -1,0 +1,80 @@
+"""Options of what a run leaves behind: evaluations, checkpoints, logs.
+
+Boundary: standard library only. The string under a field is its help.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from prepo_rlhf.config.base import Options
+
+
+@dataclass
+class EvalOptions(Options):
+    """Evaluation during training."""
+
+    dataset: str | None = None
+    """File, folder or Hugging Face name of the held-out prompts."""
+    split: str = "train"
+    """Split of that dataset."""
+    steps: int = -1
+    """Evaluate after every so many steps; -1 is never."""
+    temperature: float = 0.6
+    """Sampling temperature."""
+    n_samples_per_prompt: int = 4
+    """Responses for each prompt."""
+
+
+@dataclass
+class CheckpointOptions(Options):
+    """What is saved, and where."""
+
+    output_dir: str = "./ckpt"
+    """Folder of the final model."""
+    path: str = "./ckpt/checkpoints_prepo"
+    """Folder of the checkpoints."""
+    save_steps: int = -1
+    """Save a checkpoint after every so many steps; -1 is never."""
+    save_hf: bool = False
+    """Save each checkpoint in Hugging Face's format too."""
+    disable_ds: bool = False
+    """Save no DeepSpeed checkpoint (it is what resuming needs)."""
+    max_num: int = 3
+    """Keep at most this many checkpoints."""
+    max_mem: float = float("inf")
+    """Keep at most this many gigabytes of checkpoints."""
+    load_enable: bool = False
+    """Resume from the newest checkpoint in path, if there is one."""
+    best_metric_key: str = ""
+    """Evaluation metric whose best checkpoint is kept; empty finds one, none keeps none."""
+
+
+@dataclass
+class WandbOptions(Options):
+    """Weights & Biases; used when a key is given."""
+
+    key: str | None = None
+    """API key; never written to a file."""
+    org: str | None = None
+    """Team or user."""
+    group: str | None = None
+    """Group of runs."""
+    project: str = "prepo_rlhf"
+    """Project."""
+    run_name: str = field(default_factory=lambda: f"prepo_{datetime.now():%m%dT%H:%M}")
+    """Name of the run, in TensorBoard too; by default the date and time."""
+
+
+@dataclass
+class LoggerOptions(Options):
+    """Records."""
+
+    run_dir: str = "./runs/prepo"
+    """Folder of the run's records: config.yaml, metrics.jsonl and tensorboard/."""
+    tensorboard_dir: str | None = None
+    """Folder of the TensorBoard files; by default tensorboard/ in run_dir."""
+    logging_steps: int = 1
+    """Log after every so many steps."""
+    wandb: WandbOptions = field(default_factory=WandbOptions)

@@ -1,0 +1,187 @@
+"""Options of the training itself: prompts, selection, rollouts, rewards, advantages, updates.
+
+Boundary: standard library only. The string under a field is its help.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from prepo_rlhf.config.base import Options
+
+
+@dataclass
+class DataOptions(Options):
+    """The prompts."""
+
+    prompt_dataset: str | None = None
+    """File, folder or Hugging Face name of the prompts; several, separated by commas. Required."""
+    prompt_probs: str | None = None
+    """Sampling probabilities of the datasets, separated by commas."""
+    prompt_split: str = "train"
+    """Split of the dataset to train on."""
+    max_samples: int = 100_000_000
+    """Take at most this many prompts."""
+    input_key: str = "input"
+    """Column of the prompt: a text, or a list of chat messages."""
+    label_key: str | None = None
+    """Column of the reference answer, given to the reward function."""
+    input_template: str | None = None
+    """Text around the prompt, with {} in its place."""
+    apply_chat_template: bool = False
+    """Put the prompt through the tokenizer's chat template."""
+    max_len: int = 2048
+    """Longest sequence, prompt and response, in tokens."""
+    dataloader_num_workers: int = 0
+    """Worker processes of the data loader."""
+    disable_fast_tokenizer: bool = False
+    """Use the slow, pure-Python tokenizer."""
+
+
+@dataclass
+class PrepoOptions(Options):
+    """PREPO (arXiv 2511.00794): which prompts get rollouts, and the weight of each rollout."""
+
+    selector: Literal["prepo", "low-ppl", "high-ppl", "random"] = "prepo"
+    """Who gets rollouts: the perplexity window of the schedule, always its low or high end, or a random choice."""
+    candidate_batch_size: int | None = None
+    """|B|, the prompts drawn before selection; by default 5 times --rollout.batch_size (K / |B| = 20%)."""
+    entropy_weight: Literal["relative", "none"] = "relative"
+    """Weigh each rollout by its entropy relative to the batch, or not."""
+    entropy_mean: Literal["sequence", "token"] = "sequence"
+    """The batch's mean entropy: over sequences, or over tokens (the paper's appendix)."""
+    weight_clip: tuple[float, float] | None = None
+    """Clip the weights to LOW HIGH; by default they are not clipped."""
+    score_with: Literal["rollout", "actor"] = "rollout"
+    """Who computes the prompts' perplexity: the vLLM engines or the DeepSpeed policy."""
+    ppl_tokens: Literal["prompt", "question"] = "prompt"
+    """Perplexity over the whole prompt as the model reads it, or the question without template and instruction."""
+
+
+@dataclass
+class RolloutOptions(Options):
+    """Sampling of responses for training."""
+
+    batch_size: int = 1024
+    """Prompts that get rollouts in a step: K of PREPO."""
+    n_samples_per_prompt: int = 8
+    """Rollouts for each prompt. PREPO's value (OpenRLHF's default is 1)."""
+    micro_batch_size: int = 1
+    """Sequences of one forward pass when experience is made, on each GPU."""
+    vllm_generate_batch_size: int | None = None
+    """Prompts in one call of generation; by default batch_size, above it only with --train.async_enable."""
+    max_new_tokens: int | None = None
+    """Longest response in tokens; by default what --data.max_len leaves after the prompt."""
+    max_tokens_per_gpu: int | None = None
+    """Tokens of a dynamic micro batch when experience is made; by default --train.max_tokens_per_gpu."""
+    temperature: float = 1.0
+    """Sampling temperature, above 0."""
+    top_p: float = 1.0
+    """Sample from the most probable tokens that make up this share."""
+
+
+@dataclass
+class RewardOptions(Options):
+    """Verifiable rewards."""
+
+    remote_url: str | None = None
+    """Python file with reward_func(queries, prompts, labels), or the URL of a reward server. Required."""
+    clip_range: tuple[float, float] = (-10.0, 10.0)
+    """Rewards are clipped to LOW HIGH."""
+    overlong_buffer_len: float | None = None
+    """Tokens before the length limit in which the penalty for long responses grows (DAPO)."""
+    overlong_penalty_factor: float = 1.0
+    """Largest penalty for a long response."""
+    stop_properly_penalty_coef: float | None = None
+    """Factor (0 to 1) on the reward of a truncated response; below 0, the reward itself."""
+
+
+@dataclass
+class AdvantageOptions(Options):
+    """From rewards to advantages."""
+
+    estimator: Literal[
+        "reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce"
+    ] = "group_norm"
+    """How rewards become advantages. PREPO's is group_norm, the group-normalised reward (OpenRLHF's default is gae)."""
+    gamma: float = 1.0
+    """Discount of later tokens."""
+    no_std_norm: bool = False
+    """Centre advantages without dividing them by their standard deviation."""
+    is_correction_level: Literal["off", "token", "seq"] = "off"
+    """Correct for the difference between the engines' log-probs and the policy's: never, by token, or by sequence."""
+    is_correction_mode: Literal["mask", "clip"] = "mask"
+    """Outside the thresholds, drop the unit (mask) or bring its ratio back to them (clip; by token only)."""
+    is_correction_gating: Literal["ratio", "binary_kl", "tv"] = "ratio"
+    """What is compared with the thresholds: the ratio policy / engine, or a divergence of the sampled token."""
+    is_correction_threshold: tuple[float, ...] = (0.5, 5.0)
+    """LOW HIGH, or HIGH alone; a divergence takes HIGH alone."""
+
+
+@dataclass
+class KLOptions(Options):
+    """Distance to the reference model."""
+
+    init_coef: float = 0.0
+    """Coefficient of the KL term; 0, as in PREPO, starts no reference model (OpenRLHF's default is 0.01)."""
+    target: float | None = None
+    """KL that an adaptive coefficient aims at; by default the coefficient is fixed."""
+    horizon: int = 10000
+    """Pace of the adaptive coefficient, in sequences."""
+    use_loss: bool = False
+    """Put the KL term in the loss instead of the reward."""
+    estimator: Literal["k1", "k2", "k3"] = "k1"
+    """Estimator of the KL: k1 suits the reward, k2 and k3 the loss."""
+    unbiased_gradient: bool = False
+    """In the loss, use the gradient of the true reverse KL whatever the estimator."""
+
+
+@dataclass
+class AlgoOptions(Options):
+    """Algorithm."""
+
+    advantage: AdvantageOptions = field(default_factory=AdvantageOptions)
+    kl: KLOptions = field(default_factory=KLOptions)
+    dynamic_filtering_enable: bool = False
+    """After rollout, drop groups whose mean reward is outside the range, and generate more (DAPO)."""
+    dynamic_filtering_range: tuple[float, float] = (0.0, 1.0)
+    """LOW HIGH of the mean reward, both excluded."""
+
+
+@dataclass
+class TrainOptions(Options):
+    """Optimisation, and where processes are placed."""
+
+    num_episodes: int = 1
+    """Passes over the prompts."""
+    max_epochs: int = 1
+    """Passes over each step's rollouts."""
+    batch_size: int = 128
+    """Sequences in one update, over all ranks."""
+    micro_batch_size: int = 1
+    """Sequences in one forward and backward pass, on each GPU."""
+    dynamic_batch_enable: bool = False
+    """Fill micro batches up to max_tokens_per_gpu instead of a fixed number; implies --ds.packing_samples."""
+    max_tokens_per_gpu: int = 16192
+    """Tokens of a dynamic micro batch in training."""
+    seed: int = 42
+    """Seed of everything random."""
+    full_determinism_enable: bool = False
+    """Deterministic kernels: repeatable, slower."""
+    colocate_actor_ref: bool = False
+    """Policy and reference model share their GPUs."""
+    colocate_all: bool = False
+    """Policy, reference model and engines share their GPUs."""
+    async_enable: bool = False
+    """Generate the next rollouts while the policy trains on the last ones."""
+    async_queue_size: int = 1
+    """Batches of rollouts that may wait for training."""
+    partial_rollout_enable: bool = False
+    """Sync weights in the middle of generation (with async_enable): responses may mix old and new weights."""
+    enable_ema: bool = False
+    """Keep a moving average of the weights, and save it."""
+    ema_beta: float = 0.992
+    """Decay of that average."""
+    agent_func_path: str | None = None
+    """Python file of a multi-turn agent, in place of --reward.remote_url."""

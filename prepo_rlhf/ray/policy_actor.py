@@ -1,0 +1,116 @@
+"""The policy as a Ray actor: OpenRLHF's, plus entropy, prompt scoring, our objective and vLLM's weight transfer.
+
+One actor is one DeepSpeed rank. It knows neither prompts' text nor rewards; the control loop hands it batches.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from openrlhf.trainer.ppo_utils.experience import Experience
+from openrlhf.trainer.ray.ppo_actor import ActorPPOTrainer, PolicyModelActor
+from openrlhf.utils.deepspeed import DeepspeedStrategy
+
+from prepo_rlhf.algorithm.entropy import sequence_mean_entropy
+from prepo_rlhf.algorithm.policy_loss import PolicyLoss
+from prepo_rlhf.ray import plain_class
+from prepo_rlhf.ray.weight_sync import WeightSync
+
+WEIGHT_KEY = "prepo_weight"  # in Experience.info: the relative-entropy weight w_i of each sequence
+
+
+class WeightedActorTrainer(ActorPPOTrainer):
+    """OpenRLHF's training step on PREPO's objective: each micro-batch's loss is bound to its weights."""
+
+    def training_step(
+        self, experience: Experience, kl_ctl: float, step: int, loss_batch_info: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        weights = torch.as_tensor(experience.info.pop(WEIGHT_KEY), dtype=torch.float32)
+        policy_loss = self.actor_loss_fn
+        self.actor_loss_fn = partial(policy_loss, weights=weights.to(experience.sequences.device))
+        try:
+            return super().training_step(experience, kl_ctl, step, loss_batch_info)
+        finally:
+            self.actor_loss_fn = policy_loss
+
+
+class PolicyActor(plain_class(PolicyModelActor)):
+    """One rank of the policy."""
+
+    def init_model_from_pretrained(
+        self, strategy: DeepspeedStrategy, pretrain: str, max_steps: int, vllm_engines: list[Any]
+    ) -> None:
+        # Without engines OpenRLHF builds no weight-sync group of its own.
+        super().init_model_from_pretrained(strategy, pretrain, max_steps, vllm_engines=None)
+        args = strategy.args
+        self.trainer.__class__ = WeightedActorTrainer
+        self.trainer.actor_loss_fn = PolicyLoss(
+            clip_eps_low=args.actor.eps_clip_low_high[0],
+            clip_eps_high=args.actor.eps_clip_low_high[1],
+            dual_clip=args.actor.dual_clip,
+            token_level_loss=args.actor.loss_agg_mode == "token-mean",
+            policy_loss_type=args.actor.policy_loss_type,
+            is_correction_level=args.algo.advantage.is_correction_level,
+            is_correction_mode=args.algo.advantage.is_correction_mode,
+            is_correction_gating=args.algo.advantage.is_correction_gating,
+            is_correction_threshold=args.algo.advantage.is_correction_threshold,
+        )
+        self.trainer.dataloader_pin_memory = torch.cuda.is_available()
+        self.weight_sync = WeightSync(strategy, self.actor.model, vllm_engines)
+
+    def seed(self, seed: int) -> None:
+        """Seed this rank's random numbers: the control loop does so before each step, so that a resumed run
+        draws what the unbroken one drew."""
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+
+    @torch.no_grad()
+    def forward(
+        self, sequences: torch.Tensor, action_mask: torch.Tensor, attention_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Old log-probs (B, A) and each sequence's mean entropy (B,) in nats, from one pass.
+
+        Both describe the policy at the sampling temperature. Shapes: sequences and attention_mask (B, T),
+        action_mask (B, A), A the number of action positions at the end.
+        """
+        device = torch.cuda.current_device()
+        self.actor.eval()
+        log_probs, output = self.actor(
+            sequences.to(device),
+            action_mask.to(device),
+            attention_mask.to(device),
+            ring_attn_group=self.strategy.ring_attn_group,
+            return_output=True,
+            return_entropy=True,
+        )
+        self.actor.train()
+        entropies = output.entropy[:, -action_mask.shape[1] :].cpu()
+        return log_probs.cpu(), sequence_mean_entropy(entropies, action_mask)
+
+    @torch.no_grad()
+    def score_prompts(self, sequences: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Log-probs (B, T - 1), in nats at temperature 1, of each prompt token after the first; right-padded."""
+        device = torch.cuda.current_device()
+        self.actor.eval()
+        temperature, self.actor.temperature = self.actor.temperature, 1.0
+        try:
+            log_probs = self.actor(
+                sequences.to(device),
+                attention_mask=attention_mask.to(device),
+                ring_attn_group=self.strategy.ring_attn_group,
+                return_logprobs=True,
+                return_output=True,
+            )[0]
+        finally:
+            self.actor.temperature = temperature
+            self.actor.train()
+        return log_probs.float().cpu()
+
+    def broadcast_to_vllm(self) -> None:
+        """Send the current weights to the rollout engines; every rank takes part."""
+        self.weight_sync.send()

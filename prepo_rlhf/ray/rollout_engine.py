@@ -1,0 +1,110 @@
+"""A vLLM engine as a Ray actor: scores prompts, generates rollouts and has them rewarded.
+
+OpenRLHF's rollout actor with three changes: prompts can be scored, a prompt's rollouts are one request (so vLLM
+computes the prompt once), and weights come through vLLM's weight-transfer interface.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+from openrlhf.trainer.ray.vllm_engine import RolloutRayActor
+from vllm import SamplingParams
+from vllm.inputs import TokensPrompt
+from vllm.sampling_params import RequestOutputKind
+from vllm.utils import random_uuid
+
+from prepo_rlhf.ray import plain_class
+from prepo_rlhf.rewards.reward import Reward, make_reward
+
+
+class RolloutEngine(plain_class(RolloutRayActor)):
+    """One rollout engine, of one GPU or (tensor parallel) several."""
+
+    async def __init__(self, *args: Any, reward: str | None, agent_func_path: str | None, **kwargs: Any) -> None:
+        await super().__init__(*args, agent_func_path=agent_func_path, **kwargs)
+        self._uses_agent = agent_func_path is not None
+        self._reward: Reward | None = make_reward(reward) if reward else None
+
+    async def score_prompts(self, prompts: list[list[int]]) -> list[np.ndarray]:
+        """Log-probs, in nats at temperature 1, of each prompt's tokens after the first.
+
+        Args:
+            prompts: token ids; one call scores them all, in whatever batches vLLM makes of them.
+        Returns:
+            for each prompt an array of its length - 1.
+        """
+        params = SamplingParams(
+            max_tokens=1, prompt_logprobs=0, flat_logprobs=True, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY
+        )
+        outputs = await asyncio.gather(*(self._request(prompt, params) for prompt in prompts))
+        return [_token_log_probs(output) for output in outputs]
+
+    async def rollout(
+        self, prompt: str, prompt_token_ids: list[int], label: str, params: SamplingParams
+    ) -> list[dict[str, Any]]:
+        """Generate `params.n` rollouts of one prompt and reward them.
+
+        Returns:
+            OpenRLHF's response dictionaries, in the order of vLLM's samples.
+        """
+        output = await self._request(prompt_token_ids, params)
+        samples = sorted(output.outputs, key=lambda sample: sample.index)
+        responses = [_response(prompt, prompt_token_ids, label, sample) for sample in samples]
+        if self._reward is not None:
+            tokenizer = self.llm.get_tokenizer()
+            queries = [tokenizer.decode(r["observation_tokens"], skip_special_tokens=False) for r in responses]
+            rewards = await self._reward(queries, prompt, label)
+            for response, reward in zip(responses, rewards, strict=True):
+                response.update(reward)
+        return responses
+
+    async def _request(self, prompt_token_ids: list[int], params: SamplingParams) -> Any:
+        final = None
+        async for output in self.llm.generate(
+            TokensPrompt(prompt_token_ids=prompt_token_ids), params, request_id=random_uuid()
+        ):
+            final = output
+        return final
+
+    async def init_weight_transfer_engine(self, request: Any) -> None:
+        await self.llm.init_weight_transfer_engine(request)
+
+    async def start_weight_update(self) -> None:
+        await self.llm.start_weight_update()
+
+    async def update_weights(self, request: Any) -> None:
+        await self.llm.update_weights(request)
+
+    async def finish_weight_update(self) -> None:
+        await self.llm.finish_weight_update()
+
+
+def _token_log_probs(output: Any) -> np.ndarray:
+    """The prompt's own tokens: with `prompt_logprobs=0` vLLM's flat list has one entry a token but the first."""
+    log_probs = np.asarray(output.prompt_logprobs.logprobs, dtype=np.float32)
+    if len(log_probs) != len(output.prompt_token_ids) - 1:
+        raise RuntimeError(f"vLLM scored {len(log_probs)} of {len(output.prompt_token_ids)} prompt tokens")
+    return log_probs
+
+
+def _response(prompt: str, prompt_token_ids: list[int], label: str, sample: Any) -> dict[str, Any]:
+    tokens = list(sample.token_ids)
+    log_probs = None
+    if sample.logprobs is not None:
+        log_probs = [0.0] * len(prompt_token_ids)
+        log_probs += [options[token].logprob for token, options in zip(tokens, sample.logprobs, strict=True)]
+    total = len(prompt_token_ids) + len(tokens)
+    return {
+        "prompt": prompt,
+        "label": label,
+        "observation_tokens": prompt_token_ids + tokens,
+        "action_ranges": [(len(prompt_token_ids), total)],
+        "rollout_log_probs": log_probs,
+        "truncated": sample.finish_reason == "length",
+        "reward": None,
+        "scores": None,
+        "extra_logs": {},
+    }

@@ -1,0 +1,1 @@
+"""Verifiable rewards: what decides whether a rollout is right."""

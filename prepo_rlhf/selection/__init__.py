@@ -1,0 +1,20 @@
+"""Who gets rollouts: the selector protocol, one file a selector, and the prompt stream.
+
+Boundary: imports `prepo_rlhf.algorithm` and torch; knows nothing of Ray, vLLM, OpenRLHF or options objects.
+"""
+
+from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
+from prepo_rlhf.selection.metrics import perplexity_metrics
+from prepo_rlhf.selection.prompt_stream import PromptStream, Selection
+from prepo_rlhf.selection.registry import SELECTORS, make_selector
+
+__all__ = [
+    "SELECTORS",
+    "Candidate",
+    "PromptOutcome",
+    "PromptSelector",
+    "PromptStream",
+    "Selection",
+    "make_selector",
+    "perplexity_metrics",
+]

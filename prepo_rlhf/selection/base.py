@@ -1,0 +1,81 @@
+"""What a selector sees, what it learns afterwards, and what it must answer.
+
+Boundary: torch only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A prompt that may get rollouts.
+
+    Attributes:
+        prompt: the text as the model reads it.
+        label: the reference answer, for the reward.
+        index: row in the dataset; identifies the prompt over the whole run.
+        datasource: name of the data set the prompt came from.
+        perplexity: under the current policy; None where the selector does not ask for it.
+    """
+
+    prompt: str
+    label: str
+    index: int
+    datasource: str = "default"
+    perplexity: float | None = None
+
+
+@dataclass(frozen=True)
+class PromptOutcome:
+    """Rewards of one prompt's rollouts; `index` is the candidate's."""
+
+    index: int
+    rewards: tuple[float, ...]
+
+
+def perplexities(candidates: Sequence[Candidate]) -> Tensor:
+    """Perplexities of scored candidates as [N] float64.
+
+    Raises:
+        ValueError: a candidate has not been scored.
+    """
+    unscored = [c.index for c in candidates if c.perplexity is None]
+    if unscored:
+        raise ValueError(f"prompts {unscored} have no perplexity: this selector needs scored candidates")
+    return torch.tensor([c.perplexity for c in candidates], dtype=torch.float64)
+
+
+class PromptSelector(ABC):
+    """Chooses which candidates get rollouts. A new selector needs `select`; the rest has defaults.
+
+    Attributes:
+        needs_scores: whether candidates must carry a perplexity; a selector that says no pays nothing for scoring.
+    """
+
+    needs_scores: ClassVar[bool] = False
+
+    @abstractmethod
+    def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
+        """Positions in `candidates` of the `k` distinct prompts to roll out; `progress` runs from 0 to 1."""
+
+    def observe(self, outcomes: Sequence[PromptOutcome]) -> None:  # noqa: B027 (most selectors learn nothing)
+        """Takes in the rewards of the prompts rolled out last."""
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers about the last selection, for the run's metrics."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to choose as the unbroken one would."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 (a selector without state loads none)
+        """Takes back what `state_dict` gave."""

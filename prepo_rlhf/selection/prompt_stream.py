@@ -1,0 +1,190 @@
+"""The prompts of a run, each window chosen under the current policy at the moment it is needed.
+
+Stands in for the prompt data loader: whoever pulls prompts to generate from pulls selected ones only.
+
+Boundary: `prepo_rlhf.algorithm` and torch; scoring is a function it is given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from prepo_rlhf.algorithm.schedule import progress
+from prepo_rlhf.selection.base import Candidate, PromptSelector
+from prepo_rlhf.selection.metrics import perplexity_metrics
+
+# Odd and larger than any number of episodes: keeps the shuffles of different (seed, episode) apart.
+_SEED_STRIDE = 1_000_003
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One draw: which candidates go to rollout, and why.
+
+    Attributes:
+        draw: number of the draw in the run, from 0.
+        progress: rho at this draw, from 0 at the first to 1 at the last.
+        selected: [K] candidates in the selector's order, with their perplexity where they were scored.
+        metrics: prepo/progress, timing/score_prompts (seconds), the selector's own, and the perplexity ranges.
+    """
+
+    draw: int
+    progress: float
+    selected: list[Candidate]
+    metrics: dict[str, float]
+
+
+class PromptStream:
+    """Seeded, resumable stream of selected prompts.
+
+    Every episode shuffles the dataset anew and cuts it into whole batches of |B| candidates; what is left over is
+    dropped. A draw takes the next batch, scores it if the selector asks, and selects K.
+
+    Args:
+        dataset: every prompt that may be trained on.
+        selector: chooses K of |B|.
+        num_candidates: |B|.
+        num_selected: K.
+        num_episodes: passes over the dataset.
+        seed: of the shuffles.
+        score: perplexities of candidates under the current policy; None if the selector needs none.
+
+    Attributes:
+        selector: the one it was given, for whoever reports outcomes to it.
+        total_draws: draws of the whole run.
+        selections: draws made since the last `start_step`; more than one where a step asks for more than K prompts.
+
+    Raises:
+        ValueError: sizes that allow no draw, or a selector that needs scores without a `score`.
+    """
+
+    def __init__(
+        self,
+        dataset: Sequence[Candidate],
+        selector: PromptSelector,
+        num_candidates: int,
+        num_selected: int,
+        num_episodes: int,
+        seed: int,
+        score: Callable[[list[Candidate]], list[float]] | None = None,
+    ) -> None:
+        if not 1 <= num_selected <= num_candidates:
+            raise ValueError(
+                f"--prepo.candidate_batch_size {num_candidates} must be at least --rollout.batch_size {num_selected}"
+            )
+        if num_candidates > len(dataset):
+            raise ValueError(
+                f"--prepo.candidate_batch_size {num_candidates} is more than the {len(dataset)} prompts of "
+                "--data.prompt_dataset: lower it or bring more prompts"
+            )
+        if selector.needs_scores and score is None:
+            raise ValueError("the selector needs perplexities, but there is no function to score prompts with")
+        self.selector = selector
+        self._dataset = dataset
+        self._num_candidates = num_candidates
+        self._num_selected = num_selected
+        self._seed = seed
+        self._score = score
+        self._draws_per_episode = len(dataset) // num_candidates
+        self.total_draws = num_episodes * self._draws_per_episode
+        self._fingerprint = {
+            "--data.prompt_dataset": len(dataset),
+            "--prepo.candidate_batch_size": num_candidates,
+            "--rollout.batch_size": num_selected,
+            "--train.num_episodes": num_episodes,
+            "--train.seed": seed,
+        }
+        self.selections: list[Selection] = []
+        self._next_draw = 0
+        self._pending: deque[Candidate] = deque()
+        self._order: tuple[int, list[int]] = (-1, [])
+
+    def __len__(self) -> int:
+        """Prompts that reach rollout over the whole run, all episodes together."""
+        return self.total_draws * self._num_selected
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """Selected prompts one at a time; draws when the last window is used up, ends with the run's draws.
+
+        Every iterator continues where the stream stands.
+        """
+        while True:
+            if not self._pending:
+                selection = self.draw()
+                if selection is None:
+                    return
+                self._pending.extend(selection.selected)
+            yield self._pending.popleft()
+
+    def start_step(self) -> None:
+        """Drops what is left of the last window, so that the step begins with one the current policy chose."""
+        self._pending.clear()
+        self.selections.clear()
+
+    def draw(self) -> Selection | None:
+        """Scores the next |B| candidates and selects K of them; None when the run's draws are used up."""
+        if self._next_draw >= self.total_draws:
+            return None
+        draw = self._next_draw
+        candidates, seconds = self._scored(self._candidates(draw))
+        rho = progress(draw, self.total_draws)
+        selected = [candidates[i] for i in self.selector.select(candidates, self._num_selected, rho)]
+        metrics = {"prepo/progress": rho, "timing/score_prompts": seconds, **self.selector.metrics()}
+        if self.selector.needs_scores:
+            metrics |= perplexity_metrics(candidates, selected)
+        self._next_draw += 1
+        self.selections.append(Selection(draw, rho, selected, metrics))
+        return self.selections[-1]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position and selector; the shuffles are recomputed from the seed, leftovers of a window are not kept."""
+        return {"options": dict(self._fingerprint), "draw": self._next_draw, "selector": self.selector.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues after the draws that `state` has made.
+
+        Raises:
+            ValueError: the state was saved with other sizes or another seed.
+        """
+        for option, here in self._fingerprint.items():
+            saved = state["options"].get(option)
+            if saved != here:
+                unit = " prompts" if option == "--data.prompt_dataset" else ""
+                raise ValueError(
+                    f"{option}: the checkpoint was made with {saved}{unit}, this run has {here}{unit}; "
+                    "resume with the same value or start afresh"
+                )
+        self._next_draw = state["draw"]
+        self.start_step()
+        self.selector.load_state_dict(state["selector"])
+
+    def _candidates(self, draw: int) -> list[Candidate]:
+        episode, batch = divmod(draw, self._draws_per_episode)
+        start = batch * self._num_candidates
+        return [self._dataset[row] for row in self._permutation(episode)[start : start + self._num_candidates]]
+
+    def _permutation(self, episode: int) -> list[int]:
+        if self._order[0] != episode:
+            generator = torch.Generator().manual_seed(self._seed * _SEED_STRIDE + episode)
+            self._order = (episode, torch.randperm(len(self._dataset), generator=generator).tolist())
+        return self._order[1]
+
+    def _scored(self, candidates: list[Candidate]) -> tuple[list[Candidate], float]:
+        """The candidates with their perplexity, and the seconds it took; untouched if nobody asks for scores."""
+        if not self.selector.needs_scores:
+            return candidates, 0.0
+        begin = time.perf_counter()
+        scores = self._score(candidates)
+        seconds = time.perf_counter() - begin
+        return [replace(c, perplexity=float(p)) for c, p in zip(candidates, scores, strict=True)], seconds
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the run's last window has been drawn."""
+        return self._next_draw >= self.total_draws

@@ -1,0 +1,77 @@
+"""From rollouts to what the policy trains on: old log-probs, entropies, KL, advantages, weights.
+
+OpenRLHF's experience maker without critic and reward model, plus the entropy that comes with the old log-probs
+and the relative-entropy weights over the whole batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import ray
+import torch
+from openrlhf.models.utils import compute_approx_kl, masked_mean
+from openrlhf.trainer.ppo_utils.experience import Experience
+from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker
+
+from prepo_rlhf.algorithm.weights import relative_entropy_weights
+from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
+
+ENTROPY_KEY = "mean_entropy"  # in Experience.info: each sequence's mean entropy, in nats
+
+
+class ExperienceMaker(RemoteExperienceMaker):
+    """Adds to each batch `info[ENTROPY_KEY]` and `info[WEIGHT_KEY]`, both (B,)."""
+
+    @torch.no_grad()
+    def make_experience_batch(self, rollout_samples: list[Experience]) -> list[Experience]:
+        """Micro-batches of experience, ready for the policy's ranks; all of a step's rollouts at once."""
+        experiences = super().make_experience_batch(rollout_samples)
+        self._weight(experiences)
+        return experiences
+
+    @torch.no_grad()
+    def make_experience(self, samples_list: list[Experience]) -> list[Experience]:
+        """Old log-probs and entropies of the policy, and the reference's log-probs if there is a KL term."""
+        policy = self._forward(self.actor_model_group, samples_list)
+        reference = [None] * len(samples_list)
+        if self.initial_model_group is not None:
+            reference = self._forward(self.initial_model_group, samples_list)
+        for samples, (log_probs, entropy), base_log_probs in zip(samples_list, policy, reference, strict=True):
+            samples.action_log_probs = log_probs
+            samples.info[ENTROPY_KEY] = entropy
+            self._attach_kl(samples, base_log_probs)
+        return samples_list
+
+    def _forward(self, group: Any, samples_list: list[Experience]) -> list[Any]:
+        refs = group.async_run_method_batch(
+            method_name="forward",
+            sequences=[samples.sequences for samples in samples_list],
+            action_mask=[samples.action_mask for samples in samples_list],
+            attention_mask=[samples.attention_mask for samples in samples_list],
+        )
+        # Ranks of one ring or tensor-parallel group give the same answer.
+        answers = ray.get(refs)[:: group.duplicate_actors]
+        if self.args.train.colocate_all or self.args.train.colocate_actor_ref:
+            ray.get(group.async_run_method("empty_cache"))
+        return list(itertools.chain.from_iterable(answers))
+
+    def _attach_kl(self, samples: Experience, base_log_probs: torch.Tensor | None) -> None:
+        samples.kl = torch.zeros_like(samples.action_log_probs)
+        if base_log_probs is not None and self.args.algo.kl.use_loss:
+            samples.base_action_log_probs = base_log_probs
+        elif base_log_probs is not None:
+            estimator = self.args.algo.kl.estimator
+            samples.kl = compute_approx_kl(samples.action_log_probs, base_log_probs, kl_estimator=estimator)
+        samples.info["kl"] = masked_mean(samples.kl, samples.action_mask, dim=-1)
+
+    def _weight(self, experiences: list[Experience]) -> None:
+        entropies = torch.cat([experience.info[ENTROPY_KEY] for experience in experiences])
+        weights = torch.ones_like(entropies)
+        prepo = self.args.prepo
+        if prepo.entropy_weight == "relative":
+            lengths = torch.cat([experience.action_mask.sum(-1) for experience in experiences])
+            weights = relative_entropy_weights(entropies, lengths, mean=prepo.entropy_mean, clip=prepo.weight_clip)
+        for experience, share in zip(experiences, weights.split([len(e.sequences) for e in experiences]), strict=True):
+            experience.info[WEIGHT_KEY] = share.float()

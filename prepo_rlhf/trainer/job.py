@@ -1,0 +1,110 @@
+"""A training job from its options to the saved model: checks, Ray, actors, control loop."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+import ray
+
+from prepo_rlhf import backends
+from prepo_rlhf.backends import flash_attention
+from prepo_rlhf.config import Config
+
+
+def run(config: Config) -> None:
+    """Train as `config` says.
+
+    Raises:
+        ConfigError: before anything heavy is started, if the job cannot work.
+    """
+    apply_backend(config)
+    from prepo_rlhf.trainer import preflight
+
+    prepared = preflight.prepare(config)
+    for name, data in (("training", prepared.train), ("evaluation", prepared.evaluation)):
+        if data is not None:
+            print(f"{len(data)} {name} prompts; left out because they do not fit: {data.num_left_out}", flush=True)
+    stream_arguments = _stream_arguments(config, prepared)
+    start_ray(config)
+    from openrlhf.utils import get_strategy
+
+    from prepo_rlhf.ray import placement
+    from prepo_rlhf.selection.prompt_stream import PromptStream
+    from prepo_rlhf.trainer.trainer import Trainer
+
+    placement.check_cluster(config)
+    strategy = get_strategy(config)
+    fleet = placement.create_fleet(config)
+    stream = PromptStream(**stream_arguments, score=_scorer(config, fleet, prepared))
+    load_models(config, strategy, fleet, stream.total_draws)
+    Trainer(config, strategy, fleet, prepared, stream).fit()
+    ray.get(fleet.policy.async_save_model())
+
+
+def apply_backend(config: Config) -> None:
+    """Settle what `auto` and None stand for on this machine, for this process and for the job's options."""
+    os.environ[backends.BACKEND_VARIABLE] = config.backend = backends.resolve_backend(config.backend)
+    if config.ds.attn_implementation is None:
+        config.ds.attn_implementation = flash_attention.default_attention()
+    if config.backend == "cpu":
+        from prepo_rlhf.backends import cpu
+
+        cpu.adapt(config)
+    backends.activate()
+
+
+def start_ray(config: Config) -> None:
+    """Join the Ray cluster of this machine or job, or start one for this process alone."""
+    variables = {
+        "TOKENIZERS_PARALLELISM": "true",
+        "NCCL_DEBUG": "WARN",
+        "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1",
+    }
+    if config.backend == "cpu":
+        from prepo_rlhf.backends import cpu
+
+        variables |= cpu.environment(os.cpu_count() or 1)
+    # What the user has set, in the shell or in the job's runtime environment, stays.
+    variables = {name: value for name, value in variables.items() if name not in os.environ}
+    variables[backends.BACKEND_VARIABLE] = config.backend
+    arguments: dict[str, Any] = {"runtime_env": {"env_vars": variables}, "log_to_driver": False}
+    try:
+        ray.init(address="auto", **arguments)
+    except ConnectionError:
+        ray.init(address="local", include_dashboard=False, **arguments)
+
+
+def load_models(config: Config, strategy: Any, fleet: Any, total_steps: int) -> None:
+    """Load policy, reference model and engines, all at once, and wait for them."""
+    updates_per_step = config.rollout.batch_size * config.rollout.n_samples_per_prompt // config.train.batch_size
+    path = config.actor.model_name_or_path
+    calls = fleet.policy.async_init_model_from_pretrained(
+        strategy, path, total_steps * updates_per_step * config.train.max_epochs, fleet.engines
+    )
+    if fleet.reference is not None:
+        calls += fleet.reference.async_init_model_from_pretrained(strategy, path)
+    calls += [engine.get_num_unfinished_requests.remote() for engine in fleet.engines]
+    ray.get(calls)
+
+
+def _scorer(config: Config, fleet: Any, prepared: Any) -> Any:
+    from prepo_rlhf.trainer.scoring import PromptScorer, engine_log_probs, policy_log_probs
+
+    if config.prepo.score_with == "rollout":
+        return PromptScorer(prepared.train, partial(engine_log_probs, fleet.engines))
+    return PromptScorer(prepared.train, partial(policy_log_probs, fleet.policy, config.rollout.micro_batch_size))
+
+
+def _stream_arguments(config: Config, prepared: Any) -> dict[str, Any]:
+    from prepo_rlhf.selection.registry import make_selector
+
+    return dict(
+        dataset=prepared.train.candidates,
+        selector=make_selector(config.prepo.selector, config.train.seed),
+        num_candidates=config.prepo.candidate_batch_size,
+        num_selected=config.rollout.batch_size,
+        num_episodes=config.train.num_episodes,
+        seed=config.train.seed,
+    )

@@ -1,0 +1,86 @@
+"""Where a run's metrics go: metrics.jsonl, TensorBoard, Weights & Biases, and a line a step on the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from prepo_rlhf.config import Config, to_yaml
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class MetricsLog:
+    """Writes one row a training step; row 0 is the evaluation before the first step."""
+
+    def __init__(self, config: Config, total_steps: int, resumed_step: int | None) -> None:
+        """`resumed_step`: the step of the checkpoint, after which earlier rows are dropped; None for a new run."""
+        self._run_dir = Path(config.logger.run_dir)
+        self._total_steps = total_steps
+        (self._run_dir / "config.yaml").write_text(to_yaml(config))
+        self._file = (self._run_dir / METRICS_FILE).open("a" if resumed_step is not None else "w")
+        if resumed_step is not None:
+            self._drop_rows_after(resumed_step)
+        folder = config.logger.tensorboard_dir or str(self._run_dir / "tensorboard")
+        self._tensorboard = SummaryWriter(folder, purge_step=resumed_step and resumed_step + 1)
+        self._wandb = _start_wandb(config)
+        self._started, self._first_step = time.monotonic(), resumed_step or 0
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Append a row and print its summary; the row is on disk when this returns."""
+        self._file.write(json.dumps({"step": step} | metrics) + "\n")
+        self._file.flush()
+        for name, value in metrics.items():
+            self._tensorboard.add_scalar(name, value, step)
+        if self._wandb:
+            self._wandb.log(metrics, step=step)
+        print(self._line(step, metrics), flush=True)
+
+    def close(self) -> None:
+        self._file.close()
+        self._tensorboard.close()
+        if self._wandb:
+            self._wandb.finish()
+
+    def _line(self, step: int, row: dict[str, float]) -> str:
+        parts = [f"step {step}/{self._total_steps}"]
+        if "prepo/ppl_selected_min" in row:
+            parts.append(f"PPL window {row['prepo/ppl_selected_min']:.2f}-{row['prepo/ppl_selected_max']:.2f}")
+        if "rollout/reward_mean" in row:
+            parts.append(f"zero-advantage {row['signal/zero_advantage_ratio']:.2f}")
+            parts.append(f"reward {row['rollout/reward_mean']:.3f}")
+            parts.append(f"rollouts {row['rollout/total']:.0f}")
+        parts += [f"{name[5:]} {value:.3f}" for name, value in row.items() if name[:5] == "eval/" and "/avg@" in name]
+        done = step - self._first_step
+        if done > 0:
+            left = (time.monotonic() - self._started) / done * (self._total_steps - step)
+            parts.append(f"left {tqdm.format_interval(left)}")
+        return " | ".join(parts)
+
+    def _drop_rows_after(self, step: int) -> None:
+        path = self._run_dir / METRICS_FILE
+        rows = [line for line in path.read_text().splitlines() if line and json.loads(line)["step"] <= step]
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("".join(row + "\n" for row in rows))
+        os.replace(temporary, path)
+        self._file.close()
+        self._file = path.open("a")
+
+
+def _start_wandb(config: Config):
+    if not config.logger.wandb.key:
+        return None
+    import wandb
+
+    settings = config.logger.wandb
+    os.environ["WANDB_API_KEY"] = settings.key
+    options = config.to_dict()
+    options["logger"]["wandb"].pop("key")
+    return wandb.init(
+        entity=settings.org, project=settings.project, group=settings.group, name=settings.run_name, config=options
+    )

@@ -1,0 +1,123 @@
+"""Everything that can be wrong with a job's files, found before Ray or a model is started."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from prepo_rlhf.backends import flash_attention
+from prepo_rlhf.config import Config, ConfigError, from_dict
+from prepo_rlhf.rewards.reward import RewardError, load_reward_func
+from prepo_rlhf.trainer.data import PromptData, load_prompts, load_tokenizer
+
+CHECKPOINT_CONFIG = "config.yaml"
+# A checkpoint means nothing under other values of these.
+RESUME_OPTIONS = (
+    "actor.model_name_or_path", "actor.num_nodes", "actor.num_gpus_per_node", "data.prompt_dataset",
+    "data.prompt_split", "data.max_samples", "data.max_len", "data.input_key", "data.input_template",
+    "data.apply_chat_template", "ds.zero_stage", "ds.lora.rank", "rollout.batch_size",
+    "rollout.n_samples_per_prompt", "rollout.max_new_tokens", "train.batch_size", "train.num_episodes", "train.seed",
+    "prepo.selector", "prepo.candidate_batch_size",
+)  # fmt: skip
+
+
+@dataclass
+class Prepared:
+    """What the checks have loaded on the way."""
+
+    tokenizer: Any
+    train: PromptData
+    evaluation: PromptData | None
+
+
+def prepare(config: Config) -> Prepared:
+    """Check the job's files and load its prompts.
+
+    Raises:
+        ConfigError: naming the option and what to do.
+    """
+    _check_writable("--logger.run_dir", config.logger.run_dir)
+    _check_writable("--ckpt.path", config.ckpt.path)
+    _check_attention(config)
+    _check_reward(config)
+    check_resume(config)
+    tokenizer = load_tokenizer(config)
+    train = load_prompts(config, tokenizer)
+    if len(train) < config.prepo.candidate_batch_size:
+        raise ConfigError(
+            f"--prepo.candidate_batch_size {config.prepo.candidate_batch_size}: the dataset has only {len(train)} "
+            "prompts that fit; lower it (and --rollout.batch_size), or give more data"
+        )
+    evaluation = load_prompts(config, tokenizer, evaluation=True) if config.eval.dataset else None
+    return Prepared(tokenizer, train, evaluation)
+
+
+def resume_tag(config: Config) -> str | None:
+    """The checkpoint that `--ckpt.load_enable` resumes from; None to start afresh."""
+    latest = Path(config.ckpt.path) / "_actor" / "latest"
+    return latest.read_text().strip() if config.ckpt.load_enable and latest.is_file() else None
+
+
+def check_resume(config: Config) -> None:
+    """Refuse to resume a checkpoint that was made under other options.
+
+    Raises:
+        ConfigError: naming each option that differs.
+    """
+    saved_path = Path(config.ckpt.path) / CHECKPOINT_CONFIG
+    if resume_tag(config) is None or not saved_path.is_file():
+        return
+    saved = from_dict(yaml.safe_load(saved_path.read_text()))
+    differences = [
+        f"--{option} was {_value(saved, option)!r} and is now {_value(config, option)!r}"
+        for option in RESUME_OPTIONS
+        if _value(saved, option) != _value(config, option)
+    ]
+    if differences:
+        raise ConfigError(
+            f"--ckpt.load_enable: the checkpoint in {config.ckpt.path} is of other options: {'; '.join(differences)}. "
+            "Give the old values, or another --ckpt.path to start afresh"
+        )
+
+
+def _value(config: Config, option: str) -> Any:
+    value: Any = config
+    for name in option.split("."):
+        value = getattr(value, name)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_writable(option: str, folder: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{option} {folder}: cannot be written ({error.strerror})") from error
+
+
+def _check_attention(config: Config) -> None:
+    if flash_attention.installed():
+        return
+    if "flash_attention" in config.ds.attn_implementation:
+        raise ConfigError(
+            f"--ds.attn_implementation {config.ds.attn_implementation}: flash-attn is not installed; use `sdpa`"
+        )
+    if config.ds.packing_samples:
+        raise ConfigError("--ds.packing_samples needs flash-attn, which is not installed: leave it out, or install it")
+
+
+def _check_reward(config: Config) -> None:
+    agent = config.train.agent_func_path
+    if agent and not Path(agent).is_file():
+        raise ConfigError(f"--train.agent_func_path: there is no file {agent}")
+    if not agent and config.reward.remote_url.endswith(".py"):
+        try:
+            load_reward_func(config.reward.remote_url)
+        except RewardError as error:
+            raise ConfigError(str(error)) from error

@@ -1,0 +1,140 @@
+"""One step's rollouts: prompts from the stream, to the engines, back as OpenRLHF's experience.
+
+Only what the stream has selected reaches generation. Rollouts are collected in the order of submission, so the
+same prompts give the same batch whichever engine is faster.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from openrlhf.trainer.ppo_utils.experience import Experience
+from openrlhf.trainer.ppo_utils.samples_generator import SamplesGenerator
+from openrlhf.trainer.ray.vllm_engine import batch_vllm_engine_call
+from openrlhf.utils.deepspeed import DeepspeedStrategy
+from vllm import SamplingParams
+from vllm.sampling_params import RequestOutputKind
+
+from prepo_rlhf.selection.base import Candidate, PromptOutcome
+from prepo_rlhf.selection.prompt_stream import PromptStream
+from prepo_rlhf.trainer.data import PromptData
+
+
+@dataclass
+class RolloutBatch:
+    """What one training step is made of.
+
+    `rollouts` holds one `Experience` a rollout, the rollouts of a prompt next to each other; `outcomes` the scores
+    of every prompt that was rolled out, also of those that dynamic filtering dropped; `metrics` the selection's,
+    the number of rollouts and tokens generated, and timings.
+    """
+
+    rollouts: list[Experience]
+    outcomes: list[PromptOutcome]
+    metrics: dict[str, float]
+
+
+class RolloutCollector(SamplesGenerator):
+    """Sends prompts to the rollout engines and collects what comes back."""
+
+    def __init__(self, strategy: DeepspeedStrategy, engines: Sequence[Any], tokenizer: Any) -> None:
+        super().__init__(strategy, None, None, tokenizer, list(engines))
+        self._submitted = 0
+
+    def collect(self, stream: PromptStream, data: PromptData, step: int) -> RolloutBatch | None:
+        """Rollouts of `--rollout.batch_size` prompts; None when the stream has no further window.
+
+        With dynamic filtering a prompt whose mean score is out of range is replaced by the next one of the
+        window, then of a further window; a batch that stays short because the data ends is not trained on.
+        """
+        self._engines("wake_up")
+        start, rollout = time.perf_counter(), self.args.rollout
+        window = stream.draw()
+        if window is None:
+            return None
+        params = self._sampling_params(rollout.n_samples_per_prompt, rollout.temperature)
+        batch = RolloutBatch([], [], dict(window.metrics))
+        supply, waiting, kept = deque(window.selected), deque(), 0
+        while kept < rollout.batch_size:
+            while supply and kept + len(waiting) < rollout.batch_size:
+                candidate = supply.popleft()
+                waiting.append((candidate, self._submit(candidate, data, params, f"step {step}")))
+            if not waiting:
+                window = stream.draw()
+                if window is None:
+                    return None
+                batch.metrics["timing/score_prompts"] += window.metrics["timing/score_prompts"]
+                supply.extend(window.selected)
+                continue
+            candidate, call = waiting.popleft()
+            group = self._group(call)
+            scores = tuple(float(experience.scores) for experience in group)
+            batch.outcomes.append(PromptOutcome(candidate.index, scores))
+            _count(batch.metrics, group)
+            if self._keeps(scores):
+                batch.rollouts += group
+                kept += 1
+        self._engines("sleep")
+        elapsed = time.perf_counter() - start
+        batch.metrics["timing/generation"] = elapsed - batch.metrics["timing/score_prompts"]
+        return batch
+
+    def evaluate(self, data: PromptData, num_samples: int, temperature: float, step: int) -> list[list[Experience]]:
+        """`num_samples` rewarded rollouts of every prompt of `data`, in its order."""
+        self._engines("wake_up")
+        params = self._sampling_params(num_samples, temperature)
+        calls = [self._submit(candidate, data, params, f"evaluation {step}") for candidate in data.candidates]
+        groups = [self._group(call) for call in calls]
+        self._engines("sleep")
+        return groups
+
+    def _sampling_params(self, num_samples: int, temperature: float) -> SamplingParams:
+        return SamplingParams(
+            n=num_samples,
+            temperature=temperature,
+            top_p=self.args.rollout.top_p,
+            min_tokens=1,
+            skip_special_tokens=False,
+            logprobs=1 if self.args.algo.advantage.is_correction_level != "off" else None,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _submit(self, candidate: Candidate, data: PromptData, params: SamplingParams, purpose: str) -> ray.ObjectRef:
+        engine = self.vllm_engines[self._submitted % len(self.vllm_engines)]
+        self._submitted += 1
+        token_ids = data.token_ids[candidate.index]
+        params = params.clone()
+        params.max_tokens = self.args.rollout.max_new_tokens or self.args.data.max_len - len(token_ids)
+        if self.args.train.full_determinism_enable:
+            params.seed = random.Random(f"{self.args.train.seed} {purpose} {candidate.index}").getrandbits(31)
+        if self.args.train.agent_func_path:
+            num_samples, params.n = params.n, 1
+            params.output_kind = RequestOutputKind.CUMULATIVE
+            return engine.generate_responses.remote(
+                candidate.prompt, candidate.label, params, self.args.data.max_len, self.tokenizer, num_samples
+            )
+        return engine.rollout.remote(candidate.prompt, token_ids, candidate.label, params)
+
+    def _group(self, call: ray.ObjectRef) -> list[Experience]:
+        max_len = self.args.data.max_len
+        return [self._process_response_into_experience(response, max_len=max_len) for response in ray.get(call)]
+
+    def _keeps(self, scores: tuple[float, ...]) -> bool:
+        low, high = self.args.algo.dynamic_filtering_range
+        return not self.args.algo.dynamic_filtering_enable or low < sum(scores) / len(scores) < high
+
+    def _engines(self, method: str) -> None:
+        if self.args.vllm.enable_sleep:
+            batch_vllm_engine_call(self.vllm_engines, method)
+
+
+def _count(metrics: dict[str, float], group: list[Experience]) -> None:
+    tokens = sum(int(experience.action_mask.sum()) for experience in group)
+    metrics["rollout/generated"] = metrics.get("rollout/generated", 0) + len(group)
+    metrics["rollout/generated_tokens"] = metrics.get("rollout/generated_tokens", 0) + tokens

@@ -1,0 +1,133 @@
+"""The control loop: select, roll out, make experience, train, sync weights, observe, measure.
+
+Runs in the driver, and holds no model: it tells the Ray actors what to do and what to pass on.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import ray
+import torch
+from openrlhf.trainer.ppo_utils.experience import Experience, balance_experiences
+from openrlhf.trainer.ppo_utils.kl_controller import AdaptiveKLController, FixedKLController
+from openrlhf.trainer.ray.vllm_engine import batch_vllm_engine_call
+from openrlhf.utils.deepspeed import DeepspeedStrategy
+
+from prepo_rlhf.algorithm.signals import training_signals
+from prepo_rlhf.config import Config
+from prepo_rlhf.ray.placement import Fleet
+from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
+from prepo_rlhf.selection.prompt_stream import PromptStream
+from prepo_rlhf.trainer.checkpoints import Checkpoints
+from prepo_rlhf.trainer.evaluator import Evaluator
+from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker
+from prepo_rlhf.trainer.metrics_log import MetricsLog
+from prepo_rlhf.trainer.preflight import Prepared
+from prepo_rlhf.trainer.rollouts import RolloutBatch, RolloutCollector
+
+
+class Trainer:
+    """Trains the policy until the prompt stream has no further window."""
+
+    def __init__(
+        self, config: Config, strategy: DeepspeedStrategy, fleet: Fleet, prepared: Prepared, stream: PromptStream
+    ) -> None:
+        self._config = config
+        self._fleet = fleet
+        self._data = prepared.train
+        self._stream = stream
+        self._collector = RolloutCollector(strategy, fleet.engines, prepared.tokenizer)
+        self._evaluate = Evaluator(config, self._collector, prepared.evaluation)
+        self._checkpoints = Checkpoints(config, fleet.policy)
+        self._state = self._checkpoints.load()
+        kl = config.algo.kl
+        coef = kl.init_coef if self._state.kl_coef is None else self._state.kl_coef
+        self._kl = AdaptiveKLController(coef, kl.target, kl.horizon) if kl.target else FixedKLController(coef)
+        self._experience_maker = ExperienceMaker(
+            fleet.policy, None, None, fleet.reference, self._kl, strategy, prepared.tokenizer
+        )
+        self._log = MetricsLog(config, stream.total_draws, self._state.step or None)
+
+    def fit(self) -> None:
+        """Run all steps that are left, from the checkpoint's if there is one."""
+        if self._state.step:
+            self._stream.load_state_dict(self._state.stream)
+            self._sync_weights()
+        elif self._evaluate.due(0, last=False):
+            metrics = self._evaluate(0)
+            self._checkpoints.save_if_best(self._state, metrics)
+            self._log.write(0, metrics)
+        try:
+            while (batch := self._collector.collect(self._stream, self._data, self._state.step)) is not None:
+                self._step(batch)
+        finally:
+            self._log.close()
+
+    def _step(self, batch: RolloutBatch) -> None:
+        """One training step on a batch of rollouts, and everything that follows from it."""
+        metrics = dict(batch.metrics)
+        experiences = self._timed(metrics, "make_experience", self._experience_maker.make_experience_batch, batch.rollouts)
+        metrics |= self._batch_metrics(batch, experiences)
+        metrics |= self._timed(metrics, "train", self._train, experiences)
+        self._timed(metrics, "weight_sync", self._sync_weights)
+        self._stream.selector.observe(batch.outcomes)
+        self._kl.update(metrics.get("train/kl", 0.0), len(batch.rollouts))
+        state = self._state
+        state.step += 1
+        state.rollouts += int(metrics.pop("rollout/generated"))
+        state.tokens += int(metrics.pop("rollout/generated_tokens"))
+        state.kl_coef, state.stream = self._kl.value, self._stream.state_dict()
+        metrics |= {"rollout/total": state.rollouts, "rollout/total_tokens": state.tokens}
+        if self._evaluate.due(state.step, last=self._stream.exhausted):
+            metrics |= self._evaluate(state.step)
+            self._checkpoints.save_if_best(state, metrics)
+        self._log.write(state.step, metrics)
+        self._checkpoints.save_if_due(state)
+
+    def _train(self, experiences: list[Experience]) -> dict[str, float]:
+        """Update the policy; returns OpenRLHF's own measures of it under train/."""
+        policy = self._fleet.policy
+        if self._config.train.dynamic_batch_enable:
+            experiences = balance_experiences(experiences, self._config)
+        seed = random.Random(f"{self._config.train.seed} train {self._state.step}").getrandbits(31)
+        ray.get(policy.async_run_method("seed", seed))
+        ray.get(policy.async_run_method_batch("append", experience=experiences))
+        if self._config.ds.enable_sleep:
+            ray.get(policy.async_run_method("reload_states"))
+        status = ray.get(policy.async_run_method("fit", kl_ctl=self._kl.value))[0]
+        if self._config.ds.enable_sleep:
+            ray.get(policy.async_run_method("offload_states"))
+        return {f"train/{name.removeprefix('actor_')}": float(value) for name, value in status.items()}
+
+    def _sync_weights(self) -> None:
+        if self._config.vllm.enable_sleep:
+            batch_vllm_engine_call(self._fleet.engines, "wake_up", tags=["weights"])
+        ray.get(self._fleet.policy.async_run_method("broadcast_to_vllm"))
+
+    def _batch_metrics(self, batch: RolloutBatch, experiences: list[Experience]) -> dict[str, float]:
+        weights = torch.cat([experience.info[WEIGHT_KEY] for experience in experiences]).double()
+        entropies = torch.cat([experience.info[ENTROPY_KEY] for experience in experiences]).double()
+        rewards = torch.cat([experience.info["reward"] for experience in experiences]).double()
+        lengths = torch.cat([experience.action_mask.sum(-1) for experience in experiences]).double()
+        truncated = torch.cat([experience.truncated for experience in experiences]).double()
+        scores = torch.tensor([outcome.rewards for outcome in batch.outcomes])
+        return training_signals(scores.flatten(), scores.shape[1]) | {
+            "prepo/weight_min": weights.min().item(),
+            "prepo/weight_mean": weights.mean().item(),
+            "prepo/weight_max": weights.max().item(),
+            "prepo/weight_std": weights.std(correction=0).item(),
+            "prepo/entropy_mean": entropies.mean().item(),
+            "rollout/reward_mean": rewards.mean().item(),
+            "rollout/response_length_mean": lengths.mean().item(),
+            "rollout/truncated_ratio": truncated.mean().item(),
+        }
+
+    @staticmethod
+    def _timed(metrics: dict[str, float], phase: str, function: Any, *arguments: Any) -> Any:
+        start = time.perf_counter()
+        result = function(*arguments)
+        metrics[f"timing/{phase}"] = time.perf_counter() - start
+        return result

@@ -1,0 +1,68 @@
+"""The formulas of PREPO (arXiv 2511.00794) as they are written, in plain loops over float64 numbers.
+
+Slow on purpose, and independent: imports torch only, for numbers that carry gradients.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def perplexity(log_probs: list[float]) -> float:
+    total = 0.0
+    for value in log_probs:
+        total += value
+    return math.exp(-total / len(log_probs))
+
+
+def window(perplexities: list[float], k: int, rho: float) -> list[int]:
+    sigma = sorted(range(len(perplexities)), key=lambda i: perplexities[i])
+    start = math.floor(rho * (len(perplexities) - k))
+    return [sigma[j] for j in range(len(sigma)) if start <= j <= start + k - 1]
+
+
+def entropy(logits: list[float]) -> float:
+    highest = max(logits)
+    exponentials = [math.exp(z - highest) for z in logits]
+    total = sum(exponentials)
+    return -sum(e / total * math.log(e / total) for e in exponentials if e > 0)
+
+
+def weights(entropies: list[list[float]], mean: str) -> list[float]:
+    """`entropies[i]` holds H_t of the tokens of response i."""
+    sequence_means = [sum(h) / len(h) for h in entropies]
+    if mean == "sequence":
+        batch_mean = sum(sequence_means) / len(sequence_means)
+    else:
+        batch_mean = sum(sum(h) for h in entropies) / sum(len(h) for h in entropies)
+    return [h / batch_mean for h in sequence_means]
+
+
+def loss(
+    log_probs: Tensor,
+    old_log_probs: Tensor,
+    advantages: Tensor,
+    lengths: list[int],
+    w: list[float],
+    eps: tuple[float, float],
+    dual_clip: float | None,
+    token_mean: bool,
+    gspo: bool,
+) -> Tensor:
+    """-L; response i has its tokens at positions 0 .. lengths[i] - 1."""
+    total_tokens, batch = sum(lengths), len(lengths)
+    objective = torch.zeros((), dtype=torch.float64)
+    for i, length in enumerate(lengths):
+        log_ratios = [log_probs[i, t] - old_log_probs[i, t] for t in range(length)]
+        for t in range(length):
+            s = torch.exp(sum(log_ratios) / length if gspo else log_ratios[t])
+            clipped_s = min(max(s, torch.tensor(1 - eps[0])), torch.tensor(1 + eps[1]))
+            a = advantages[i, t]
+            term = min(s * a, clipped_s * a)
+            if dual_clip is not None and a < 0:
+                term = max(term, dual_clip * a)
+            objective = objective + w[i] * term / (total_tokens if token_mean else length * batch)
+    return -objective

@@ -1,0 +1,449 @@
+"""The options: OpenRLHF's names and defaults, YAML, what is derived, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import importlib.util
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prepo_rlhf.config import (
+    Config,
+    ConfigError,
+    check,
+    from_dict,
+    from_yaml,
+    parse_args,
+    parse_options,
+    resolve,
+    to_yaml,
+)
+from prepo_rlhf.config.refused import refusal
+
+REQUIRED = "--actor.model_name_or_path m --data.prompt_dataset d.jsonl --reward.remote_url r.py".split()
+
+OPENRLHF_COMMAND = """
+--ref.num_nodes 1 --ref.num_gpus_per_node 8 --actor.num_nodes 1 --actor.num_gpus_per_node 8 --vllm.num_engines 4
+--vllm.tensor_parallel_size 2 --train.colocate_all --vllm.gpu_memory_utilization 0.6 --vllm.enable_sleep
+--ds.enable_sleep --algo.kl.init_coef 1e-3 --algo.kl.use_loss --algo.kl.estimator k3 --algo.advantage.gamma 1.0
+--algo.advantage.estimator reinforce_baseline --actor.model_name_or_path Qwen/Qwen2.5-1.5B --actor.adam.lr 5e-7
+--actor.adam.betas 0.9 0.98 --actor.eps_clip_low_high 0.2 0.3 --actor.muon.no_nesterov
+--actor.gradient_checkpointing_enable --ds.packing_samples --ds.zero_stage 3 --ds.lora.target_modules q_proj v_proj
+--reward.remote_url ./reward_func.py --reward.clip_range -1 1 --data.prompt_dataset a.jsonl,b.jsonl
+--data.input_key input --data.label_key answer --data.apply_chat_template --data.max_len 4096
+--rollout.max_new_tokens 3072 --rollout.batch_size 128 --rollout.micro_batch_size 4 --train.batch_size 1024
+--rollout.n_samples_per_prompt=8 --algo.dynamic_filtering_enable --algo.dynamic_filtering_range 0 1
+--algo.advantage.is_correction_level token --algo.advantage.is_correction_threshold 2 --ckpt.max_mem 100
+--vllm.sync_backend nccl --logger.wandb.key secret
+"""
+
+# Options with fewer values than OpenRLHF's, and one that both take.
+NARROWER = {"algo.advantage.estimator": "rloo", "vllm.sync_backend": "nccl"}
+
+# The only defaults that are not OpenRLHF's.
+INTENDED = {
+    "actor.eps_clip": None,
+    "actor.eps_clip_low_high": (0.2, 0.28),
+    "algo.advantage.estimator": "group_norm",
+    "algo.kl.init_coef": 0.0,
+    "ckpt.path": "./ckpt/checkpoints_prepo",
+    "ds.attn_implementation": None,
+    "logger.wandb.project": "prepo_rlhf",
+    "rollout.n_samples_per_prompt": 8,
+    "vllm.num_engines": 1,
+    "vllm.sync_backend": None,
+}
+
+
+def flatten(options: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in options.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def parse(*flags: str) -> Config:
+    return parse_args([*REQUIRED, *flags])
+
+
+def openrlhf_options() -> dict[str, dict[str, Any]]:
+    """Option name -> keyword arguments of its `add_argument`, read from the source of the installed OpenRLHF."""
+    spec = importlib.util.find_spec("openrlhf")
+    if spec is None:
+        return {}
+    source = (Path(spec.submodule_search_locations[0]) / "cli" / "train_ppo_ray.py").read_text()
+    found = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
+            for prefix in ("actor", "critic"):
+                scope = {"prefix": prefix, "datetime": datetime}
+                name, keywords = evaluate(node.args[0], scope), {k.arg: evaluate(k.value, scope) for k in node.keywords}
+                found[name.removeprefix("--")] = keywords
+    return found
+
+
+def evaluate(node: ast.expr, scope: dict[str, Any]) -> Any:
+    return eval(compile(ast.Expression(node), "train_ppo_ray.py", "eval"), scope)
+
+
+def sample(keywords: dict[str, Any]) -> list[str]:
+    """A value that OpenRLHF's parser would take."""
+    if keywords.get("action", "").startswith("store"):
+        return []
+    value = "7" if keywords.get("type", str) is not str else "text"
+    if "choices" in keywords:
+        value = keywords["choices"][-1]
+    return [value] * (keywords["nargs"] if isinstance(keywords.get("nargs"), int) else 1)
+
+
+@pytest.fixture(scope="module")
+def openrlhf() -> dict[str, dict[str, Any]]:
+    options = openrlhf_options()
+    if not options:
+        pytest.skip("openrlhf is not installed")
+    assert len(options) > 140
+    return options
+
+
+def test_an_openrlhf_command_line_keeps_its_meaning() -> None:
+    config = parse_args(OPENRLHF_COMMAND.split())
+    assert config.train.colocate_all and config.vllm.enable_sleep and config.ds.enable_sleep
+    assert config.actor.adam.betas == (0.9, 0.98) and config.actor.adam.lr == 5e-7
+    assert config.actor.eps_clip_low_high == (0.2, 0.3)
+    assert config.actor.muon.nesterov is False
+    assert config.reward.clip_range == (-1.0, 1.0) and config.algo.dynamic_filtering_range == (0.0, 1.0)
+    assert config.ds.lora.target_modules == ["q_proj", "v_proj"]
+    assert config.data.prompt_dataset == "a.jsonl,b.jsonl" and config.data.apply_chat_template
+    assert config.rollout.n_samples_per_prompt == 8 and config.rollout.max_new_tokens == 3072
+    assert config.algo.advantage.is_correction_threshold == (0.0, 2.0)
+    assert config.ds.attn_implementation == "flash_attention_2"
+    assert config.vllm.sync_backend == "ipc"
+    assert config.ckpt.max_mem == 100.0 and config.logger.wandb.key == "secret"
+
+
+def test_every_openrlhf_option_is_taken_or_refused_by_name(openrlhf: dict[str, dict[str, Any]]) -> None:
+    argv, expected = [], {}
+    for name, keywords in openrlhf.items():
+        values = [NARROWER[name]] if name in NARROWER else sample(keywords)
+        if refusal(name, None):
+            with pytest.raises(ConfigError, match=f"--{name}: ."):
+                parse_args([f"--{name}", *values])
+        elif name != "actor.muon.no_nesterov":
+            argv += [f"--{name}", *values]
+            expected[name] = keywords.get("type", str)(values[0]) if values else True
+    got = dict(flatten(parse_options(argv)[0].to_dict()))
+    for name, value in expected.items():
+        first = got[name][0] if isinstance(got[name], tuple) else got[name]
+        assert (first, type(first)) == (value, type(value)), name
+    assert parse_options(["--actor.muon.no_nesterov"])[0].actor.muon.nesterov is False
+
+
+def test_defaults_and_choices_are_openrlhfs_but_for_the_intended(openrlhf: dict[str, dict[str, Any]]) -> None:
+    ours, different = dict(flatten(Config().to_dict())), {}
+    for name, keywords in openrlhf.items():
+        default = keywords.get("default", False)
+        default = tuple(default) if isinstance(default, list) else default
+        if name in ours and name != "logger.wandb.run_name" and ours[name] != default:
+            different[name] = ours[name]
+        if name in ours and "choices" in keywords and name not in NARROWER:
+            with pytest.raises(SystemExit):
+                parse_options([f"--{name}", "no-such-choice"])
+    assert different == INTENDED
+
+
+def test_run_name_holds_the_time_of_the_start() -> None:
+    assert Config().logger.wandb.run_name.startswith("prepo_")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--critic.model_name_or_path m",
+        "--critic.adam.lr 1e-5",
+        "--algo.advantage.estimator gae",
+        "--algo.advantage.estimator=gae",
+        "--algo.advantage.lambd 0.95",
+        "--reward.model_name_or_path m",
+        "--reward.num_nodes 1",
+        "--reward.normalize_enable",
+        "--train.colocate-critic-reward",
+        "--data.image_key images",
+        "--vllm.sync_with_ray",
+    ],
+)
+def test_what_is_not_part_of_the_framework_is_refused_with_a_remedy(flags: str) -> None:
+    name = flags.split()[0].split("=")[0].replace("colocate-critic-reward", "colocate_critic_reward")
+    with pytest.raises(ConfigError, match=rf"{name}\b.*: .{{20,}}"):
+        parse(*flags.split())
+
+
+def test_all_refused_flags_are_told_at_once() -> None:
+    with pytest.raises(ConfigError, match="(?s)--data.image_key.*--vllm.sync_with_ray"):
+        parse("--data.image_key", "x", "--vllm.sync_with_ray")
+
+
+@pytest.mark.parametrize("flags", ["--actor.adam.lrr 1", "--prepo.selector best", "--train.seed one"])
+def test_an_unknown_flag_or_bad_value_names_itself(flags: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse(*flags.split())
+    assert stopped.value.code == 2
+    assert flags.split()[0] in "".join(capsys.readouterr())
+
+
+def test_help_lists_groups_and_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse_args(["--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in ("--config", "--print_config", "--prepo.selector", "--actor.adam.lr"))
+
+
+def test_yaml_round_trip_keeps_every_value_but_the_key() -> None:
+    config = parse_args([*OPENRLHF_COMMAND.split(), "--prepo.weight_clip", "0", "2", "--data.input_template", "Ä {}\n"])
+    back = from_dict(yaml.safe_load(to_yaml(config)))
+    assert back.logger.wandb.key is None and "secret" not in to_yaml(config)
+    assert from_dict(yaml.safe_load(to_yaml(config, secrets=True))) == config
+    back.logger.wandb.key = "secret"
+    assert back == config
+
+
+@settings(deadline=None)
+@given(
+    lr=st.floats(0, 1, allow_nan=False),
+    clip=st.none() | st.tuples(st.floats(0, 9), st.floats(0, 9)),
+    template=st.none() | st.text(),
+    modules=st.just("all-linear") | st.lists(st.text()),
+)
+def test_yaml_round_trip_of_any_value(lr: float, clip: tuple | None, template: str | None, modules: str | list) -> None:
+    config = Config()
+    config.actor.adam.lr, config.prepo.weight_clip, config.data.input_template = lr, clip, template
+    config.ds.lora.target_modules = modules
+    assert from_dict(yaml.safe_load(to_yaml(config))) == config
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("actor: {adam: {lr: 1e-4, eps: 1.0e-6}}\ntrain: {async_enable: true}\nbackend: cpu\n")
+    config = parse("--config", str(file), "--actor.adam.lr", "2e-4", "--train.no_async_enable")
+    assert (config.actor.adam.lr, config.actor.adam.eps, config.actor.adam.weight_decay) == (2e-4, 1e-6, 0.0)
+    assert config.train.async_enable is False and config.backend == "cpu"
+    assert parse(f"--config={file}").actor.adam.lr == 1e-4
+
+
+def test_printed_options_load_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--rollout.batch_size", "64", "--train.batch_size", "64", "--logger.run_dir", "r"]
+    with pytest.raises(SystemExit) as stopped:
+        parse(*flags, "--print_config")
+    assert stopped.value.code == 0
+    file = tmp_path / "printed.yaml"
+    file.write_text(capsys.readouterr().out)
+    printed = from_yaml(file)
+    assert printed.prepo.candidate_batch_size == 320
+    expected = parse(*flags)
+    expected.logger.wandb.run_name = printed.logger.wandb.run_name
+    assert parse_args(["--config", str(file)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("actor: {adam: {lrr: 1}}", "--actor.adam.lrr: unknown"),
+        ("prpo: {selector: prepo}", "--prpo: unknown"),
+        ("prepo: {selector: best}", "--prepo.selector: "),
+        ("train: {seed: [1]}", "--train.seed: "),
+        ("critic: {num_nodes: 1}", "--critic: "),
+        ("algo: {advantage: {estimator: gae}}", "--algo.advantage.estimator gae: "),
+        ("- actor", "nested keys"),
+        ("{", "can't be read"),
+    ],
+)
+def test_a_bad_file_is_refused_with_file_and_option(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        parse("--config", str(file))
+    assert message in str(refused.value) and str(file) in str(refused.value)
+
+
+def test_a_missing_file_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--config /no/such.yaml"):
+        parse("--config", "/no/such.yaml")
+
+
+def test_derived_values() -> None:
+    config = parse("--rollout.batch_size", "256", "--logger.run_dir", "r")
+    assert config.prepo.candidate_batch_size == 5 * 256
+    assert config.rollout.vllm_generate_batch_size == 256
+    assert config.logger.tensorboard_dir == "r/tensorboard"
+    assert config.actor.eps_clip_low_high == (0.2, 0.28)
+    assert parse("--actor.eps_clip", "0.2").actor.eps_clip_low_high == (0.2, 0.2)
+    assert parse("--ds.lora.target_modules", "q_proj").ds.lora.target_modules == ["q_proj"]
+    assert parse_args([*REQUIRED[:4], "--train.agent_func_path", "a.py"]).reward.remote_url == "agent"
+    with pytest.raises(ConfigError, match="--actor.eps_clip 0.1 and --actor.eps_clip_low_high"):
+        parse("--actor.eps_clip", "0.1", "--actor.eps_clip_low_high", "0.2", "0.3")
+
+
+def test_resolving_twice_changes_nothing() -> None:
+    config = parse("--actor.eps_clip", "0.1", "--algo.advantage.is_correction_threshold", "3")
+    again = resolve(copy.deepcopy(config))
+    assert again == config
+    check(again)
+
+
+@pytest.mark.parametrize(
+    ("flags", "option", "value", "warning"),
+    [
+        ("--ds.ring_attn_size 2", "ds.packing_samples", True, "--ds.ring_attn_size"),
+        ("--train.dynamic_batch_enable", "ds.packing_samples", True, "--train.dynamic_batch_enable"),
+        ("--train.dynamic_batch_enable", "rollout.max_tokens_per_gpu", 16192, "--train.dynamic_batch_enable"),
+        ("--ds.packing_samples --ds.attn_implementation sdpa", "ds.attn_implementation", "flash_attention_2", "--ds.p"),
+        ("--vllm.enable_sleep", "vllm.enable_sleep", False, "--vllm.enable_sleep"),
+        ("--data.input_template Question:", "data.input_template", None, "--data.input_template"),
+        (r"--data.input_template {}\n", "data.input_template", r"{}\n", "--data.input_template"),
+        ("--train.agent_func_path a.py", "reward.remote_url", "agent", "--reward.remote_url"),
+        ("--algo.kl.use_loss", "algo.kl.use_loss", True, "--algo.kl.init_coef"),
+        ("--algo.kl.use_loss --algo.kl.init_coef 1", "algo.kl.estimator", "k1", "take k2 or k3"),
+        ("--algo.kl.estimator k3 --algo.kl.init_coef 1", "algo.kl.estimator", "k3", "take k1"),
+    ],
+)
+def test_implied_settings_are_told(flags: str, option: str, value: object, warning: str) -> None:
+    with pytest.warns(UserWarning, match=warning):
+        config = parse(*flags.split())
+    assert dict(flatten(config.to_dict()))[option] == value
+
+
+@pytest.mark.parametrize("missing", ["--actor.model_name_or_path", "--data.prompt_dataset", "--reward.remote_url"])
+def test_a_required_option_is_asked_for(missing: str) -> None:
+    at = REQUIRED.index(missing)
+    with pytest.raises(ConfigError, match=missing):
+        parse_args(REQUIRED[:at] + REQUIRED[at + 2 :])
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ("--prepo.candidate_batch_size 1023", "--prepo.candidate_batch_size 1023"),
+        ("--prepo.weight_clip 2 1", "--prepo.weight_clip"),
+        ("--prepo.weight_clip -1 1", "--prepo.weight_clip"),
+        ("--rollout.n_samples_per_prompt 1", "--rollout.n_samples_per_prompt 1"),
+        ("--rollout.n_samples_per_prompt 0 --algo.advantage.estimator reinforce", "--rollout.n_samples_per_prompt 0"),
+        ("--data.max_len 512 --rollout.max_new_tokens 512", "--data.max_len 512"),
+        ("--actor.num_gpus_per_node 6", "--train.batch_size 128"),
+        ("--train.micro_batch_size 3", "--train.micro_batch_size 3"),
+        ("--train.batch_size 12 --actor.num_gpus_per_node 8 --train.dynamic_batch_enable", "--train.batch_size 12"),
+        ("--actor.num_gpus_per_node 6 --ds.ring_attn_size 4", "--ds.ring_attn_size 4"),
+        ("--rollout.batch_size 100", "--rollout.batch_size 100"),
+        ("--rollout.micro_batch_size 3", "--rollout.micro_batch_size 3"),
+        ("--rollout.vllm_generate_batch_size 2048", "--rollout.vllm_generate_batch_size 2048"),
+        ("--train.colocate_all", "--train.colocate_all"),
+        ("--train.colocate_actor_ref --algo.kl.init_coef 0.1 --ref.num_gpus_per_node 4", "--ref.num_gpus_per_node 4"),
+        ("--train.colocate_all --train.async_enable --vllm.enable_sleep", "--vllm.enable_sleep"),
+        ("--train.partial_rollout_enable", "--train.partial_rollout_enable"),
+        ("--vllm.num_engines 0", "--vllm.num_engines 0"),
+        ("--vllm.sync_backend ipc", "--vllm.sync_backend ipc"),
+        ("--vllm.sync_backend nccl --backend cpu", "--vllm.sync_backend nccl"),
+        ("--ds.tensor_parallel_size 2 --ds.param_dtype fp16", "--ds.param_dtype fp16"),
+        ("--ds.zero_stage 4", "--ds.zero_stage 4"),
+        ("--ds.ring_attn_size 0", "--ds.ring_attn_size 0"),
+        ("--ds.lora.rank 8 --ds.lora.target_modules", "--ds.lora.target_modules"),
+        ("--rollout.temperature 0", "--rollout.temperature 0"),
+        ("--rollout.temperature nan", "--rollout.temperature nan"),
+        ("--rollout.top_p 0", "--rollout.top_p 0"),
+        ("--rollout.top_p 1.1", "--rollout.top_p 1.1"),
+        ("--algo.kl.init_coef -1", "--algo.kl.init_coef -1"),
+        ("--actor.dual_clip 1", "--actor.dual_clip 1"),
+        ("--actor.eps_clip_low_high -0.1 0.2", "--actor.eps_clip_low_high"),
+        ("--reward.clip_range 1 -1", "--reward.clip_range"),
+        ("--reward.overlong_buffer_len 4096", "--reward.overlong_buffer_len"),
+        ("--reward.stop_properly_penalty_coef 2", "--reward.stop_properly_penalty_coef"),
+        ("--algo.dynamic_filtering_enable --algo.dynamic_filtering_range 1 0", "--algo.dynamic_filtering_range"),
+        (
+            "--algo.dynamic_filtering_enable --rollout.n_samples_per_prompt 1 --algo.advantage.estimator reinforce",
+            "--algo.dynamic_filtering_enable",
+        ),
+        ("--algo.advantage.is_correction_threshold 1 2 3", "--algo.advantage.is_correction_threshold"),
+        (
+            "--algo.advantage.is_correction_level token --algo.advantage.is_correction_threshold 5 1",
+            "--algo.advantage.is_correction_threshold",
+        ),
+        (
+            "--algo.advantage.is_correction_level seq --algo.advantage.is_correction_mode clip",
+            "--algo.advantage.is_correction_mode",
+        ),
+        (
+            "--algo.advantage.is_correction_level seq --algo.advantage.is_correction_gating binary_kl",
+            "--algo.advantage.is_correction_threshold",
+        ),
+        ("--eval.steps 10", "--eval.dataset"),
+        ("--eval.steps 0 --eval.dataset e", "--eval.steps 0"),
+        ("--ckpt.save_steps 0", "--ckpt.save_steps 0"),
+        ("--logger.logging_steps 0", "--logger.logging_steps 0"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_can_not_work_is_refused_by_name(flags: str, named: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse(*flags.split())
+    assert named in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--prepo.candidate_batch_size 1024",
+        "--rollout.n_samples_per_prompt 1 --algo.advantage.estimator flash_reinforce",
+        "--train.colocate_all --vllm.num_engines 8 --vllm.enable_sleep",
+        "--train.colocate_all --train.async_enable --train.partial_rollout_enable",
+        "--rollout.vllm_generate_batch_size 2048 --train.async_enable",
+        "--train.dynamic_batch_enable --train.micro_batch_size 3 --rollout.micro_batch_size 3",
+        "--algo.advantage.is_correction_level seq --algo.advantage.is_correction_gating tv "
+        "--algo.advantage.is_correction_threshold 0.1",
+        "--backend cpu --vllm.sync_backend gloo --prepo.weight_clip 0 0",
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_can_work_passes(flags: str) -> None:
+    parse(*flags.split())
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(ConfigError, match="(?s)--prepo.candidate_batch_size.*--actor.dual_clip"):
+        parse("--actor.dual_clip", "0.5", "--prepo.candidate_batch_size", "1")
+
+
+def test_config_is_a_plain_mutable_object() -> None:
+    config = parse("--actor.adam.lr", "3e-6")
+    for twin in (pickle.loads(pickle.dumps(config)), copy.deepcopy(config)):
+        assert twin == config
+        twin.actor.adam.lr = 1.0
+        assert config.actor.adam.lr == 3e-6
+    assert vars(config.actor.muon) == {"lr": 0.02, "momentum": 0.95, "ns_steps": 5, "nesterov": True}
+    assert Config().actor.adam is not Config().actor.adam
+
+
+def test_every_option_has_a_help_text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")  # flag and help on separate lines
+    with pytest.raises(SystemExit):
+        parse_args(["--help"])
+    lines = [line.strip("│ ") for line in capsys.readouterr().out.splitlines()]
+    bare = [line for line, following in zip(lines, lines[1:], strict=False) if following.startswith("(default")]
+    assert [line for line in bare if line.startswith("--")] == []
+
+
+def test_import_is_light() -> None:
+    heavy = ("torch", "ray", "vllm", "deepspeed", "openrlhf", "transformers", "numpy")
+    code = f"import prepo_rlhf.config, sys; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

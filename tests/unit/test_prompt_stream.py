@@ -1,0 +1,173 @@
+"""The prompt stream: what reaches rollout, in which order, and after a resume."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from typing import Any
+
+import pytest
+import torch
+
+from prepo_rlhf.selection import Candidate, PromptStream, Selection, make_selector
+
+DATASET = [Candidate(f"prompt {i}", str(i), i) for i in range(23)]
+
+
+class Scorer:
+    """Perplexity 1 + index, and a record of what was asked."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.batches: list[list[int]] = []
+        self.seconds = seconds
+
+    def __call__(self, candidates: list[Candidate]) -> list[float]:
+        self.batches.append([c.index for c in candidates])
+        time.sleep(self.seconds)
+        return [1.0 + c.index for c in candidates]
+
+
+def make_stream(selector: str = "prepo", score: Scorer | None = None, **changes: Any) -> PromptStream:
+    options = {"num_candidates": 5, "num_selected": 2, "num_episodes": 2, "seed": 7} | changes
+    dataset = options.pop("dataset", DATASET)
+    return PromptStream(dataset, make_selector(selector, seed=7), score=score or Scorer(), **options)
+
+
+def all_draws(stream: PromptStream) -> list[Selection]:
+    return list(iter(stream.draw, None))
+
+
+def indices(selections: list[Selection]) -> list[list[int]]:
+    return [[c.index for c in s.selected] for s in selections]
+
+
+def test_a_run_draws_whole_batches_of_every_episode() -> None:
+    scorer = Scorer()
+    stream = make_stream(score=scorer)
+    draws = all_draws(stream)
+    assert stream.total_draws == len(draws) == 8 and len(stream) == 16
+    assert [d.draw for d in draws] == list(range(8))
+    assert draws[0].progress == 0.0 and draws[-1].progress == 1.0
+    for episode in (scorer.batches[:4], scorer.batches[4:]):
+        seen = [i for batch in episode for i in batch]
+        assert len(seen) == len(set(seen)) == 20
+    assert scorer.batches[:4] != scorer.batches[4:]
+    assert stream.draw() is None
+
+
+def test_each_draw_is_the_window_of_its_own_candidates() -> None:
+    scorer = Scorer()
+    draws = all_draws(make_stream(score=scorer))
+    for draw, batch in zip(draws, scorer.batches, strict=True):
+        start = math.floor(draw.metrics["prepo/progress"] * 3)
+        assert draw.metrics["prepo/window_start"] == start
+        assert [c.index for c in draw.selected] == sorted(batch)[start : start + 2]
+        assert [c.perplexity for c in draw.selected] == [1.0 + c.index for c in draw.selected]
+        assert draw.metrics["prepo/ppl_selected_max"] == draw.selected[-1].perplexity
+
+
+def test_the_seed_alone_decides_the_shuffle() -> None:
+    assert indices(all_draws(make_stream())) == indices(all_draws(make_stream()))
+    assert indices(all_draws(make_stream())) != indices(all_draws(make_stream(seed=8)))
+
+
+def test_iterating_gives_the_draws_one_prompt_at_a_time_and_draws_only_when_needed() -> None:
+    scorer = Scorer()
+    prompts = iter(make_stream(score=scorer))
+    first = [next(prompts).index for _ in range(2)]
+    assert len(scorer.batches) == 1
+    rest = [c.index for c in prompts]
+    assert first + rest == [i for window in indices(all_draws(make_stream())) for i in window]
+
+
+def test_a_step_begins_with_a_new_window_and_knows_its_draws() -> None:
+    expected = indices(all_draws(make_stream()))
+    stream = make_stream()
+    prompts = iter(stream)
+    taken = [next(prompts).index for _ in range(3)]  # one whole window and half of the next
+    assert taken == expected[0] + expected[1][:1]
+    assert [s.draw for s in stream.selections] == [0, 1]
+    stream.start_step()
+    assert stream.selections == []
+    assert [next(prompts).index for _ in range(2)] == expected[2]
+    assert next(iter(stream)).index == expected[3][0]
+
+
+def test_random_is_never_scored() -> None:
+    scorer = Scorer()
+    draws = all_draws(make_stream("random", scorer))
+    assert scorer.batches == []
+    assert all(set(d.metrics) == {"prepo/progress", "timing/score_prompts"} for d in draws)
+    assert all(c.perplexity is None for d in draws for c in d.selected)
+
+
+def test_scoring_time_is_in_the_metrics() -> None:
+    assert make_stream(score=Scorer(seconds=0.02)).draw().metrics["timing/score_prompts"] >= 0.02
+
+
+@pytest.mark.parametrize("selector", ["prepo", "random"])
+@pytest.mark.parametrize("stop", [0, 3, 4, 7, 8])
+def test_a_resumed_run_sees_what_the_unbroken_one_sees(selector: str, stop: int) -> None:
+    """Through torch.save, as checkpoints go; stops include both sides of the episode's end and the run's."""
+    unbroken = all_draws(make_stream(selector))
+    stopped = make_stream(selector)
+    for _ in range(stop):
+        stopped.draw()
+    file = io.BytesIO()
+    torch.save(stopped.state_dict(), file)
+    file.seek(0)
+    resumed = make_stream(selector)
+    for _ in range(2):
+        resumed.draw()
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    rest = all_draws(resumed)
+    assert indices(rest) == indices(unbroken[stop:])
+    assert [d.progress for d in rest] == [d.progress for d in unbroken[stop:]]
+
+
+def test_resuming_drops_what_was_left_of_a_window() -> None:
+    stream = make_stream()
+    next(iter(stream))
+    state = make_stream().state_dict()
+    stream.load_state_dict(state)
+    assert next(iter(stream)).index == indices(all_draws(make_stream()))[0][0]
+
+
+def test_a_failed_scoring_does_not_use_up_the_draw() -> None:
+    def fail(candidates: list[Candidate]) -> list[float]:
+        raise RuntimeError("engine died")
+
+    stream = make_stream(score=fail)
+    with pytest.raises(RuntimeError, match="engine died"):
+        stream.draw()
+    assert stream.state_dict()["draw"] == 0 and stream.selections == []
+
+
+def test_a_scorer_that_forgets_prompts_is_an_error() -> None:
+    with pytest.raises(ValueError):
+        make_stream(score=lambda candidates: [1.0]).draw()
+
+
+@pytest.mark.parametrize(
+    ("changes", "option"),
+    [
+        ({"num_candidates": 6}, "--prepo.candidate_batch_size"),
+        ({"num_selected": 3}, "--rollout.batch_size"),
+        ({"num_episodes": 3}, "--train.num_episodes"),
+        ({"seed": 8}, "--train.seed"),
+        ({"dataset": DATASET[:-1]}, "--data.prompt_dataset"),
+    ],
+)
+def test_a_checkpoint_of_other_options_is_refused_by_name(changes: dict[str, Any], option: str) -> None:
+    with pytest.raises(ValueError, match=option):
+        make_stream(**changes).load_state_dict(make_stream().state_dict())
+
+
+def test_refuses_sizes_without_a_draw_and_scores_without_a_scorer() -> None:
+    with pytest.raises(ValueError, match=r"--prepo.candidate_batch_size 1 .* --rollout.batch_size 2"):
+        make_stream(num_candidates=1)
+    with pytest.raises(ValueError, match="more than the 23 prompts"):
+        make_stream(num_candidates=24)
+    with pytest.raises(ValueError, match="no function to score"):
+        PromptStream(DATASET, make_selector("prepo", 0), 5, 2, 1, 0)

@@ -1,0 +1,110 @@
+"""The selectors: who is chosen, what they report, what they remember."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prepo_rlhf.selection import SELECTORS, Candidate, PromptOutcome, make_selector, perplexity_metrics
+
+
+def candidates_with(perplexities: list[float]) -> list[Candidate]:
+    return [Candidate(f"prompt {i}", str(i), 100 + i, perplexity=p) for i, p in enumerate(perplexities)]
+
+
+CANDIDATES = candidates_with([5.0, 1.0, 4.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+@given(
+    perplexities=st.lists(st.floats(1.0, 100.0), min_size=1, max_size=30), rho=st.floats(0.0, 1.0), data=st.data()
+)
+def test_every_selector_picks_k_distinct_candidates(
+    name: str, perplexities: list[float], rho: float, data: st.DataObject
+) -> None:
+    k = data.draw(st.integers(1, len(perplexities)))
+    chosen = make_selector(name, seed=0).select(candidates_with(perplexities), k, rho)
+    assert len(chosen) == len(set(chosen)) == k
+    assert set(chosen) <= set(range(len(perplexities)))
+
+
+@pytest.mark.parametrize(
+    ("name", "rho", "chosen", "start"),
+    [
+        ("prepo", 0.0, [1, 3], 0),
+        ("prepo", 0.5, [3, 4], 1),
+        ("prepo", 1.0, [2, 0], 3),
+        ("low-ppl", 1.0, [1, 3], 0),
+        ("high-ppl", 0.0, [2, 0], 3),
+    ],
+)
+def test_windows_and_the_start_they_report(name: str, rho: float, chosen: list[int], start: int) -> None:
+    selector = make_selector(name, seed=0)
+    assert selector.needs_scores
+    assert selector.select(CANDIDATES, 2, rho) == chosen
+    assert selector.metrics() == {"prepo/window_start": start}
+
+
+def test_random_needs_no_scores_follows_its_seed_and_resumes() -> None:
+    unscored = [replace(c, perplexity=None) for c in CANDIDATES]
+    first, second, other = (make_selector("random", seed) for seed in (1, 1, 2))
+    assert not first.needs_scores
+    picks = [first.select(unscored, 2, 0.0) for _ in range(20)]
+    torch.manual_seed(99)  # the global random state is neither read ...
+    before = torch.get_rng_state()
+    assert [second.select(unscored, 2, 0.9) for _ in range(20)] == picks
+    assert torch.equal(before, torch.get_rng_state())  # ... nor changed
+    assert [other.select(unscored, 2, 0.0) for _ in range(20)] != picks
+    other.load_state_dict(first.state_dict())
+    assert [other.select(unscored, 2, 0.0) for _ in range(20)] == [first.select(unscored, 2, 0.0) for _ in range(20)]
+
+
+def test_random_is_uniform() -> None:
+    selector = make_selector("random", seed=0)
+    draws = 4000
+    counts = Counter(i for _ in range(draws) for i in selector.select(CANDIDATES, 2, 0.0))
+    spread = math.sqrt(draws * 0.4 * 0.6)
+    assert all(abs(counts[i] - draws * 0.4) < 5 * spread for i in range(5))
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_refuses_more_than_there_is(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot select 6 of 5"):
+        make_selector(name, seed=0).select(CANDIDATES, 6, 0.0)
+
+
+def test_a_scored_selector_refuses_unscored_candidates_by_index() -> None:
+    with pytest.raises(ValueError, match=r"\[101\]"):
+        make_selector("prepo", 0).select([CANDIDATES[0], replace(CANDIDATES[1], perplexity=None)], 1, 0.0)
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_outcomes_may_be_reported_to_any_selector(name: str) -> None:
+    selector = make_selector(name, seed=0)
+    selector.observe([PromptOutcome(index=100, rewards=(0.0, 1.0))])
+    assert selector.metrics() == {}
+
+
+def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(ValueError, match="prepo, low-ppl, high-ppl, random"):
+        make_selector("best", seed=0)
+
+
+def test_perplexity_metrics() -> None:
+    candidates = candidates_with([float(p) for p in range(11)])
+    assert perplexity_metrics(candidates, candidates[2:5]) == pytest.approx(
+        {
+            "prepo/ppl_candidates_p10": 1.0,
+            "prepo/ppl_candidates_p50": 5.0,
+            "prepo/ppl_candidates_p90": 9.0,
+            "prepo/ppl_selected_min": 2.0,
+            "prepo/ppl_selected_mean": 3.0,
+            "prepo/ppl_selected_max": 4.0,
+        }
+    )
