@@ -15,7 +15,9 @@ CHAT_TEMPLATE = (
 )
 
 
-def make_tiny_model(path: Path, texts: Iterable[str], family: str = "llama", vocab_size: int = 512, seed: int = 0) -> str:
+def make_tiny_model(
+    path: Path, texts: Iterable[str], family: str = "llama", vocab_size: int = 512, seed: int = 0
+) -> str:
     """Save a random bf16 model and its tokenizer (with a chat template) under `path`; returns the path as a string.
 
     `family`: "llama" (untied head, no biases) or "qwen2" (tied embeddings, QKV bias).

@@ -56,4 +56,4 @@ def import_openrlhf_without() -> None:
 
 
 def _refuse(*_args: object, **_kwargs: object) -> NoReturn:
-    raise RuntimeError("--ds.packing_samples and --ds.ring_attn_size > 1 need flash-attn: install it, or leave them out")
+    raise RuntimeError("--ds.packing_samples and --ds.ring_attn_size above 1 need flash-attn, which is not installed")

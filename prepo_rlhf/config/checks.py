@@ -144,10 +144,10 @@ def _rollout_batches(c: Config) -> Iterator[str]:
             f"x --rollout.micro_batch_size {micro}: change one of them"
         )
     generate = c.rollout.vllm_generate_batch_size
-    if generate is not None and generate > prompts and not c.train.async_enable:
+    if generate is not None and generate != prompts:
         yield (
-            f"--rollout.vllm_generate_batch_size {generate} is above --rollout.batch_size {prompts}: lower it, or give "
-            "--train.async_enable, whose queue takes what is left over"
+            f"--rollout.vllm_generate_batch_size {generate}: a step generates for the {prompts} prompts of its window "
+            "(--rollout.batch_size), no more and no fewer; leave the option out"
         )
 
 

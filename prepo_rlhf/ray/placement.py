@@ -58,8 +58,8 @@ def check_cluster(config: Config) -> None:
         if have < needed:
             raise ConfigError(
                 f"the Ray cluster has {have} {resource}s and the job needs {needed}: lower --actor.num_gpus_per_node, "
-                f"--ref.num_gpus_per_node or --vllm.num_engines, share GPUs with --train.colocate_all, or start Ray "
-                f"with more (on a CPU, `ray start --head --num-cpus {needed} --num-gpus {needed}` declares logical ones)"
+                "--ref.num_gpus_per_node or --vllm.num_engines, share GPUs with --train.colocate_all, or start Ray with "
+                f"more (on a CPU, `ray start --head --num-cpus {needed} --num-gpus {needed}` declares logical ones)"
             )
     per_node = max(int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"])
     if config.vllm.tensor_parallel_size > per_node:
@@ -79,10 +79,11 @@ def create_fleet(config: Config) -> Fleet:
         num_gpus_per_actor=SHARED_GPU if shared else 1,
         duplicate_actors=config.ds.ring_attn_size * config.ds.tensor_parallel_size,
     )
-    policy = RayActorGroup(config.actor.num_nodes, config.actor.num_gpus_per_node, ray.remote(PolicyActor), **layout)
+    actor, ref = config.actor, config.ref
+    policy = RayActorGroup(actor.num_nodes, actor.num_gpus_per_node, ray.remote(PolicyActor), **layout)
     reference = None
     if config.algo.kl.init_coef > 0:
-        reference = RayActorGroup(config.ref.num_nodes, config.ref.num_gpus_per_node, ray.remote(ReferenceActor), **layout)
+        reference = RayActorGroup(ref.num_nodes, ref.num_gpus_per_node, ray.remote(ReferenceActor), **layout)
     return Fleet(policy, reference, engines)
 
 

@@ -37,7 +37,11 @@ class RolloutEngine(plain_class(RolloutRayActor)):
             for each prompt an array of its length - 1.
         """
         params = SamplingParams(
-            max_tokens=1, prompt_logprobs=0, flat_logprobs=True, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY
+            max_tokens=1,
+            prompt_logprobs=0,
+            flat_logprobs=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
         )
         outputs = await asyncio.gather(*(self._request(prompt, params) for prompt in prompts))
         return [_token_log_probs(output) for output in outputs]

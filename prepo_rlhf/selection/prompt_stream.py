@@ -1,6 +1,6 @@
 """The prompts of a run, each window chosen under the current policy at the moment it is needed.
 
-Stands in for the prompt data loader: whoever pulls prompts to generate from pulls selected ones only.
+Takes the place of a prompt data loader: whoever asks for prompts to generate from gets selected ones only.
 
 Boundary: `prepo_rlhf.algorithm` and torch; scoring is a function it is given.
 """
@@ -8,8 +8,7 @@ Boundary: `prepo_rlhf.algorithm` and torch; scoring is a function it is given.
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,7 +57,6 @@ class PromptStream:
     Attributes:
         selector: the one it was given, for whoever reports outcomes to it.
         total_draws: draws of the whole run.
-        selections: draws made since the last `start_step`; more than one where a step asks for more than K prompts.
 
     Raises:
         ValueError: sizes that allow no draw, or a selector that needs scores without a `score`.
@@ -100,36 +98,17 @@ class PromptStream:
             "--train.num_episodes": num_episodes,
             "--train.seed": seed,
         }
-        self.selections: list[Selection] = []
         self._next_draw = 0
-        self._pending: deque[Candidate] = deque()
         self._order: tuple[int, list[int]] = (-1, [])
 
-    def __len__(self) -> int:
-        """Prompts that reach rollout over the whole run, all episodes together."""
-        return self.total_draws * self._num_selected
-
-    def __iter__(self) -> Iterator[Candidate]:
-        """Selected prompts one at a time; draws when the last window is used up, ends with the run's draws.
-
-        Every iterator continues where the stream stands.
-        """
-        while True:
-            if not self._pending:
-                selection = self.draw()
-                if selection is None:
-                    return
-                self._pending.extend(selection.selected)
-            yield self._pending.popleft()
-
-    def start_step(self) -> None:
-        """Drops what is left of the last window, so that the step begins with one the current policy chose."""
-        self._pending.clear()
-        self.selections.clear()
+    @property
+    def exhausted(self) -> bool:
+        """Whether the run's last window has been drawn."""
+        return self._next_draw >= self.total_draws
 
     def draw(self) -> Selection | None:
         """Scores the next |B| candidates and selects K of them; None when the run's draws are used up."""
-        if self._next_draw >= self.total_draws:
+        if self.exhausted:
             return None
         draw = self._next_draw
         candidates, seconds = self._scored(self._candidates(draw))
@@ -139,11 +118,10 @@ class PromptStream:
         if self.selector.needs_scores:
             metrics |= perplexity_metrics(candidates, selected)
         self._next_draw += 1
-        self.selections.append(Selection(draw, rho, selected, metrics))
-        return self.selections[-1]
+        return Selection(draw, rho, selected, metrics)
 
     def state_dict(self) -> dict[str, Any]:
-        """Position and selector; the shuffles are recomputed from the seed, leftovers of a window are not kept."""
+        """Position and selector; the shuffles are recomputed from the seed."""
         return {"options": dict(self._fingerprint), "draw": self._next_draw, "selector": self.selector.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -161,7 +139,6 @@ class PromptStream:
                     "resume with the same value or start afresh"
                 )
         self._next_draw = state["draw"]
-        self.start_step()
         self.selector.load_state_dict(state["selector"])
 
     def _candidates(self, draw: int) -> list[Candidate]:
@@ -183,8 +160,3 @@ class PromptStream:
         scores = self._score(candidates)
         seconds = time.perf_counter() - begin
         return [replace(c, perplexity=float(p)) for c, p in zip(candidates, scores, strict=True)], seconds
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the run's last window has been drawn."""
-        return self._next_draw >= self.total_draws

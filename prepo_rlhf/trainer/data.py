@@ -21,8 +21,8 @@ class PromptData:
     """Prompts that fit the context, with what generation and scoring need of each.
 
     `token_ids[i]` are candidate i's prompt tokens; `scored[i]` is the half-open range of token positions that
-    count for its perplexity (never position 0, which has no predecessor). `num_left_out` prompts were too long (or too short to
-    have a perplexity).
+    count for its perplexity (never position 0, which has no predecessor). `num_left_out` prompts were too long
+    (or too short to have a perplexity).
     """
 
     candidates: list[Candidate]

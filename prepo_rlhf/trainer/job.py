@@ -28,14 +28,13 @@ def run(config: Config) -> None:
             print(f"{len(data)} {name} prompts; left out because they do not fit: {data.num_left_out}", flush=True)
     stream_arguments = _stream_arguments(config, prepared)
     start_ray(config)
-    from openrlhf.utils import get_strategy
-
     from prepo_rlhf.ray import placement
+    from prepo_rlhf.ray.strategy import make_strategy
     from prepo_rlhf.selection.prompt_stream import PromptStream
     from prepo_rlhf.trainer.trainer import Trainer
 
     placement.check_cluster(config)
-    strategy = get_strategy(config)
+    strategy = make_strategy(config)
     fleet = placement.create_fleet(config)
     stream = PromptStream(**stream_arguments, score=_scorer(config, fleet, prepared))
     load_models(config, strategy, fleet, stream.total_draws)

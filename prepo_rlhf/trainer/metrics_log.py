@@ -21,7 +21,7 @@ class MetricsLog:
     def __init__(self, config: Config, total_steps: int, resumed_step: int | None) -> None:
         """`resumed_step`: the step of the checkpoint, after which earlier rows are dropped; None for a new run."""
         self._run_dir = Path(config.logger.run_dir)
-        self._total_steps = total_steps
+        self._total_steps, self._logging_steps = total_steps, config.logger.logging_steps
         (self._run_dir / "config.yaml").write_text(to_yaml(config))
         self._file = (self._run_dir / METRICS_FILE).open("a" if resumed_step is not None else "w")
         if resumed_step is not None:
@@ -35,10 +35,11 @@ class MetricsLog:
         """Append a row and print its summary; the row is on disk when this returns."""
         self._file.write(json.dumps({"step": step} | metrics) + "\n")
         self._file.flush()
-        for name, value in metrics.items():
-            self._tensorboard.add_scalar(name, value, step)
-        if self._wandb:
-            self._wandb.log(metrics, step=step)
+        if step % self._logging_steps == 0:
+            for name, value in metrics.items():
+                self._tensorboard.add_scalar(name, value, step)
+            if self._wandb:
+                self._wandb.log(metrics, step=step)
         print(self._line(step, metrics), flush=True)
 
     def close(self) -> None:

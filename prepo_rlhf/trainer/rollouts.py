@@ -10,7 +10,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -32,12 +32,15 @@ class RolloutBatch:
 
     `rollouts` holds one `Experience` a rollout, the rollouts of a prompt next to each other; `outcomes` the scores
     of every prompt that was rolled out, also of those that dynamic filtering dropped; `metrics` the selection's,
-    the number of rollouts and tokens generated, and timings.
+    the number of rollouts and tokens generated, and timings; `stream_state` the stream's after this batch, and
+    `last` whether that was its last window.
     """
 
     rollouts: list[Experience]
     outcomes: list[PromptOutcome]
     metrics: dict[str, float]
+    stream_state: dict[str, Any] = field(default_factory=dict)
+    last: bool = False
 
 
 class RolloutCollector(SamplesGenerator):
@@ -47,7 +50,7 @@ class RolloutCollector(SamplesGenerator):
         super().__init__(strategy, None, None, tokenizer, list(engines))
         self._submitted = 0
 
-    def collect(self, stream: PromptStream, data: PromptData, step: int) -> RolloutBatch | None:
+    def collect(self, stream: PromptStream, data: PromptData) -> RolloutBatch | None:
         """Rollouts of `--rollout.batch_size` prompts; None when the stream has no further window.
 
         With dynamic filtering a prompt whose mean score is out of range is replaced by the next one of the
@@ -64,7 +67,7 @@ class RolloutCollector(SamplesGenerator):
         while kept < rollout.batch_size:
             while supply and kept + len(waiting) < rollout.batch_size:
                 candidate = supply.popleft()
-                waiting.append((candidate, self._submit(candidate, data, params, f"step {step}")))
+                waiting.append((candidate, self._submit(candidate, data, params, f"draw {window.draw}")))
             if not waiting:
                 window = stream.draw()
                 if window is None:
@@ -83,6 +86,7 @@ class RolloutCollector(SamplesGenerator):
         self._engines("sleep")
         elapsed = time.perf_counter() - start
         batch.metrics["timing/generation"] = elapsed - batch.metrics["timing/score_prompts"]
+        batch.stream_state, batch.last = stream.state_dict(), stream.exhausted
         return batch
 
     def evaluate(self, data: PromptData, num_samples: int, temperature: float, step: int) -> list[list[Experience]]:

@@ -37,7 +37,7 @@ class PromptScorer:
         mask = torch.zeros_like(log_probs)
         for row, (candidate, values) in enumerate(zip(candidates, per_prompt, strict=True)):
             start, stop = self._data.scored[candidate.index]
-            log_probs[row, : len(values)] = torch.from_numpy(np.asarray(values))
+            log_probs[row, : len(values)] = torch.tensor(values)
             mask[row, start - 1 : stop - 1] = 1  # entry t - 1 belongs to token t
         return prompt_perplexity(log_probs, mask).tolist()
 
@@ -50,9 +50,10 @@ def engine_log_probs(engines: Sequence[Any], prompts: list[list[int]]) -> list[n
         lightest = loads.index(min(loads))
         shares[lightest].append(index)
         loads[lightest] += len(prompts[index])
-    calls = [engine.score_prompts.remote([prompts[i] for i in share]) for engine, share in zip(engines, shares)]
+    shared_out = zip(engines, shares, strict=True)
+    calls = [engine.score_prompts.remote([prompts[i] for i in share]) for engine, share in shared_out]
     scored: list[np.ndarray | None] = [None] * len(prompts)
-    for share, answers in zip(shares, ray.get(calls)):
+    for share, answers in zip(shares, ray.get(calls), strict=True):
         for index, answer in zip(share, answers, strict=True):
             scored[index] = answer
     return scored
@@ -74,6 +75,6 @@ def policy_log_probs(policy: RayActorGroup, batch_size: int, prompts: list[list[
     answers = [answer for chunk in ray.get(calls[:: policy.duplicate_actors]) for answer in chunk]
     scored: list[np.ndarray | None] = [None] * len(prompts)
     for batch, answer in zip(batches, answers, strict=True):
-        for index, row in zip(batch, answer):
+        for index, row in zip(batch, answer, strict=True):
             scored[index] = row[: len(prompts[index]) - 1].numpy()
     return scored

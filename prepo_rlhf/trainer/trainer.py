@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 from typing import Any
 
 import ray
@@ -26,6 +27,7 @@ from prepo_rlhf.trainer.evaluator import Evaluator
 from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker
 from prepo_rlhf.trainer.metrics_log import MetricsLog
 from prepo_rlhf.trainer.preflight import Prepared
+from prepo_rlhf.trainer.rollout_schedule import make_schedule
 from prepo_rlhf.trainer.rollouts import RolloutBatch, RolloutCollector
 
 
@@ -49,6 +51,7 @@ class Trainer:
         self._experience_maker = ExperienceMaker(
             fleet.policy, None, None, fleet.reference, self._kl, strategy, prepared.tokenizer
         )
+        self._schedule = make_schedule(config, fleet.engines)
         self._log = MetricsLog(config, stream.total_draws, self._state.step or None)
 
     def fit(self) -> None:
@@ -61,7 +64,7 @@ class Trainer:
             self._checkpoints.save_if_best(self._state, metrics)
             self._log.write(0, metrics)
         try:
-            while (batch := self._collector.collect(self._stream, self._data, self._state.step)) is not None:
+            for batch in self._schedule.batches(partial(self._collector.collect, self._stream, self._data)):
                 self._step(batch)
         finally:
             self._log.close()
@@ -69,7 +72,8 @@ class Trainer:
     def _step(self, batch: RolloutBatch) -> None:
         """One training step on a batch of rollouts, and everything that follows from it."""
         metrics = dict(batch.metrics)
-        experiences = self._timed(metrics, "make_experience", self._experience_maker.make_experience_batch, batch.rollouts)
+        make_experience = self._experience_maker.make_experience_batch
+        experiences = self._timed(metrics, "make_experience", make_experience, batch.rollouts)
         metrics |= self._batch_metrics(batch, experiences)
         metrics |= self._timed(metrics, "train", self._train, experiences)
         self._timed(metrics, "weight_sync", self._sync_weights)
@@ -79,9 +83,10 @@ class Trainer:
         state.step += 1
         state.rollouts += int(metrics.pop("rollout/generated"))
         state.tokens += int(metrics.pop("rollout/generated_tokens"))
-        state.kl_coef, state.stream = self._kl.value, self._stream.state_dict()
+        state.kl_coef = self._kl.value
+        state.stream = batch.stream_state | {"selector": self._stream.selector.state_dict()}
         metrics |= {"rollout/total": state.rollouts, "rollout/total_tokens": state.tokens}
-        if self._evaluate.due(state.step, last=self._stream.exhausted):
+        if self._evaluate.due(state.step, last=batch.last):
             metrics |= self._evaluate(state.step)
             self._checkpoints.save_if_best(state, metrics)
         self._log.write(state.step, metrics)
@@ -105,7 +110,8 @@ class Trainer:
     def _sync_weights(self) -> None:
         if self._config.vllm.enable_sleep:
             batch_vllm_engine_call(self._fleet.engines, "wake_up", tags=["weights"])
-        ray.get(self._fleet.policy.async_run_method("broadcast_to_vllm"))
+        with self._schedule.exclusive_engines():
+            ray.get(self._fleet.policy.async_run_method("broadcast_to_vllm"))
 
     def _batch_metrics(self, batch: RolloutBatch, experiences: list[Experience]) -> dict[str, float]:
         weights = torch.cat([experience.info[WEIGHT_KEY] for experience in experiences]).double()

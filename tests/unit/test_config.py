@@ -406,7 +406,6 @@ def test_what_can_not_work_is_refused_by_name(flags: str, named: str) -> None:
         "--rollout.n_samples_per_prompt 1 --algo.advantage.estimator flash_reinforce",
         "--train.colocate_all --vllm.num_engines 8 --vllm.enable_sleep",
         "--train.colocate_all --train.async_enable --train.partial_rollout_enable",
-        "--rollout.vllm_generate_batch_size 2048 --train.async_enable",
         "--train.dynamic_batch_enable --train.micro_batch_size 3 --rollout.micro_batch_size 3",
         "--algo.advantage.is_correction_level seq --algo.advantage.is_correction_gating tv "
         "--algo.advantage.is_correction_threshold 0.1",

@@ -12,6 +12,7 @@ from prepo_rlhf.algorithm import prompt_perplexity
 
 
 def test_equals_the_formula_on_the_scored_tokens_only() -> None:
+    torch.manual_seed(0)
     log_probs = -torch.rand(5, 7, dtype=torch.float64) * 6
     mask = torch.rand(5, 7) < 0.6
     mask[:, 3] = True

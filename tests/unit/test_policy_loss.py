@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from prepo_rlhf.algorithm import PolicyLoss, relative_entropy_weights
+from prepo_rlhf.algorithm import ImportanceCorrection, PolicyLoss, relative_entropy_weights
 from prepo_rlhf.algorithm.masked import masked_mean
 
 EPS = (0.2, 0.28)
@@ -76,10 +76,9 @@ def test_equals_the_literal_formula(kind: str, token_mean: bool, dual_clip: floa
     for seed in range(5):
         batch = make_batch(seed)
         tokens = [batch["entropies"][i, :length].tolist() for i, length in enumerate(batch["lengths"])]
-        names = ("log_probs", "old_log_probs", "advantages", "lengths")
-        expected = reference.loss(
-            *(batch[name] for name in names), reference.weights(tokens, mean), EPS, dual_clip, token_mean, kind == "gspo"
-        )
+        inputs = [batch[name] for name in ("log_probs", "old_log_probs", "advantages", "lengths")]
+        literal = reference.weights(tokens, mean)
+        expected = reference.loss(*inputs, literal, EPS, dual_clip, token_mean, gspo=kind == "gspo")
         (expected_gradient,) = torch.autograd.grad(expected, batch["log_probs"])
         loss, gradient, _ = call(loss_fn, batch, weights=weights_of(batch, mean))
         torch.testing.assert_close(loss, expected.detach())
@@ -134,6 +133,15 @@ def test_no_gradient_flows_into_the_weights_and_no_mask_means_all_tokens() -> No
     loss, *_ = PolicyLoss()(*inputs, weights=weights)
     assert torch.autograd.grad(loss, weights, allow_unused=True) == (None,)
     torch.testing.assert_close(loss, PolicyLoss()(*inputs, torch.ones_like(batch["advantages"]))[0])
+
+
+def test_binary_kl_is_of_the_rollout_policy_against_the_training_policy() -> None:
+    """KL(0.9 || 0.5) = 0.37 is inside the band, KL(0.5 || 0.9) = 0.51 is not; the one kept weighs train/rollout."""
+    correction = ImportanceCorrection("token", "mask", "binary_kl", (0.0, 0.45))
+    train, rollout = torch.tensor([[0.5, 0.9]]).log(), torch.tensor([[0.9, 0.5]]).log()
+    coefficient, share = correction(train, rollout, torch.ones(1, 2))
+    torch.testing.assert_close(coefficient, torch.tensor([[0.5 / 0.9, 0.0]]))
+    assert share.item() == 0.5
 
 
 @pytest.mark.parametrize(

@@ -72,28 +72,6 @@ def test_the_seed_alone_decides_the_shuffle() -> None:
     assert indices(all_draws(make_stream())) != indices(all_draws(make_stream(seed=8)))
 
 
-def test_iterating_gives_the_draws_one_prompt_at_a_time_and_draws_only_when_needed() -> None:
-    scorer = Scorer()
-    prompts = iter(make_stream(score=scorer))
-    first = [next(prompts).index for _ in range(2)]
-    assert len(scorer.batches) == 1
-    rest = [c.index for c in prompts]
-    assert first + rest == [i for window in indices(all_draws(make_stream())) for i in window]
-
-
-def test_a_step_begins_with_a_new_window_and_knows_its_draws() -> None:
-    expected = indices(all_draws(make_stream()))
-    stream = make_stream()
-    prompts = iter(stream)
-    taken = [next(prompts).index for _ in range(3)]  # one whole window and half of the next
-    assert taken == expected[0] + expected[1][:1]
-    assert [s.draw for s in stream.selections] == [0, 1]
-    stream.start_step()
-    assert stream.selections == []
-    assert [next(prompts).index for _ in range(2)] == expected[2]
-    assert next(iter(stream)).index == expected[3][0]
-
-
 def test_random_is_never_scored() -> None:
     scorer = Scorer()
     draws = all_draws(make_stream("random", scorer))
@@ -126,14 +104,6 @@ def test_a_resumed_run_sees_what_the_unbroken_one_sees(selector: str, stop: int)
     assert [d.progress for d in rest] == [d.progress for d in unbroken[stop:]]
 
 
-def test_resuming_drops_what_was_left_of_a_window() -> None:
-    stream = make_stream()
-    next(iter(stream))
-    state = make_stream().state_dict()
-    stream.load_state_dict(state)
-    assert next(iter(stream)).index == indices(all_draws(make_stream()))[0][0]
-
-
 def test_a_failed_scoring_does_not_use_up_the_draw() -> None:
     def fail(candidates: list[Candidate]) -> list[float]:
         raise RuntimeError("engine died")
@@ -141,7 +111,7 @@ def test_a_failed_scoring_does_not_use_up_the_draw() -> None:
     stream = make_stream(score=fail)
     with pytest.raises(RuntimeError, match="engine died"):
         stream.draw()
-    assert stream.state_dict()["draw"] == 0 and stream.selections == []
+    assert stream.state_dict()["draw"] == 0
 
 
 def test_a_scorer_that_forgets_prompts_is_an_error() -> None:

@@ -1,0 +1,35 @@
+"""OpenRLHF's DeepSpeed strategy, with an optimizer that every machine can run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openrlhf.utils.deepspeed import DeepspeedStrategy
+
+from prepo_rlhf import backends
+from prepo_rlhf.config import Config
+
+
+class Strategy(DeepspeedStrategy):
+    """How models are distributed and trained; made once in the driver, and sent to every actor."""
+
+    def get_ds_train_config(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        config = super().get_ds_train_config(*args, **kwargs)
+        optimizer = config.get("optimizer")
+        if optimizer and optimizer["type"] == "AdamW" and backends.current_backend() == "cpu":
+            # DeepSpeed's own AdamW would be compiled on first use, and needs a C++ compiler; torch's does the same.
+            optimizer["params"]["torch_adam"] = True
+        return config
+
+
+def make_strategy(config: Config) -> Strategy:
+    """The strategy of a job; OpenRLHF's classes find the job's options as `strategy.args`."""
+    return Strategy(
+        seed=config.train.seed,
+        full_determinism=config.train.full_determinism_enable,
+        max_norm=config.actor.max_norm,
+        micro_train_batch_size=config.train.micro_batch_size,
+        train_batch_size=config.train.batch_size,
+        zero_stage=config.ds.zero_stage,
+        args=config,
+    )
