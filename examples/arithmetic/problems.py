@@ -1,7 +1,7 @@
 """Word problems of modular arithmetic, with two independent axes of difficulty: number of steps and rarity of wording.
 
 A problem tells a start value and one to six operations modulo 10; its answer is the chain of running values and the
-result: `7 apples, gains 5, loses 3:` is answered by `7+5=2 2-3=9 #9`.
+result: `7 apples (a) gains 5 (b) loses 3:` is answered by `7+5=2 2-3=9 #9`.
 Boundary: pure Python; knows nothing of tokenizers, models or rewards.
 """
 
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 MAX_STEPS = 6
 SEPARATORS = (" ", ",", ";", "/")
+# Numbered steps let a small model find the operation that is next; without them it hardly learns more than two steps.
+MARKERS = tuple(f" ({letter}) " for letter in "abcdef")
 
 # One line a band, from common to rare: nouns | verbs that add | verbs that subtract | doubles | triples.
 _WORDING = """
@@ -72,9 +74,9 @@ class Corpus:
 
     step_ratio: float = 0.62
     band_ratio: float = 0.75
-    direct: float = 0.2
+    direct: float = 0.1
     slip: float = 0.02
-    slip_per_band: float = 0.05
+    slip_per_band: float = 0.03
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ def _operation(wording: Wording, rng: random.Random) -> _Operation:
 
 
 def _prompt(start: int, noun: str, operations: list[_Operation]) -> str:
-    return ", ".join([f"{start} {noun}", *(operation.phrase for operation in operations)]) + ":"
+    steps = (marker + operation.phrase for marker, operation in zip(MARKERS, operations, strict=False))
+    return f"{start} {noun}{''.join(steps)}:"
 
 
 def _chain(start: int, operations: list[_Operation], rng: random.Random | None = None, slip: float = 0.0) -> list[str]:

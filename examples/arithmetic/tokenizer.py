@@ -7,7 +7,7 @@ Boundary: knows the words of `problems` and the `tokenizers` library.
 
 from __future__ import annotations
 
-from problems import BANDS, SEPARATORS
+from problems import BANDS, MARKERS, SEPARATORS
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -17,7 +17,7 @@ PAD, BOS, EOS, UNK = "<pad>", "<bos>", "<eos>", "<unk>"
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """A fast Hugging Face tokenizer whose vocabulary size is a multiple of 64; it pads on the left."""
     tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(_vocabulary())}, unk_token=UNK))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("[a-z]+ ?| [a-z]+|, |."), behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r" \([a-f]\) |[a-z]+ ?| [a-z]+|."), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -32,7 +32,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def _vocabulary() -> list[str]:
-    tokens = [PAD, BOS, EOS, UNK, *"0123456789+-*=#:", ", ", *SEPARATORS]
+    tokens = [PAD, BOS, EOS, UNK, *"0123456789+-*=#:", *MARKERS, *SEPARATORS]
     for wording in BANDS:
         tokens += [f" {noun}" for noun in wording.nouns]
         tokens += [f"{verb} " for verb in (*wording.add, *wording.subtract)]

@@ -42,6 +42,14 @@ def adapt(config: Config) -> None:
     config.vllm.enable_sleep = config.ds.enable_sleep = False
 
 
+def engine_arguments(config: Config) -> dict[str, Any]:
+    """What vLLM's engines are given on a CPU beyond a GPU's arguments."""
+    if not config.train.full_determinism_enable:
+        return {}
+    # vLLM 0.29 rewinds a seeded request's generator after a partial prefill, which CPU generators cannot do.
+    return {"enable_chunked_prefill": False, "max_num_batched_tokens": max(4096, config.data.max_len)}
+
+
 def patch_torch() -> None:
     """Let the `torch.cuda` calls that OpenRLHF makes answer the CPU, or do nothing."""
     # A function of its own for each name: torch's compiler refuses one object that stands for two.

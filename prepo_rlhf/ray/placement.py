@@ -58,8 +58,8 @@ def check_cluster(config: Config) -> None:
         if have < needed:
             raise ConfigError(
                 f"the Ray cluster has {have} {resource}s and the job needs {needed}: lower --actor.num_gpus_per_node, "
-                "--ref.num_gpus_per_node or --vllm.num_engines, share GPUs with --train.colocate_all, or start Ray with "
-                f"more (on a CPU, `ray start --head --num-cpus {needed} --num-gpus {needed}` declares logical ones)"
+                "--ref.num_gpus_per_node or --vllm.num_engines, share GPUs with --train.colocate_all, or start Ray "
+                f"with more (on a CPU, `ray start --head --num-cpus {needed} --num-gpus {needed}` declares logical ones)"
             )
     per_node = max(int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"])
     if config.vllm.tensor_parallel_size > per_node:
@@ -128,6 +128,10 @@ def engine_arguments(config: Config, seed_offset: int = 0) -> dict[str, Any]:
         "reward": config.reward.remote_url if not config.train.agent_func_path else None,
         "agent_func_path": config.train.agent_func_path,
     }
+    if backends.current_backend() == "cpu":
+        from prepo_rlhf.backends import cpu
+
+        arguments |= cpu.engine_arguments(config)
     if config.algo.advantage.is_correction_level != "off":
         arguments |= {"logprobs_mode": "processed_logprobs", "max_logprobs": 1}
     return arguments

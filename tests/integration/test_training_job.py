@@ -1,0 +1,160 @@
+"""The training command line from end to end, on the real stack."""
+
+from __future__ import annotations
+
+import json
+from math import floor
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_models import make_tiny_model
+from tiny_tasks import job_options, read_metrics, run_job, without_timings
+from transformers import AutoModelForCausalLM
+
+pytestmark = pytest.mark.usefixtures("ray_head")
+
+EVERY_STEP = """
+prepo/progress prepo/window_start prepo/ppl_candidates_p10 prepo/ppl_candidates_p50 prepo/ppl_candidates_p90
+prepo/ppl_selected_min prepo/ppl_selected_mean prepo/ppl_selected_max prepo/weight_min prepo/weight_mean
+prepo/weight_max prepo/weight_std prepo/entropy_mean signal/zero_advantage_ratio signal/all_correct_ratio
+signal/all_wrong_ratio rollout/total rollout/total_tokens timing/score_prompts timing/generation
+timing/make_experience timing/train timing/weight_sync
+""".split()
+
+
+def assert_follows_the_schedule(steps: list[dict[str, float]], num_candidates: int, num_selected: int) -> None:
+    assert steps[0]["prepo/progress"] == 0 and steps[-1]["prepo/progress"] == 1
+    for row in steps:
+        assert row["prepo/window_start"] == floor(row["prepo/progress"] * (num_candidates - num_selected))
+        assert row["prepo/weight_mean"] == pytest.approx(1, abs=1e-5)
+        assert row["prepo/ppl_selected_min"] <= row["prepo/ppl_selected_mean"] <= row["prepo/ppl_selected_max"]
+        assert 1 < row["prepo/ppl_selected_min"]
+
+
+def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path) -> None:
+    """Metrics, files and best model of a run; and from the checkpoint of step 3 the same run once more."""
+    options = job_options(
+        tiny_llama, tiny_data, parity_reward, tmp_path, eval__dataset=tiny_data, eval__steps=3, data__max_samples=120,
+        eval__n_samples_per_prompt=2, ckpt__save_steps=3, train__full_determinism_enable=True,
+    )  # fmt: skip
+    done = run_job(options)
+    assert done.returncode == 0, done.stderr
+    assert "120 training prompts; left out because they do not fit: 0" in done.stdout
+    rows = read_metrics(tmp_path)
+    steps = rows[1:]
+    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4, 5, 6]
+    assert_follows_the_schedule(steps, num_candidates=20, num_selected=4)
+    assert all(name in row for row in steps for name in EVERY_STEP)
+    assert [row["rollout/total"] for row in steps] == [16, 32, 48, 64, 80, 96]
+    assert all({"eval/default/avg@2", "eval/default/pass@2"} <= rows[i].keys() for i in (0, 3, 6))
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["prepo"]["candidate_batch_size"] == 20
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    best = max((rows[0], rows[3], rows[6]), key=lambda row: row["eval/default/avg@2"])["step"]
+    tags = {path.name for path in (tmp_path / "checkpoints" / "_actor").iterdir()}
+    assert {"global_step3", "global_step6"} <= tags
+    assert best == 0 or f"best_global_step{best}" in tags
+
+    (tmp_path / "checkpoints" / "_actor" / "latest").write_text("global_step3")
+    resumed = run_job([*options, "--ckpt.load_enable"])
+    assert resumed.returncode == 0, resumed.stderr
+    assert [without_timings(row) for row in read_metrics(tmp_path)] == [without_timings(row) for row in rows]
+
+    other = run_job([*options, "--ckpt.load_enable", "--train.seed", "1", "--prepo.selector", "random"])
+    assert other.returncode == 2
+    assert "--train.seed was 42 and is now 1" in other.stderr and "--prepo.selector" in other.stderr
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"train__async_enable": True, "prepo__selector": "random"}, id="async-random"),
+        pytest.param(
+            {"algo__dynamic_filtering_enable": True, "prepo__selector": "low-ppl", "vllm__num_engines": 2},
+            id="dynamic-filtering-two-engines",
+        ),
+        pytest.param(
+            {
+                "train__async_enable": True,
+                "train__partial_rollout_enable": True,
+                "algo__advantage__is_correction_level": "token",
+                "actor__policy_loss_type": "ppo",
+                "ds__lora__rank": 4,
+            },
+            id="partial-rollout-importance-correction-lora",
+        ),
+        pytest.param(
+            {
+                "train__colocate_all": True,
+                "actor__num_gpus_per_node": 2,
+                "ref__num_gpus_per_node": 2,
+                "vllm__num_engines": 2,
+                "ds__zero_stage": 3,
+                "algo__kl__init_coef": 0.01,
+                "algo__kl__use_loss": True,
+                "algo__kl__estimator": "k3",
+                "prepo__score_with": "actor",
+                "train__micro_batch_size": 2,
+                "actor__policy_loss_type": "gspo",
+                "prepo__entropy_mean": "token",
+            },
+            id="colocated-zero3-kl-gspo-scored-by-actor",
+        ),
+    ],
+)
+def test_variants_run(
+    changes: dict[str, object], tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
+) -> None:
+    done = run_job(job_options(tiny_llama, tiny_data, parity_reward, tmp_path, data__max_samples=60, **changes))
+    assert done.returncode == 0, done.stderr
+    steps = read_metrics(tmp_path)
+    assert steps and steps[-1]["step"] == len(steps)
+    assert all(row["train/grad_norm"] > 0 for row in steps if row["signal/zero_advantage_ratio"] < 1)
+    filtering = "algo__dynamic_filtering_enable" in changes
+    assert all(row["rollout/total"] >= 16 * row["step"] for row in steps)
+    assert filtering or len(steps) == 3 and steps[-1]["rollout/total"] == 48
+    if changes.get("prepo__selector") == "random":
+        assert steps[0]["timing/score_prompts"] == 0 and "prepo/ppl_selected_min" not in steps[0]
+
+
+def test_gsm8k_prompts(benchmarks: Path, parity_reward: str, tmp_path: Path) -> None:
+    data = str(benchmarks / "gsm8k_train.jsonl")
+    texts = [json.loads(line)["question"] for line in Path(data).read_text().splitlines()[:400]]
+    model = make_tiny_model(tmp_path / "qwen", texts, family="qwen2")
+    options = job_options(
+        model, data, parity_reward, tmp_path, data__max_samples=60, data__max_len=400, prepo__ppl_tokens="question",
+        data__apply_chat_template=True,
+    )  # fmt: skip
+    done = run_job(options)
+    assert done.returncode == 0, done.stderr
+    assert_follows_the_schedule(read_metrics(tmp_path), 20, 4)
+
+
+def test_dapo_chat_lists_in_parquet(benchmarks: Path, parity_reward: str, tiny_llama: str, tmp_path: Path) -> None:
+    options = job_options(
+        tiny_llama, str(benchmarks / "dapo_math_17k.parquet"), parity_reward, tmp_path, data__max_samples=100,
+        data__input_key="prompt", data__label_key="reward_model.ground_truth", data__apply_chat_template=True,
+        data__max_len=600,
+    )  # fmt: skip
+    done = run_job(options)
+    assert done.returncode == 0, done.stderr
+    assert_follows_the_schedule(read_metrics(tmp_path), 20, 4)
+
+
+def test_a_reward_that_raises_stops_the_run_with_its_traceback(
+    tiny_llama: str, tiny_data: str, tmp_path: Path
+) -> None:
+    reward = tmp_path / "broken.py"
+    reward.write_text("def reward_func(queries, prompts, labels):\n    raise ZeroDivisionError('of this reward')\n")
+    done = run_job(job_options(tiny_llama, tiny_data, str(reward), tmp_path))
+    assert done.returncode not in (0, 2)
+    assert "ZeroDivisionError: of this reward" in done.stderr and "broken.py" in done.stderr
+
+
+def test_a_cluster_that_is_too_small_is_refused(
+    tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
+) -> None:
+    done = run_job(job_options(tiny_llama, tiny_data, parity_reward, tmp_path, vllm__num_engines=20))
+    assert done.returncode == 2
+    assert "has 8 GPUs and the job needs 21" in done.stderr and "--vllm.num_engines" in done.stderr
