@@ -26,7 +26,7 @@ STACK = [
 setup(
     name="prepo-rlhf",
     version=VERSION,
-    description="PREPO for OpenRLHF: prompts ranked by perplexity before rollout, rollouts weighted by relative entropy",
+    description="PREPO for OpenRLHF: prompts ranked by perplexity, rollouts weighted by relative entropy",
     packages=find_packages(include=["prepo_rlhf", "prepo_rlhf.*"]),
     python_requires=">=3.10,<3.13",
     install_requires=["pydantic>=2", "pyyaml", "rich", "torch", "tyro>=1.0"],

@@ -80,7 +80,7 @@ install_lock() {
 
 main() {
     [[ -f $STAMP && $(<"$STAMP") == "$(fingerprint)" ]] && return
-    echo "Setting up .venv: about 1.5 GB, a few minutes the first time"
+    echo "Setting up .venv: about 3 GB on disk, a few minutes the first time"
     .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || make_environment
     echo "[1/3] torch, CPU build"
     install_torch

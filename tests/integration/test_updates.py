@@ -1,0 +1,116 @@
+"""One training step on a given batch: the same whatever the layout, and what the engines have afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+import torch
+from fleets import make_config, running_fleet
+from safetensors.torch import load_file
+from transformers import AutoTokenizer
+
+pytestmark = pytest.mark.usefixtures("ray_head")
+
+
+def make_rollouts(count: int, seed: int = 0) -> list[Any]:
+    """Random sequences of different lengths with rewards, as the engines would return them."""
+    from openrlhf.trainer.ppo_utils.experience import Experience
+
+    generator = torch.Generator().manual_seed(seed)
+    rollouts = []
+    for i in range(count):
+        prompt, response = (int(torch.randint(low, 24, (), generator=generator)) for low in (4, 2))
+        tokens = torch.randint(3, 500, (1, prompt + response), generator=generator)
+        action_mask = torch.zeros(1, prompt + response - 1, dtype=torch.long)
+        action_mask[:, prompt - 1 :] = 1
+        reward = torch.tensor([float(i % 3 == 0)])
+        rollouts.append(
+            Experience(
+                sequences=tokens, attention_mask=torch.ones_like(tokens), action_mask=action_mask, prompts=["p"],
+                labels=["l"], rewards=reward, scores=reward, response_length=torch.tensor([response]),
+                truncated=torch.tensor([False]), total_length=torch.tensor([float(prompt + response)]),
+                info={"reward": reward},
+            )
+        )  # fmt: skip
+    return rollouts
+
+
+def train_once(config: Any, fleet: Any) -> tuple[list[Any], dict[str, float]]:
+    """One step of the control loop's own parts; returns the experiences and the policy's measures."""
+    from openrlhf.trainer.ppo_utils.kl_controller import FixedKLController
+
+    from prepo_rlhf.trainer.experience_maker import ExperienceMaker
+
+    tokenizer = AutoTokenizer.from_pretrained(config.actor.model_name_or_path)
+    policy = fleet.policy
+    maker = ExperienceMaker(policy, None, None, None, FixedKLController(0.0), fleet.strategy, tokenizer)
+    experiences = maker.make_experience_batch(make_rollouts(16))
+    ray.get(policy.async_run_method("seed", 0))
+    ray.get(policy.async_run_method_batch("append", experience=experiences))
+    status = ray.get(policy.async_run_method("fit", kl_ctl=0.0))[0]
+    return experiences, status
+
+
+@pytest.mark.parametrize("entropy_mean", ["sequence", "token"])
+def test_one_and_two_ranks_zero2_and_zero3_agree(entropy_mean: str, tiny_llama: str, tmp_path: Path) -> None:
+    layouts = {"one": (1, 2), "two": (2, 2), "two-zero3": (2, 3)}
+    weights, updates, norms = {}, {}, {}
+    before = load_file(Path(tiny_llama) / "model.safetensors")
+    for name, (ranks, stage) in layouts.items():
+        config = make_config(
+            tiny_llama, tmp_path / name, actor__num_gpus_per_node=ranks, ds__zero_stage=stage, train__batch_size=16,
+            train__micro_batch_size=4, rollout__micro_batch_size=4, prepo__entropy_mean=entropy_mean,
+            actor__adam__lr=0.05, actor__lr_warmup_ratio=0.0,
+        )  # fmt: skip
+        with running_fleet(config, with_engines=False) as fleet:
+            experiences, status = train_once(config, fleet)
+            ray.get(fleet.policy.async_save_model())
+        weights[name] = torch.cat([experience.info["prepo_weight"] for experience in experiences])
+        norms[name] = status["actor_grad_norm"]
+        after = load_file(Path(config.ckpt.output_dir) / "model.safetensors")
+        updates[name] = torch.cat([(after[key].float() - before[key].float()).flatten() for key in sorted(before)])
+    assert weights["one"].std() > 0.01
+    assert updates["one"].abs().max() > 0.01
+    for name in ("two", "two-zero3"):
+        torch.testing.assert_close(weights[name], weights["one"], rtol=1e-3, atol=0)
+        assert norms[name] == pytest.approx(norms["one"], rel=0.02)
+        assert torch.nn.functional.cosine_similarity(updates[name], updates["one"], dim=0) > 0.98
+        # Adam's first step has the size of the learning rate everywhere, so compare where the gradient is not noise.
+        assert (updates[name] - updates["one"]).abs().mean() < 0.05 * updates["one"].abs().mean()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="one-rank"),
+        pytest.param({"actor__num_gpus_per_node": 2, "ds__zero_stage": 3, "vllm__num_engines": 2}, id="zero3-two-engines"),
+        pytest.param({"ds__lora__rank": 4}, id="lora"),
+    ],
+)
+def test_after_a_sync_the_engines_have_the_policys_weights(
+    changes: dict[str, Any], tiny_llama: str, tmp_path: Path
+) -> None:
+    prompts = [rollout.sequences[0].tolist() for rollout in make_rollouts(12, seed=5)]
+    # A LoRA adapter starts at zero and needs a few steps' worth of change to show.
+    config = make_config(
+        tiny_llama, tmp_path, train__batch_size=16, rollout__micro_batch_size=4, actor__adam__lr=0.05,
+        actor__lr_warmup_ratio=0.0, train__max_epochs=4, **changes,
+    )  # fmt: skip
+    with running_fleet(config) as fleet:
+        from prepo_rlhf.trainer.scoring import engine_log_probs, policy_log_probs
+
+        before = np.concatenate(engine_log_probs(fleet.engines, prompts))
+        train_once(config, fleet)
+        trained = np.concatenate(policy_log_probs(fleet.policy, 4, prompts))
+        assert np.abs(trained - before).mean() > 0.5, "the step changed too little to tell old weights from new"
+        for _ in range(2):
+            ray.get(fleet.policy.async_run_method("broadcast_to_vllm"))
+            synced = np.concatenate(engine_log_probs(fleet.engines, prompts))
+            assert np.abs(synced - trained).mean() < 0.03
+        for engine in fleet.engines:
+            alone = np.concatenate(engine_log_probs([engine], prompts))
+            assert np.abs(alone - trained).mean() < 0.03
