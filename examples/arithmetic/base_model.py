@@ -2,8 +2,9 @@
 
     python examples/arithmetic/base_model.py --kind mid --output_dir ./arithmetic_mid --seed 0
 
-`mid` solves about 0.40 of uniformly drawn problems, `weak` 0.15 to 0.25. Training stops at the first evaluation past the
-kind's target, so that a checkpoint is chosen by what it can do; the same seed and number of threads give the same model.
+`mid` solves about 0.40 of uniformly drawn problems, `weak` 0.15 to 0.25. Training stops at the first evaluation past
+the kind's target, so that a checkpoint is chosen by what it can do; the same seed and number of threads give the same
+model.
 Boundary: torch, transformers, `problems`, `tokenizer` and `reward`.
 """
 
@@ -25,7 +26,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 
 BATCH_SIZE = 32
 SORTED_BATCHES = 50
-MAX_ANSWER_TOKENS = 48
+MAX_ANSWER_TOKENS = 56
 BAND_GROUP = 2
 
 
@@ -67,7 +68,7 @@ def build_model(vocab_size: int) -> LlamaForCausalLM:
 
 
 def batches(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Iterator[torch.Tensor]:
-    """Endless batches of token ids, shape (BATCH_SIZE, longest), padded on the right; texts of a batch are about as long."""
+    """Endless batches of token ids (BATCH_SIZE, longest), padded on the right; a batch's texts are about as long."""
     while True:
         texts = ["".join(sample_corpus(corpus, rng)) + EOS for _ in range(BATCH_SIZE * SORTED_BATCHES)]
         rows = sorted(tokenizer(texts, add_special_tokens=False)["input_ids"], key=len)
@@ -82,7 +83,8 @@ def batches(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, rng: random.Rand
 def sample_rewards(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, problems: list[Problem]) -> list[float]:
     """The reward of one sample at temperature 1 for each problem."""
     prompts = [problem.prompt for problem in problems]
-    inputs = tokenizer(prompts, padding=True, add_special_tokens=False, return_tensors="pt", return_token_type_ids=False)
+    inputs = tokenizer(prompts, padding=True, add_special_tokens=False, return_tensors="pt")
+    inputs.pop("token_type_ids", None)
     output = model.generate(**inputs, do_sample=True, temperature=1.0, top_k=0, max_new_tokens=MAX_ANSWER_TOKENS)
     queries = tokenizer.batch_decode(output, skip_special_tokens=False)
     return reward_func(queries, prompts, [problem.label for problem in problems])["rewards"].tolist()
@@ -98,7 +100,7 @@ def train(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, seed: int) -> Llam
     )
     problems = sample_uniform(480, random.Random(f"validation-{seed}"))
     stream = batches(recipe.corpus, tokenizer, random.Random(f"corpus-{seed}"))
-    progress = tqdm(itertools.islice(stream, recipe.max_steps), total=recipe.max_steps, desc="base model", mininterval=1)
+    progress = tqdm(itertools.islice(stream, recipe.max_steps), total=recipe.max_steps, desc="base model")
     for step, ids in enumerate(progress, start=1):
         labels = ids.masked_fill(ids == tokenizer.pad_token_id, -100)
         loss = model(input_ids=ids, labels=labels, use_cache=False).loss

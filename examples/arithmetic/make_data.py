@@ -2,7 +2,8 @@
 
     python examples/arithmetic/make_data.py --output_dir ./arithmetic_data --train_size 2400 --seed 0
 
-Both are spread evenly over steps and bands, and share no prompt. One JSON object a line: prompt, label, steps, band, id.
+Both are spread evenly over steps and bands, and share no prompt. One JSON object a line: prompt, label, steps, band,
+id.
 Boundary: standard library and `problems`.
 """
 

@@ -1,7 +1,7 @@
 """Word problems of modular arithmetic, with two independent axes of difficulty: number of steps and rarity of wording.
 
 A problem tells a start value and one to six operations modulo 10; its answer is the chain of running values and the
-result: `7 apples (a) gains 5 (b) loses 3:` is answered by `7+5=2 2-3=9 #9`.
+result: `7 apples (a) gains 5 (b) loses 3:` is answered by ` (a) 7+5=2, (b) 2-3=9,#9`.
 Boundary: pure Python; knows nothing of tokenizers, models or rewards.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 MAX_STEPS = 6
-SEPARATORS = (" ", ",", ";", "/")
-# Numbered steps let a small model find the operation that is next; without them it hardly learns more than two steps.
+SEPARATORS = (",", ";", "/", "|")
+# The same mark before an operation and before its step in the answer lets a small model find the operation.
 MARKERS = tuple(f" ({letter}) " for letter in "abcdef")
 
 # One line a band, from common to rare: nouns | verbs that add | verbs that subtract | doubles | triples.
@@ -51,7 +51,7 @@ BANDS = tuple(
 
 @dataclass(frozen=True)
 class Problem:
-    """A prompt and its answer: the chain of steps and the result, with a space between steps."""
+    """A prompt and its answer: the chain of steps and the result."""
 
     prompt: str
     answer: str
@@ -92,11 +92,11 @@ class _Operation:
 def sample_problem(steps: int, band: int, rng: random.Random) -> Problem:
     """A random problem of `steps` operations (1 to 6) in the words of `band` (0, common, to 11, rare)."""
     start, noun, operations = _draw(steps, band, rng)
-    return Problem(_prompt(start, noun, operations), " ".join(_chain(start, operations)), steps, band)
+    return Problem(_prompt(start, noun, operations), SEPARATORS[0].join(_chain(start, operations)), steps, band)
 
 
 def sample_uniform(count: int, rng: random.Random, exclude: Collection[str] = ()) -> list[Problem]:
-    """`count` problems with different prompts, none in `exclude`, spread evenly over steps and bands, in random order."""
+    """`count` problems with different prompts, none in `exclude`, spread evenly over steps and bands, shuffled."""
     cells = [(steps, band) for steps in range(1, MAX_STEPS + 1) for band in range(len(BANDS))]
     rng.shuffle(cells)
     taken, problems = set(exclude), []
@@ -148,10 +148,10 @@ def _prompt(start: int, noun: str, operations: list[_Operation]) -> str:
 def _chain(start: int, operations: list[_Operation], rng: random.Random | None = None, slip: float = 0.0) -> list[str]:
     """The steps and the result; a slip replaces a running value by another digit, and the chain goes on from there."""
     value, parts = start, []
-    for operation in operations:
+    for marker, operation in zip(MARKERS, operations, strict=False):
         result = operation.apply(value)
         if rng is not None and rng.random() < slip:
             result = (result + rng.randint(1, 9)) % 10
-        parts.append(f"{value}{operation.symbol}{operation.operand}={result}")
+        parts.append(f"{marker}{value}{operation.symbol}{operation.operand}={result}")
         value = result
     return [*parts, f"#{value}"]

@@ -11,7 +11,7 @@ import re
 
 import torch
 
-_SEPARATOR = re.compile(r"[ ,;/]")
+_SEPARATOR = re.compile(r"[ ,;/|]")
 _EOS = "<eos>"
 
 
@@ -21,7 +21,7 @@ def reward_func(queries: list[str], prompts: list[str], labels: list[str], **_: 
     Args:
         queries: prompt and response as one text, special tokens included.
         prompts: the prompts alone.
-        labels: the canonical answers, e.g. `7+5=2 2-3=9 #9`.
+        labels: the canonical answers, e.g. ` (a) 7+5=2, (b) 2-3=9,#9`.
 
     Returns:
         `rewards` and `scores`, float tensors of shape (N,), and `extra_logs` with two more of that shape:
@@ -29,11 +29,16 @@ def reward_func(queries: list[str], prompts: list[str], labels: list[str], **_: 
     """
     responses = [_response(query, prompt) for query, prompt in zip(queries, prompts, strict=True)]
     pairs = list(zip(responses, labels, strict=True))
-    rewards = torch.tensor([float(_SEPARATOR.sub(" ", response) == label) for response, label in pairs])
+    rewards = torch.tensor([float(_values(response) == _values(label)) for response, label in pairs])
     result_correct = torch.tensor([float(response[-2:] == label[-2:]) for response, label in pairs])
     shows_chain = torch.tensor([float("=" in response) for response in responses])
     logs = {"result_correct": result_correct, "shows_chain": shows_chain}
     return {"rewards": rewards, "scores": rewards.clone(), "extra_logs": logs}
+
+
+def _values(answer: str) -> str:
+    """What must be right in an answer: everything but its style."""
+    return _SEPARATOR.sub("", answer)
 
 
 def _response(query: str, prompt: str) -> str:

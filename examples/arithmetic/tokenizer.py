@@ -17,7 +17,7 @@ PAD, BOS, EOS, UNK = "<pad>", "<bos>", "<eos>", "<unk>"
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """A fast Hugging Face tokenizer whose vocabulary size is a multiple of 64; it pads on the left."""
     tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(_vocabulary())}, unk_token=UNK))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r" \([a-f]\) |[a-z]+ ?| [a-z]+|."), behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r" \([a-f]\) | ?[a-z]+(?: (?=[0-9]))?|."), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

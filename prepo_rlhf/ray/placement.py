@@ -59,7 +59,7 @@ def check_cluster(config: Config) -> None:
             raise ConfigError(
                 f"the Ray cluster has {have} {resource}s and the job needs {needed}: lower --actor.num_gpus_per_node, "
                 "--ref.num_gpus_per_node or --vllm.num_engines, share GPUs with --train.colocate_all, or start Ray "
-                f"with more (on a CPU, `ray start --head --num-cpus {needed} --num-gpus {needed}` declares logical ones)"
+                f"with more (on a CPU machine, `ray start --head --num-cpus {needed} --num-gpus {needed}`)"
             )
     per_node = max(int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"])
     if config.vllm.tensor_parallel_size > per_node:

@@ -87,7 +87,9 @@ def test_one_and_two_ranks_zero2_and_zero3_agree(entropy_mean: str, tiny_llama: 
     "changes",
     [
         pytest.param({}, id="one-rank"),
-        pytest.param({"actor__num_gpus_per_node": 2, "ds__zero_stage": 3, "vllm__num_engines": 2}, id="zero3-two-engines"),
+        pytest.param(
+            {"actor__num_gpus_per_node": 2, "ds__zero_stage": 3, "vllm__num_engines": 2}, id="zero3-two-engines"
+        ),
         pytest.param({"ds__lora__rank": 4}, id="lora"),
     ],
 )

@@ -107,3 +107,11 @@ def test_perplexity_metrics() -> None:
             "prepo/ppl_selected_max": 4.0,
         }
     )
+
+
+def test_the_option_offers_exactly_the_registered_selectors() -> None:
+    from typing import get_args, get_type_hints
+
+    from prepo_rlhf.config.training import PrepoOptions
+
+    assert set(get_args(get_type_hints(PrepoOptions)["selector"])) == set(SELECTORS)
