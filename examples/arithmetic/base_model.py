@@ -43,7 +43,7 @@ class Recipe:
 
 
 RECIPES = {
-    "mid": Recipe(Corpus(step_ratio=0.8), target=0.40),
+    "mid": Recipe(Corpus(step_ratio=0.7), target=0.40),
     "weak": Recipe(Corpus(), target=0.18),
 }
 

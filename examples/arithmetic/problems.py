@@ -1,7 +1,7 @@
 """Word problems of modular arithmetic, with two independent axes of difficulty: number of steps and rarity of wording.
 
 A problem tells a start value and one to six operations modulo 10; its answer is the chain of running values and the
-result: `7 apples (a) gains 5 (b) loses 3:` is answered by ` (a) 7+5=2, (b) 2-3=9,#9`.
+result: `7 apples gains 5 (a) loses 3 (b):` is answered by ` (a)7+5=2, (b)2-3=9,#9`.
 Boundary: pure Python; knows nothing of tokenizers, models or rewards.
 """
 
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 MAX_STEPS = 6
 SEPARATORS = (",", ";", "/", "|")
-# The same mark before an operation and before its step in the answer lets a small model find the operation.
-MARKERS = tuple(f" ({letter}) " for letter in "abcdef")
+# The same mark after an operation and before its step in the answer lets a small model find the operation. (A mark
+# before the operation misled it at the last one, whose operand no further mark follows.)
+MARKERS = tuple(f" ({letter})" for letter in "abcdef")
 
 # One line a band, from common to rare: nouns | verbs that add | verbs that subtract | doubles | triples.
 _WORDING = """
@@ -141,7 +142,7 @@ def _operation(wording: Wording, rng: random.Random) -> _Operation:
 
 
 def _prompt(start: int, noun: str, operations: list[_Operation]) -> str:
-    steps = (marker + operation.phrase for marker, operation in zip(MARKERS, operations, strict=False))
+    steps = (f" {operation.phrase}{marker}" for marker, operation in zip(MARKERS, operations, strict=False))
     return f"{start} {noun}{''.join(steps)}:"
 
 

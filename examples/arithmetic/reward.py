@@ -21,7 +21,7 @@ def reward_func(queries: list[str], prompts: list[str], labels: list[str], **_: 
     Args:
         queries: prompt and response as one text, special tokens included.
         prompts: the prompts alone.
-        labels: the canonical answers, e.g. ` (a) 7+5=2, (b) 2-3=9,#9`.
+        labels: the canonical answers, e.g. ` (a)7+5=2, (b)2-3=9,#9`.
 
     Returns:
         `rewards` and `scores`, float tensors of shape (N,), and `extra_logs` with two more of that shape:

@@ -29,7 +29,7 @@ def load(name: str) -> ModuleType:
 problems, tokenizer_file, reward, make_data = map(load, ("problems", "tokenizer", "reward", "make_data"))
 
 
-def score(response: str, label: str, prompt: str = "7 apples (a) gains 5:") -> float:
+def score(response: str, label: str, prompt: str = "7 apples gains 5 (a):") -> float:
     return reward.reward_func([prompt + response], [prompt], [label])["rewards"].item()
 
 
@@ -44,7 +44,7 @@ def meaning(verb: str) -> str:
 def solve(prompt: str) -> int:
     """The result, read from the words alone."""
     value = int(prompt.split()[0])
-    for phrase in re.split(r" \([a-f]\) ", prompt.rstrip(":"))[1:]:
+    for phrase in re.split(r" \([a-f]\)", prompt.removesuffix(":").split(" ", 2)[2])[:-1]:
         verb, *operand = phrase.split()
         symbol = meaning(verb)
         factor = int(operand[0]) if operand else int(symbol[1])
@@ -81,19 +81,19 @@ def test_the_corpus_is_sloppier_where_wording_is_rare() -> None:
 @pytest.mark.parametrize(
     ("response", "expected"),
     [
-        (" (a) 7+5=2,#2", 1),
-        (" (a) 7+5=2;#2<eos><pad><pad>", 1),
-        (" (a) 7+5=2,#3", 0),
-        (" (a) 7+5=3,#2", 0),
+        (" (a)7+5=2,#2", 1),
+        (" (a)7+5=2;#2<eos><pad><pad>", 1),
+        (" (a)7+5=2,#3", 0),
+        (" (a)7+5=3,#2", 0),
         ("#2", 0),
-        (" (a) 7+5=2,#2#2", 0),
-        (" (a) 7+4=2,#2", 0),
+        (" (a)7+5=2,#2#2", 0),
+        (" (a)7+4=2,#2", 0),
         ("", 0),
         ("<unk> gains =#", 0),
     ],
 )
 def test_the_reward_checks_every_value(response: str, expected: int) -> None:
-    assert score(response, " (a) 7+5=2,#2") == expected
+    assert score(response, " (a)7+5=2,#2") == expected
 
 
 def test_the_tokenizer_keeps_the_text(tmp_path: Path) -> None:
