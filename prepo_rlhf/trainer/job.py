@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from functools import partial
 from typing import Any
 
@@ -51,23 +52,22 @@ def apply_backend(config: Config) -> None:
         from prepo_rlhf.backends import cpu
 
         cpu.adapt(config)
+        os.environ.update(cpu.environment(os.cpu_count() or 1))
     backends.activate()
 
 
 def start_ray(config: Config) -> None:
     """Join the Ray cluster of this machine or job, or start one for this process alone."""
-    variables = {
-        "TOKENIZERS_PARALLELISM": "true",
-        "NCCL_DEBUG": "WARN",
-        "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1",
-    }
+    defaults = {"TOKENIZERS_PARALLELISM": "true", "NCCL_DEBUG": "WARN", "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1"}
+    # What the user has set, in the shell or in the job's runtime environment, stays.
+    variables = {name: value for name, value in defaults.items() if name not in os.environ}
+    variables[backends.BACKEND_VARIABLE] = config.backend
     if config.backend == "cpu":
         from prepo_rlhf.backends import cpu
 
         variables |= cpu.environment(os.cpu_count() or 1)
-    # What the user has set, in the shell or in the job's runtime environment, stays.
-    variables = {name: value for name, value in variables.items() if name not in os.environ}
-    variables[backends.BACKEND_VARIABLE] = config.backend
+    # Tensors that Ray shares between processes are read-only, and nothing here writes to them.
+    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
     arguments: dict[str, Any] = {"runtime_env": {"env_vars": variables}, "log_to_driver": False}
     try:
         ray.init(address="auto", **arguments)
