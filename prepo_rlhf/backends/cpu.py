@@ -19,16 +19,10 @@ from prepo_rlhf.config import Config
 _CPU = torch.device("cpu")
 
 
-def environment(num_threads: int) -> dict[str, str]:
-    """Environment variables that every process of a CPU job needs, from its start.
-
-    Args:
-        num_threads: OpenMP threads a process. Ray would give each actor one; but policy and engines take
-            turns, so each may use the cores in its own phase.
-    """
+def environment() -> dict[str, str]:
+    """Environment variables that every process of a CPU job needs, from its start."""
     return {
         "DS_ACCELERATOR": "cpu",
-        "OMP_NUM_THREADS": str(num_threads),
         # OpenRLHF compiles `compute_entropy`; on a CPU that would need a C++ compiler at run time.
         "TORCHDYNAMO_DISABLE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind"),

@@ -52,7 +52,7 @@ def apply_backend(config: Config) -> None:
         from prepo_rlhf.backends import cpu
 
         cpu.adapt(config)
-        os.environ.update(cpu.environment(os.cpu_count() or 1))
+        os.environ.update(cpu.environment())
     backends.activate()
 
 
@@ -65,7 +65,7 @@ def start_ray(config: Config) -> None:
     if config.backend == "cpu":
         from prepo_rlhf.backends import cpu
 
-        variables |= cpu.environment(os.cpu_count() or 1)
+        variables |= cpu.environment()
     # Tensors that Ray shares between processes are read-only, and nothing here writes to them.
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
     arguments: dict[str, Any] = {"runtime_env": {"env_vars": variables}, "log_to_driver": False}
