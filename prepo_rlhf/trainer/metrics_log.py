@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -73,7 +74,8 @@ class MetricsLog:
         self._file = path.open("a")
 
 
-def _start_wandb(config: Config):
+def _start_wandb(config: Config) -> Any:
+    """A Weights & Biases run if `--logger.wandb.key` is given; the key goes nowhere else."""
     if not config.logger.wandb.key:
         return None
     import wandb

@@ -61,8 +61,8 @@ class Trainer:
             self._sync_weights()
         elif self._evaluate.due(0, last=False):
             metrics = self._evaluate(0)
-            self._checkpoints.save_if_best(self._state, metrics)
             self._log.write(0, metrics)
+            self._checkpoints.save_if_best(self._state, metrics)
         try:
             for batch in self._schedule.batches(partial(self._collector.collect, self._stream, self._data)):
                 self._step(batch)
@@ -88,8 +88,8 @@ class Trainer:
         metrics |= {"rollout/total": state.rollouts, "rollout/total_tokens": state.tokens}
         if self._evaluate.due(state.step, last=batch.last):
             metrics |= self._evaluate(state.step)
-            self._checkpoints.save_if_best(state, metrics)
-        self._log.write(state.step, metrics)
+        self._log.write(state.step, metrics)  # before any checkpoint of this step, which a resumed run goes on from
+        self._checkpoints.save_if_best(state, metrics)
         self._checkpoints.save_if_due(state)
 
     def _train(self, experiences: list[Experience]) -> dict[str, float]:
