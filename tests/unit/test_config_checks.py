@@ -1,0 +1,111 @@
+"""Options that cannot work together are refused by name; those that can are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from prepo_rlhf.config import Config, ConfigError, parse_args
+
+REQUIRED = "--actor.model_name_or_path m --data.prompt_dataset d.jsonl --reward.remote_url r.py".split()
+
+
+def parse(*flags: str) -> Config:
+    return parse_args([*REQUIRED, *flags])
+
+
+@pytest.mark.parametrize("missing", ["--actor.model_name_or_path", "--data.prompt_dataset", "--reward.remote_url"])
+def test_a_required_option_is_asked_for(missing: str) -> None:
+    at = REQUIRED.index(missing)
+    with pytest.raises(ConfigError, match=missing):
+        parse_args(REQUIRED[:at] + REQUIRED[at + 2 :])
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ("--prepo.candidate_batch_size 1023", "--prepo.candidate_batch_size 1023"),
+        ("--prepo.weight_clip 2 1", "--prepo.weight_clip"),
+        ("--prepo.weight_clip -1 1", "--prepo.weight_clip"),
+        ("--rollout.n_samples_per_prompt 1", "--rollout.n_samples_per_prompt 1"),
+        ("--rollout.n_samples_per_prompt 0 --algo.advantage.estimator reinforce", "--rollout.n_samples_per_prompt 0"),
+        ("--data.max_len 512 --rollout.max_new_tokens 512", "--data.max_len 512"),
+        ("--actor.num_gpus_per_node 6", "--train.batch_size 128"),
+        ("--train.micro_batch_size 3", "--train.micro_batch_size 3"),
+        ("--train.batch_size 12 --actor.num_gpus_per_node 8 --train.dynamic_batch_enable", "--train.batch_size 12"),
+        ("--actor.num_gpus_per_node 6 --ds.ring_attn_size 4", "--ds.ring_attn_size 4"),
+        ("--rollout.batch_size 100", "--rollout.batch_size 100"),
+        ("--rollout.micro_batch_size 3", "--rollout.micro_batch_size 3"),
+        ("--rollout.vllm_generate_batch_size 2048", "--rollout.vllm_generate_batch_size 2048"),
+        ("--train.colocate_all", "--train.colocate_all"),
+        ("--train.colocate_actor_ref --algo.kl.init_coef 0.1 --ref.num_gpus_per_node 4", "--ref.num_gpus_per_node 4"),
+        ("--train.colocate_all --train.async_enable --vllm.enable_sleep", "--vllm.enable_sleep"),
+        ("--train.partial_rollout_enable", "--train.partial_rollout_enable"),
+        ("--vllm.num_engines 0", "--vllm.num_engines 0"),
+        ("--vllm.sync_backend ipc", "--vllm.sync_backend ipc"),
+        ("--vllm.sync_backend nccl --backend cpu", "--vllm.sync_backend nccl"),
+        ("--ds.tensor_parallel_size 2 --ds.param_dtype fp16", "--ds.param_dtype fp16"),
+        ("--ds.zero_stage 4", "--ds.zero_stage 4"),
+        ("--ds.ring_attn_size 0", "--ds.ring_attn_size 0"),
+        ("--ds.lora.rank 8 --ds.lora.target_modules", "--ds.lora.target_modules"),
+        ("--rollout.temperature 0", "--rollout.temperature 0"),
+        ("--rollout.temperature nan", "--rollout.temperature nan"),
+        ("--rollout.top_p 0", "--rollout.top_p 0"),
+        ("--rollout.top_p 1.1", "--rollout.top_p 1.1"),
+        ("--algo.kl.init_coef -1", "--algo.kl.init_coef -1"),
+        ("--actor.dual_clip 1", "--actor.dual_clip 1"),
+        ("--actor.eps_clip_low_high -0.1 0.2", "--actor.eps_clip_low_high"),
+        ("--reward.clip_range 1 -1", "--reward.clip_range"),
+        ("--reward.overlong_buffer_len 4096", "--reward.overlong_buffer_len"),
+        ("--reward.stop_properly_penalty_coef 2", "--reward.stop_properly_penalty_coef"),
+        ("--algo.dynamic_filtering_enable --algo.dynamic_filtering_range 1 0", "--algo.dynamic_filtering_range"),
+        (
+            "--algo.dynamic_filtering_enable --rollout.n_samples_per_prompt 1 --algo.advantage.estimator reinforce",
+            "--algo.dynamic_filtering_enable",
+        ),
+        ("--algo.advantage.is_correction_threshold 1 2 3", "--algo.advantage.is_correction_threshold"),
+        (
+            "--algo.advantage.is_correction_level token --algo.advantage.is_correction_threshold 5 1",
+            "--algo.advantage.is_correction_threshold",
+        ),
+        (
+            "--algo.advantage.is_correction_level seq --algo.advantage.is_correction_mode clip",
+            "--algo.advantage.is_correction_mode",
+        ),
+        (
+            "--algo.advantage.is_correction_level seq --algo.advantage.is_correction_gating binary_kl",
+            "--algo.advantage.is_correction_threshold",
+        ),
+        ("--eval.steps 10", "--eval.dataset"),
+        ("--eval.steps 0 --eval.dataset e", "--eval.steps 0"),
+        ("--ckpt.save_steps 0", "--ckpt.save_steps 0"),
+        ("--logger.logging_steps 0", "--logger.logging_steps 0"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_can_not_work_is_refused_by_name(flags: str, named: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse(*flags.split())
+    assert named in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--prepo.candidate_batch_size 1024",
+        "--rollout.n_samples_per_prompt 1 --algo.advantage.estimator flash_reinforce",
+        "--train.colocate_all --vllm.num_engines 8 --vllm.enable_sleep",
+        "--train.colocate_all --train.async_enable --train.partial_rollout_enable",
+        "--train.dynamic_batch_enable --train.micro_batch_size 3 --rollout.micro_batch_size 3",
+        "--algo.advantage.is_correction_level seq --algo.advantage.is_correction_gating tv "
+        "--algo.advantage.is_correction_threshold 0.1",
+        "--backend cpu --vllm.sync_backend gloo --prepo.weight_clip 0 0",
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_can_work_passes(flags: str) -> None:
+    parse(*flags.split())
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(ConfigError, match="(?s)--prepo.candidate_batch_size.*--actor.dual_clip"):
+        parse("--actor.dual_clip", "0.5", "--prepo.candidate_batch_size", "1")
