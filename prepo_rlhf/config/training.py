@@ -34,7 +34,7 @@ class DataOptions(Options):
     max_len: int = 2048
     """Longest sequence, prompt and response, in tokens."""
     dataloader_num_workers: int = 0
-    """Worker processes of the data loader."""
+    """Taken for the sake of OpenRLHF command lines: prompts are loaded once, before training, without workers."""
     disable_fast_tokenizer: bool = False
     """Use the slow, pure-Python tokenizer."""
 
@@ -70,7 +70,7 @@ class RolloutOptions(Options):
     micro_batch_size: int = 1
     """Sequences of one forward pass when experience is made, on each GPU."""
     vllm_generate_batch_size: int | None = None
-    """Prompts in one call of generation; by default batch_size, above it only with --train.async_enable."""
+    """Prompts in one call of generation: always batch_size, the window of a step; other values are refused."""
     max_new_tokens: int | None = None
     """Longest response in tokens; by default what --data.max_len leaves after the prompt."""
     max_tokens_per_gpu: int | None = None
