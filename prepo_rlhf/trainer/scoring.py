@@ -6,6 +6,7 @@ log-probs into perplexities.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -60,11 +61,15 @@ def engine_log_probs(engines: Sequence[Any], prompts: list[list[int]]) -> list[n
 
 
 def policy_log_probs(policy: RayActorGroup, batch_size: int, prompts: list[list[int]]) -> list[np.ndarray]:
-    """Micro-batches of prompts of like length over the policy's ranks."""
+    """Micro-batches of prompts of like length over the policy's ranks.
+
+    Every rank gets as many: under ZeRO-3 a forward is a collective, and a rank with one more would wait for ever.
+    """
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     ranks = len(policy._actor_handlers) // policy.duplicate_actors
-    batch_size = max(1, min(batch_size, len(prompts) // ranks))
-    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    num_batches = ranks * math.ceil(len(prompts) / (batch_size * ranks))
+    # With fewer prompts than ranks, those without one score the first once more.
+    batches = [batch.tolist() or order[:1] for batch in np.array_split(np.array(order), num_batches)]
     sequences, masks = [], []
     for batch in batches:
         rows = [torch.tensor(prompts[i]).unsqueeze(0) for i in batch]
