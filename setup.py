@@ -15,6 +15,8 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "prepo_rlhf/__init__.py").r
 STACK = [
     "datasets",
     "deepspeed==0.19.6",
+    "math-verify==0.9.0",
+    "pebble==5.2.3",
     "peft",
     "ray[default]==2.55.0",
     "tensorboard",
@@ -29,7 +31,7 @@ setup(
     description="PREPO for OpenRLHF: prompts ranked by perplexity, rollouts weighted by relative entropy",
     packages=find_packages(include=["prepo_rlhf", "prepo_rlhf.*"]),
     python_requires=">=3.10,<3.13",
-    install_requires=["pydantic>=2", "pyyaml", "rich", "torch", "tyro>=1.0"],
+    install_requires=["numpy", "pydantic>=2", "pyyaml", "rich", "scipy", "torch", "tqdm", "tyro>=1.0"],
     extras_require={
         # openrlhf requires flash-attn, which needs CUDA to build. On a CPU it is therefore not listed: install it
         # with `pip install --no-deps openrlhf==0.11.2`, or everything with examples/scripts/setup_cpu.sh.

@@ -8,6 +8,7 @@ Boundary: reads metrics.jsonl; imports only the standard library and rich.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 Row = dict[str, float]
+PHASES = ("score_prompts", "generation", "make_experience", "train", "weight_sync")
 
 
 def read_rows(run_dir: Path) -> list[Row]:
@@ -39,7 +41,7 @@ def summarise(rows: list[Row]) -> Table:
     before, after = evaluations[0], evaluations[-1]
     table = Table("Held-out problems", f"step {before['step']}", f"step {after['step']}")
     for name in before:
-        if name.startswith("eval/") and "@" in name:
+        if re.fullmatch(r"eval/.+/(avg|pass)@\d+", name):
             table.add_row(name.removeprefix("eval/"), f"{before[name]:.3f}", f"{after[name]:.3f}")
     table.add_section()
     for label, cost in (("rollouts generated", rollouts), ("training time", training_time)):
@@ -54,8 +56,8 @@ def rollouts(rows: list[Row], step: float) -> str:
 
 def training_time(rows: list[Row], step: float) -> str:
     """Time of all phases of the steps until `step`, evaluations left out, as h:mm:ss."""
-    phases = (value for row in rows if row["step"] <= step for name, value in row.items() if name.startswith("timing/"))
-    return str(timedelta(seconds=round(sum(phases))))
+    times = (row.get(f"timing/{phase}", 0) for row in rows if row["step"] <= step for phase in PHASES)
+    return str(timedelta(seconds=round(sum(times))))
 
 
 def main() -> int:

@@ -18,9 +18,13 @@ AT_LEAST_ONE = (
     "data.max_len data.max_samples rollout.batch_size rollout.n_samples_per_prompt rollout.micro_batch_size "
     "rollout.vllm_generate_batch_size rollout.max_new_tokens rollout.max_tokens_per_gpu train.batch_size "
     "train.micro_batch_size train.max_tokens_per_gpu train.num_episodes train.max_epochs train.async_queue_size "
-    "algo.kl.horizon eval.n_samples_per_prompt ckpt.max_num logger.logging_steps prepo.candidate_batch_size"
+    "algo.kl.horizon reward.math.max_answer_length reward.math.num_workers eval.n_samples_per_prompt ckpt.max_num "
+    "logger.logging_steps prepo.candidate_batch_size"
 ).split()
-ABOVE_ZERO = "rollout.temperature rollout.top_p actor.max_norm reward.overlong_buffer_len algo.kl.target".split()
+ABOVE_ZERO = (
+    "rollout.temperature rollout.top_p actor.max_norm reward.overlong_buffer_len reward.math.timeout "
+    "reward.math.memory_gb algo.kl.target"
+).split()
 AT_LEAST_ZERO = (
     "actor.adam.lr actor.adam.weight_decay actor.muon.lr ds.lora.rank ds.lora.dropout data.dataloader_num_workers "
     "algo.kl.init_coef eval.temperature actor.lr_warmup_ratio actor.min_lr_ratio"
@@ -50,9 +54,11 @@ def _required(c: Config) -> Iterator[str]:
         yield "--data.prompt_dataset is missing: give the prompts to train on, a file or a Hugging Face name"
     if not c.reward.remote_url:
         yield (
-            "--reward.remote_url is missing: give a Python file with reward_func(queries, prompts, labels), "
+            "--reward.remote_url is missing: give math, a Python file with reward_func(queries, prompts, labels), "
             "or an agent with --train.agent_func_path"
         )
+    if c.reward.remote_url == "math" and not c.data.label_key:
+        yield "--reward.remote_url math needs --data.label_key: name the column of the reference answer"
 
 
 def _bounds(c: Config) -> Iterator[str]:

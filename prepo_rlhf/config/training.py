@@ -82,11 +82,30 @@ class RolloutOptions(Options):
 
 
 @dataclass
+class MathOptions(Options):
+    """The built-in math verifier, used with `--reward.remote_url math`."""
+
+    extraction: Literal["boxed", "marked", "any"] = "marked"
+    """Where the final answer is looked for: in \\boxed{} only; then after "the answer is" or ####; then anywhere."""
+    timeout: float = 5.0
+    """Seconds after which the grading of an answer is stopped, and earns 0."""
+    memory_gb: float = 2.0
+    """Gigabytes that the grading of an answer may take, before it is stopped."""
+    max_answer_length: int = 1000
+    """Characters of the longest answer that is graded; longer ones earn 0."""
+    num_workers: int = 2
+    """Worker processes that grade, for each rollout engine."""
+    format_coef: float = 0.0
+    """Added to the reward of a response that holds a \\boxed{}, right or wrong."""
+
+
+@dataclass
 class RewardOptions(Options):
     """Verifiable rewards."""
 
     remote_url: str | None = None
-    """Python file with reward_func(queries, prompts, labels), or the URL of a reward server. Required."""
+    """`math` for the built-in verifier, a Python file with reward_func(queries, prompts, labels), or the URL of a
+    reward server. Required."""
     clip_range: tuple[float, float] = (-10.0, 10.0)
     """Rewards are clipped to LOW HIGH."""
     overlong_buffer_len: float | None = None
@@ -95,6 +114,7 @@ class RewardOptions(Options):
     """Largest penalty for a long response."""
     stop_properly_penalty_coef: float | None = None
     """Factor (0 to 1) on the reward of a truncated response; below 0, the reward itself."""
+    math: MathOptions = field(default_factory=MathOptions)
 
 
 @dataclass

@@ -126,6 +126,7 @@ def engine_arguments(config: Config, seed_offset: int = 0) -> dict[str, Any]:
         "enable_sleep_mode": config.vllm.enable_sleep,
         "disable_log_stats": True,
         "reward": config.reward.remote_url if not config.train.agent_func_path else None,
+        "math_options": config.reward.math,
         "agent_func_path": config.train.agent_func_path,
     }
     if backends.current_backend() == "cpu":

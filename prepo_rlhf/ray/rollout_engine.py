@@ -16,17 +16,24 @@ from vllm.inputs import TokensPrompt
 from vllm.sampling_params import RequestOutputKind
 from vllm.utils import random_uuid
 
+from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.ray import plain_class
-from prepo_rlhf.rewards.reward import Reward, make_reward
+from prepo_rlhf.rewards.reward import Reward, Rollouts, make_reward
 
 
 class RolloutEngine(plain_class(RolloutRayActor)):
     """One rollout engine, of one GPU or (tensor parallel) several."""
 
-    async def __init__(self, *args: Any, reward: str | None, agent_func_path: str | None, **kwargs: Any) -> None:
+    async def __init__(
+        self,
+        *args: Any,
+        reward: str | None,
+        math_options: MathOptions,
+        agent_func_path: str | None,
+        **kwargs: Any,
+    ) -> None:
         await super().__init__(*args, agent_func_path=agent_func_path, **kwargs)
-        self._uses_agent = agent_func_path is not None
-        self._reward: Reward | None = make_reward(reward) if reward else None
+        self._reward: Reward | None = make_reward(reward, math_options) if reward else None
 
     async def score_prompts(self, prompts: list[list[int]]) -> list[np.ndarray]:
         """Log-probs, in nats at temperature 1, of each prompt's tokens after the first.
@@ -47,7 +54,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         return [_token_log_probs(output) for output in outputs]
 
     async def rollout(
-        self, prompt: str, prompt_token_ids: list[int], label: str, params: SamplingParams
+        self, prompt: str, prompt_token_ids: list[int], label: Any, params: SamplingParams
     ) -> list[dict[str, Any]]:
         """Generate `params.n` rollouts of one prompt and reward them.
 
@@ -58,9 +65,14 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         samples = sorted(output.outputs, key=lambda sample: sample.index)
         responses = [_response(prompt, prompt_token_ids, label, sample) for sample in samples]
         if self._reward is not None:
-            tokenizer = self.llm.get_tokenizer()
-            queries = [tokenizer.decode(r["observation_tokens"], skip_special_tokens=False) for r in responses]
-            rewards = await self._reward(queries, prompt, label)
+            decode = self.llm.get_tokenizer().decode
+            rollouts = Rollouts(
+                prompt,
+                label,
+                responses=[decode(sample.token_ids, skip_special_tokens=True) for sample in samples],
+                queries=[decode(r["observation_tokens"], skip_special_tokens=False) for r in responses],
+            )
+            rewards = await self._reward(rollouts)
             for response, reward in zip(responses, rewards, strict=True):
                 response.update(reward)
         return responses
@@ -94,7 +106,7 @@ def _token_log_probs(output: Any) -> np.ndarray:
     return log_probs
 
 
-def _response(prompt: str, prompt_token_ids: list[int], label: str, sample: Any) -> dict[str, Any]:
+def _response(prompt: str, prompt_token_ids: list[int], label: Any, sample: Any) -> dict[str, Any]:
     tokens = list(sample.token_ids)
     log_probs = None
     if sample.logprobs is not None:

@@ -1,7 +1,8 @@
-"""The reward of a rollout: the user's `reward_func` file, or HTTP servers, as `--reward.remote_url` names them.
+"""The reward of a prompt's rollouts, as `--reward.remote_url` names it: the built-in math verifier, the user's
+`reward_func` file, or HTTP servers.
 
-Same contracts as in OpenRLHF. Unlike there, a reward that fails ends the run with its traceback: a missing
-reward is never trained on.
+Files and servers have OpenRLHF's contracts. Unlike there, a reward that fails ends the run with its traceback: a
+missing reward is never trained on.
 """
 
 from __future__ import annotations
@@ -9,24 +10,65 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-Reward = Callable[[list[str], str, str], Awaitable[list[dict[str, Any]]]]
-"""(queries, prompt, label) -> for each query {"reward": float, "scores": float, "extra_logs": {name: float}}."""
+from prepo_rlhf.config.training import MathOptions
+
+MATH = "math"
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """The rollouts of one prompt, to be rewarded.
+
+    Attributes:
+        prompt: the text that the model read.
+        label: the reference answer, as the dataset has it.
+        responses: what the model wrote, without special tokens.
+        queries: prompt and response as one text, special tokens included.
+    """
+
+    prompt: str
+    label: Any
+    responses: list[str]
+    queries: list[str]
+
+
+Reward = Callable[[Rollouts], Awaitable[list[dict[str, Any]]]]
+"""For each rollout {"reward": float, "scores": float, "extra_logs": {name: float}}; the math verifier adds "answer"."""
 
 
 class RewardError(ValueError):
     """The reward that the user named cannot be used, or answered something else than a reward."""
 
 
-def make_reward(spec: str) -> Reward:
-    """The reward that `--reward.remote_url` names: a Python file, or one or more URLs separated by commas."""
+def make_reward(spec: str, math_options: MathOptions | None = None) -> Reward:
+    """The reward that `--reward.remote_url` names: math, a Python file, or one or more URLs separated by commas."""
+    if spec == MATH:
+        from prepo_rlhf.rewards.math_reward import MathReward
+
+        return MathReward(math_options or MathOptions())
     if spec.endswith(".py"):
         return _file_reward(load_reward_func(spec))
     return _http_reward(spec.split(","))
+
+
+def check_reward(spec: str) -> None:
+    """Find out whether `make_reward` can make sense of `spec`, without starting anything.
+
+    Raises:
+        RewardError: it is neither math nor an URL, and no file with a reward function.
+    """
+    if spec.endswith(".py"):
+        load_reward_func(spec)
+    elif spec != MATH and not all(url.strip().startswith(("http://", "https://")) for url in spec.split(",")):
+        raise RewardError(
+            f"--reward.remote_url {spec}: give math, a Python file ending in .py, or the URL of a server (http://...)"
+        )
 
 
 def load_reward_func(path: str) -> Callable[[list[str], list[str], list[str]], dict[str, Any]]:
@@ -46,12 +88,13 @@ def load_reward_func(path: str) -> Callable[[list[str], list[str], list[str]], d
 
 
 def _file_reward(reward_func: Callable[[list[str], list[str], list[str]], dict[str, Any]]) -> Reward:
-    def grade(queries: list[str], prompt: str, label: str) -> list[dict[str, Any]]:
+    def grade(rollouts: Rollouts) -> list[dict[str, Any]]:
         # One query a call, which is all that OpenRLHF's contract promises to such files.
-        return [_normalise(reward_func([query], [prompt], [label])) for query in queries]
+        prompt, label = [rollouts.prompt], [rollouts.label]
+        return [_normalise(reward_func([query], prompt, label)) for query in rollouts.queries]
 
-    async def reward(queries: list[str], prompt: str, label: str) -> list[dict[str, Any]]:
-        return await asyncio.to_thread(grade, queries, prompt, label)
+    async def reward(rollouts: Rollouts) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(grade, rollouts)
 
     return reward
 
@@ -61,8 +104,9 @@ def _http_reward(urls: list[str]) -> Reward:
 
     client = SingleTurnAgentExecutor(urls)
 
-    async def reward(queries: list[str], prompt: str, label: str) -> list[dict[str, Any]]:
-        calls = [client._fetch_rewards_via_http([query], [prompt], [label]) for query in queries]
+    async def reward(rollouts: Rollouts) -> list[dict[str, Any]]:
+        prompt, label = [rollouts.prompt], [rollouts.label]
+        calls = [client._fetch_rewards_via_http([query], prompt, label) for query in rollouts.queries]
         return [_normalise(answer[0]) for answer in await asyncio.gather(*calls)]
 
     return reward

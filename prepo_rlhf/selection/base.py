@@ -20,14 +20,14 @@ class Candidate:
 
     Attributes:
         prompt: the text as the model reads it.
-        label: the reference answer, for the reward.
+        label: the reference answer as the dataset has it, for the reward.
         index: row in the dataset; identifies the prompt over the whole run.
         datasource: name of the data set the prompt came from.
         perplexity: under the current policy; None where the selector does not ask for it.
     """
 
     prompt: str
-    label: str
+    label: Any
     index: int
     datasource: str = "default"
     perplexity: float | None = None

@@ -12,7 +12,8 @@ import yaml
 
 from prepo_rlhf.backends import flash_attention
 from prepo_rlhf.config import Config, ConfigError, from_dict
-from prepo_rlhf.rewards.reward import RewardError, load_reward_func
+from prepo_rlhf.rewards.extraction import gold_answer
+from prepo_rlhf.rewards.reward import MATH, RewardError, check_reward
 from prepo_rlhf.trainer.data import PromptData, load_prompts, load_tokenizer
 
 CHECKPOINT_CONFIG = "config.yaml"
@@ -54,6 +55,9 @@ def prepare(config: Config) -> Prepared:
             "prompts that fit; lower it (and --rollout.batch_size), or give more data"
         )
     evaluation = load_prompts(config, tokenizer, evaluation=True) if config.eval.dataset else None
+    if config.reward.remote_url == MATH:
+        _check_golds("--data.prompt_dataset", train)
+        _check_golds("--eval.dataset", evaluation)
     return Prepared(tokenizer, train, evaluation)
 
 
@@ -116,8 +120,18 @@ def _check_reward(config: Config) -> None:
     agent = config.train.agent_func_path
     if agent and not Path(agent).is_file():
         raise ConfigError(f"--train.agent_func_path: there is no file {agent}")
-    if not agent and config.reward.remote_url.endswith(".py"):
+    if not agent:
         try:
-            load_reward_func(config.reward.remote_url)
+            check_reward(config.reward.remote_url)
         except RewardError as error:
             raise ConfigError(str(error)) from error
+
+
+def _check_golds(option: str, data: PromptData | None) -> None:
+    """Refuse prompts without a reference answer, which no response could earn a reward on."""
+    missing = [candidate for candidate in data.candidates if not gold_answer(candidate.label)] if data else []
+    if missing:
+        raise ConfigError(
+            f"--reward.remote_url math: {len(missing)} rows of {option} have no reference answer, the first with the "
+            f"prompt {missing[0].prompt[:80]!r}: complete or remove them, or check --data.label_key"
+        )

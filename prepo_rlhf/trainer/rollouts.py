@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+import torch
 from openrlhf.trainer.ppo_utils.experience import Experience
 from openrlhf.trainer.ppo_utils.samples_generator import SamplesGenerator
 from openrlhf.trainer.ray.vllm_engine import batch_vllm_engine_call
@@ -64,6 +65,7 @@ class RolloutCollector(SamplesGenerator):
         params = self._sampling_params(rollout.n_samples_per_prompt, rollout.temperature)
         batch = RolloutBatch([], [], dict(window.metrics))
         supply, waiting, kept = deque(window.selected), deque(), 0
+        reward_logs: list[dict[str, Any]] = []
         while kept < rollout.batch_size:
             while supply and kept + len(waiting) < rollout.batch_size:
                 candidate = supply.popleft()
@@ -76,15 +78,18 @@ class RolloutCollector(SamplesGenerator):
                 supply.extend(window.selected)
                 continue
             candidate, call = waiting.popleft()
-            group = self._group(call)
+            responses = ray.get(call)
+            _count(batch.metrics, responses)
+            reward_logs += [response["extra_logs"] for response in responses]
+            group = self._experiences(responses)
             scores = tuple(float(experience.scores) for experience in group)
             batch.outcomes.append(PromptOutcome(candidate.index, scores))
-            _count(batch.metrics, group)
             if self._keeps(scores):
                 batch.rollouts += group
                 kept += 1
         self._engines("sleep")
         elapsed = time.perf_counter() - start
+        batch.metrics |= _reward_metrics(reward_logs)
         batch.metrics["timing/generation"] = elapsed - batch.metrics["timing/score_prompts"]
         batch.stream_state, batch.last = stream.state_dict(), stream.exhausted
         return batch
@@ -94,7 +99,7 @@ class RolloutCollector(SamplesGenerator):
         self._engines("wake_up")
         params = self._sampling_params(num_samples, temperature)
         calls = [self._submit(candidate, data, params, f"evaluation {step}") for candidate in data.candidates]
-        groups = [self._group(call) for call in calls]
+        groups = [self._experiences(ray.get(call)) for call in calls]
         self._engines("sleep")
         return groups
 
@@ -125,9 +130,11 @@ class RolloutCollector(SamplesGenerator):
             )
         return engine.rollout.remote(candidate.prompt, token_ids, candidate.label, params)
 
-    def _group(self, call: ray.ObjectRef) -> list[Experience]:
+    def _experiences(self, responses: list[dict[str, Any]]) -> list[Experience]:
+        """A prompt's rollouts as experience; what the reward logs is for the metrics, and not sent to the policy."""
         max_len = self.args.data.max_len
-        return [self._process_response_into_experience(response, max_len=max_len) for response in ray.get(call)]
+        bare = [response | {"extra_logs": {}} for response in responses]
+        return [self._process_response_into_experience(response, max_len=max_len) for response in bare]
 
     def _keeps(self, scores: tuple[float, ...]) -> bool:
         low, high = self.args.algo.dynamic_filtering_range
@@ -138,7 +145,17 @@ class RolloutCollector(SamplesGenerator):
             batch_vllm_engine_call(self.vllm_engines, method)
 
 
-def _count(metrics: dict[str, float], group: list[Experience]) -> None:
-    tokens = sum(int(experience.action_mask.sum()) for experience in group)
-    metrics["rollout/generated"] = metrics.get("rollout/generated", 0) + len(group)
+def _count(metrics: dict[str, float], responses: list[dict[str, Any]]) -> None:
+    tokens = sum(stop - start for response in responses for start, stop in response["action_ranges"])
+    metrics["rollout/generated"] = metrics.get("rollout/generated", 0) + len(responses)
     metrics["rollout/generated_tokens"] = metrics.get("rollout/generated_tokens", 0) + tokens
+
+
+def _reward_metrics(logs: list[dict[str, Any]]) -> dict[str, float]:
+    """The mean over rollouts of every number that the reward logs, under reward/ if its name has no group yet."""
+    totals: dict[str, float] = {}
+    for entries in logs:
+        for name, value in entries.items():
+            key = name if "/" in name else f"reward/{name}"
+            totals[key] = totals.get(key, 0.0) + float(torch.as_tensor(value).flatten()[0])
+    return {key: total / len(logs) for key, total in totals.items()}
