@@ -1,10 +1,8 @@
-"""avg@n and unbiased pass@k from the samples of each problem. Pure Python: shared by training and benchmarks."""
+"""Unbiased pass@k of one problem, and the k that are reported."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import comb
-from statistics import fmean
 
 
 def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
@@ -23,17 +21,3 @@ def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
 def powers_of_two(num_samples: int) -> list[int]:
     """The k that are reported for n samples: 1, 2, 4, ... and n itself."""
     return sorted({2**i for i in range(num_samples.bit_length()) if 2**i <= num_samples} | {num_samples})
-
-
-def summarise(scores: Sequence[Sequence[float]]) -> dict[str, float]:
-    """avg@n and pass@k over problems.
-
-    Args:
-        scores: for each problem its samples' scores, as many for each; a score >= 1 counts as right.
-    Returns:
-        {"avg@n": mean score, "pass@k": ...} with k = 1, 2, 4, ..., n.
-    """
-    n = len(scores[0])
-    correct = [sum(score >= 1 for score in samples) for samples in scores]
-    summary = {f"avg@{n}": fmean(fmean(samples) for samples in scores)}
-    return summary | {f"pass@{k}": fmean(pass_at_k(n, c, k) for c in correct) for k in powers_of_two(n)}

@@ -13,6 +13,7 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from prepo_rlhf.config import Config, ConfigError
+from prepo_rlhf.rows import lookup
 from prepo_rlhf.selection.base import Candidate
 
 
@@ -94,16 +95,6 @@ def _add(data: PromptData, row: dict[str, Any], read: Callable, config: Config, 
     )
     data.token_ids.append(list(token_ids))
     data.scored.append(span)
-
-
-def lookup(row: dict[str, Any], key: str) -> Any:
-    """A row's value under `key`; dots reach into nested fields (`reward_model.ground_truth`)."""
-    if key in row:
-        return row[key]
-    value: Any = row
-    for part in key.split("."):
-        value = value[part]
-    return value
 
 
 def _load_rows(config: Config, option: str, evaluation: bool) -> Any:

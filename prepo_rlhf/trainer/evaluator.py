@@ -1,11 +1,15 @@
-"""Evaluation during training: avg@n and unbiased pass@k of every data source, from the rollout engines."""
+"""Evaluation during training: the metrics of every data source, from rollouts of the engines."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+
+from openrlhf.trainer.ppo_utils.experience import Experience
 
 from prepo_rlhf.config import Config
-from prepo_rlhf.evaluation.pass_at_k import summarise
+from prepo_rlhf.evaluation.samples import ProblemSamples, Sample
+from prepo_rlhf.evaluation.summary import summarise
 from prepo_rlhf.trainer.data import PromptData
 from prepo_rlhf.trainer.rollouts import RolloutCollector
 
@@ -23,17 +27,22 @@ class Evaluator:
         return self._data is not None and self._config.steps > 0 and (last or step % self._config.steps == 0)
 
     def __call__(self, step: int) -> dict[str, float]:
-        """eval/<data source>/{avg@n, pass@k, response_length, truncated_ratio} of the engines' weights."""
+        """eval/<data source>/<metric> of the engines' weights, with the metrics of `evaluation.summary.summarise`."""
         settings = self._config
         groups = self._collector.evaluate(self._data, settings.n_samples_per_prompt, settings.temperature, step)
         sources = defaultdict(list)
         for candidate, group in zip(self._data.candidates, groups, strict=True):
-            sources[candidate.datasource].append(group)
-        metrics = {}
-        for name, source_groups in sources.items():
-            rollouts = [rollout for group in source_groups for rollout in group]
-            summary = summarise([[float(rollout.scores) for rollout in group] for group in source_groups])
-            summary["response_length"] = sum(float(r.action_mask.sum()) for r in rollouts) / len(rollouts)
-            summary["truncated_ratio"] = sum(float(r.truncated) for r in rollouts) / len(rollouts)
-            metrics |= {f"eval/{name}/{key}": value for key, value in summary.items()}
-        return metrics
+            sources[candidate.datasource].append(_problem_samples(group))
+        return {
+            f"eval/{name}/{metric}": value
+            for name, problems in sources.items()
+            for metric, value in summarise(problems).items()
+        }
+
+
+def _problem_samples(group: Sequence[Experience]) -> ProblemSamples:
+    return ProblemSamples(
+        tuple(
+            Sample(float(rollout.scores), int(rollout.action_mask.sum()), bool(rollout.truncated)) for rollout in group
+        )
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ class MetricsLog:
             parts.append(f"zero-advantage {row['signal/zero_advantage_ratio']:.2f}")
             parts.append(f"reward {row['rollout/reward_mean']:.3f}")
             parts.append(f"rollouts {row['rollout/total']:.0f}")
-        parts += [f"{name[5:]} {value:.3f}" for name, value in row.items() if name[:5] == "eval/" and "/avg@" in name]
+        averages = ((name, value) for name, value in row.items() if re.fullmatch(r"eval/.+/avg@\d+", name))
+        parts += [f"{name.removeprefix('eval/')} {value:.3f}" for name, value in averages]
         done = step - self._first_step
         if done > 0:
             left = (time.monotonic() - self._started) / done * (self._total_steps - step)

@@ -1,0 +1,212 @@
+"""The mathematics benchmarks, and any file of problems: from the hub, a folder or a path to questions with golds.
+
+Golds are handed on as the data has them; what they mean is the verifier's business. Knows nothing of models or prompts.
+Boundary: imports nothing heavy but `datasets`, and that when a benchmark comes from the hub.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.rows import SUFFIXES, lookup, read_rows
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Names of the columns; dots reach into nested fields. None: there is no such column."""
+
+    question: str = "question"
+    answer: str = "answer"
+    subject: str | None = None
+    level: str | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A set of problems by name.
+
+    Attributes:
+        dataset, config, split: where it is on the Hugging Face hub.
+        files: names, without their suffix, under which a local copy is looked for, the usual one first.
+        keys: its columns, on the hub and in a local copy.
+    """
+
+    name: str
+    dataset: str
+    config: str | None
+    split: str
+    files: tuple[str, ...]
+    keys: Keys
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question with its reference answer.
+
+    Attributes:
+        id: unique within its benchmark: the id column, or the number of the row, counted from 0.
+        gold: the answer column: text (numbers become text), or a list of texts. GSM8K's is a whole solution that ends
+            in `#### 18`; one text of OlympiadBench's may hold several answers, with commas between them.
+    """
+
+    id: str
+    question: str
+    gold: str | list[str]
+    subject: str | None
+    level: str | None
+
+
+# On the hub OlympiadBench has 674 of these problems; the copy in QwenLM/Qwen2.5-Math has 675.
+BENCHMARKS = {
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark("gsm8k", "openai/gsm8k", "main", "test", ("gsm8k_test", "gsm8k"), Keys("question", "answer")),
+        Benchmark(
+            "math500",
+            "HuggingFaceH4/MATH-500",
+            None,
+            "test",
+            ("math500",),
+            Keys("problem", "answer", subject="subject", level="level", id="unique_id"),
+        ),
+        Benchmark("aime24", "HuggingFaceH4/aime_2024", None, "train", ("aime24",), Keys("problem", "answer", id="id")),
+        Benchmark("aime25", "math-ai/aime25", None, "test", ("aime25",), Keys("problem", "answer", id="id")),
+        Benchmark(
+            "olympiadbench",
+            "Hothan/OlympiadBench",
+            "OE_TO_maths_en_COMP",
+            "train",
+            ("olympiadbench",),
+            Keys("question", "final_answer", subject="subfield", id="id"),
+        ),
+    )
+}
+DEFAULT_KEYS = Keys()
+
+
+def load_benchmark(
+    name: str, data_dir: str | None = None, keys: Keys = DEFAULT_KEYS, limit: int | None = None
+) -> list[Problem]:
+    """The problems of a benchmark, in the order of the data.
+
+    Args:
+        name: one of BENCHMARKS, or the path of a .jsonl, .json or .parquet file.
+        data_dir: folder to read BENCHMARKS from; None reads them from the hub.
+        keys: columns of a file given by its path.
+        limit: take the first so many problems.
+    Raises:
+        ConfigError: there are no such data, they can't be read, or their columns are not as expected.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit {limit}: must be at least 1")
+    rows, where = _rows(name, data_dir)
+    if not rows:
+        raise ConfigError(f"{where}: there are no rows")
+    if name in BENCHMARKS:
+        keys = BENCHMARKS[name].keys
+    problems = [_problem(row, number, keys, f"{where}, row {number}") for number, row in enumerate(rows[:limit])]
+    repeated = [f"`{one}`" for one, count in Counter(problem.id for problem in problems).items() if count > 1]
+    if repeated:
+        raise ConfigError(f"{where}: more than one row has the {keys.id} {', '.join(repeated[:5])}; leave one of each")
+    return problems
+
+
+def display_name(name: str) -> str:
+    """What results call a benchmark: its name, or its file's without folder and suffix."""
+    return name if name in BENCHMARKS else Path(name).stem
+
+
+def _rows(name: str, data_dir: str | None) -> tuple[list[dict[str, Any]], str]:
+    """All rows, and the option and the source that they are from, for messages."""
+    if name not in BENCHMARKS:
+        return _read_path(Path(name)), f"--benchmarks {name}"
+    benchmark = BENCHMARKS[name]
+    if data_dir is None:
+        return _download(benchmark), f"--benchmarks {name}: {benchmark.dataset}"
+    path = _local_copy(benchmark, data_dir)
+    return _read_file(path, "--data_dir"), f"--data_dir {data_dir}: {path.name}"
+
+
+def _read_path(path: Path) -> list[dict[str, Any]]:
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(
+            f"--benchmarks {path}: give {', '.join(BENCHMARKS)}, or the path of a file in {', '.join(SUFFIXES)}"
+        )
+    if not path.is_file():
+        raise ConfigError(f"--benchmarks {path}: there is no such file")
+    return _read_file(path, "--benchmarks")
+
+
+def _local_copy(benchmark: Benchmark, data_dir: str) -> Path:
+    names = [stem + suffix for stem in benchmark.files for suffix in SUFFIXES]
+    found = [path for name in names if (path := Path(data_dir, name)).is_file()]
+    if not found:
+        raise ConfigError(
+            f"--data_dir {data_dir}: no {benchmark.name} there; put it in that folder as {' or '.join(names)}"
+        )
+    return found[0]
+
+
+def _read_file(path: Path, option: str) -> list[dict[str, Any]]:
+    try:
+        return read_rows(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{option}: {path} can't be read ({error})") from error
+
+
+def _download(benchmark: Benchmark) -> list[dict[str, Any]]:
+    from datasets import load_dataset
+
+    try:
+        return list(load_dataset(benchmark.dataset, benchmark.config, split=benchmark.split))
+    except Exception as error:  # whatever `datasets` raises for a hub that is out of reach
+        raise ConfigError(
+            f"--benchmarks {benchmark.name}: {benchmark.dataset} can't be loaded from the Hugging Face hub "
+            f"({type(error).__name__}: {error}); where the hub is out of reach, give --data_dir FOLDER with "
+            f"{benchmark.files[0]}.jsonl in it"
+        ) from error
+
+
+def _problem(row: dict[str, Any], number: int, keys: Keys, where: str) -> Problem:
+    return Problem(
+        id=str(number) if keys.id is None else str(_value(row, keys.id, where)),
+        question=_question(_value(row, keys.question, where), f"{where}, {keys.question}"),
+        gold=_gold(_value(row, keys.answer, where), f"{where}, {keys.answer}"),
+        subject=_label(row, keys.subject, where),
+        level=_label(row, keys.level, where),
+    )
+
+
+def _value(row: dict[str, Any], key: str, where: str) -> Any:
+    try:
+        return lookup(row, key)
+    except (KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{where}: has no key {key}, but {', '.join(row)}; for a file given by its path, --question_key, "
+            "--answer_key, --subject_key and --level_key name its columns"
+        ) from error
+
+
+def _label(row: dict[str, Any], key: str | None, where: str) -> str | None:
+    value = None if key is None else _value(row, key, where)
+    return None if value is None else str(value)
+
+
+def _question(value: Any, where: str) -> str:
+    """The text itself, or the last message of a chat."""
+    text = value[-1].get("content") if isinstance(value, list) and value and isinstance(value[-1], dict) else value
+    if not isinstance(text, str) or not text.strip():
+        raise ConfigError(f"{where}: is no question, neither text nor chat messages; --question_key names the column")
+    return text
+
+
+def _gold(value: Any, where: str) -> str | list[str]:
+    answers = value if isinstance(value, list) else [value]
+    if not answers or not all(isinstance(answer, (str, int, float)) and str(answer).strip() for answer in answers):
+        raise ConfigError(f"{where}: is no answer, neither text, number nor a list; --answer_key names the column")
+    return [str(answer) for answer in answers] if isinstance(value, list) else str(value)

@@ -1,0 +1,86 @@
+"""Two systems' results compared problem by problem.
+
+Boundary: takes scores that are matched by problem id; knows neither files nor how scores came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from prepo_rlhf.evaluation.bootstrap import PairedDifference, paired_difference
+from prepo_rlhf.evaluation.table import markdown_table, percent
+
+ProblemScores = Mapping[str, Sequence[float]]  # problem id -> scores of its samples
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A and B on one benchmark: mean scores, the paired difference, and on how many problems B's mean is what."""
+
+    benchmark: str
+    average_a: float
+    average_b: float
+    paired: PairedDifference
+    better: int
+    worse: int
+    same: int
+
+
+def compare(a: Mapping[str, ProblemScores], b: Mapping[str, ProblemScores]) -> list[Comparison]:
+    """Compare B with A on every benchmark, in A's order.
+
+    The two may have different numbers of samples a problem: a problem counts by its mean score.
+
+    Args:
+        a, b: benchmark -> problem id -> scores of the problem's samples.
+    Raises:
+        ValueError: only one side has a benchmark, or the two have different problems of it.
+    """
+    if unmatched := sorted(a.keys() ^ b.keys()):
+        raise ValueError(f"only one of the two results has {', '.join(unmatched)}")
+    return [_compare_benchmark(benchmark, a[benchmark], b[benchmark]) for benchmark in a]
+
+
+def comparison_table(comparisons: Sequence[Comparison], name_a: str = "A", name_b: str = "B") -> str:
+    """A Markdown table with a row a benchmark; averages in percent, differences in percentage points."""
+    header = ["Benchmark", "Problems", name_a, name_b, "Difference [95% interval]", f"P({name_b} is better)"]
+    return markdown_table([*header, "Better", "Worse", "Same"], [_row(comparison) for comparison in comparisons])
+
+
+def _compare_benchmark(benchmark: str, a: ProblemScores, b: ProblemScores) -> Comparison:
+    if a.keys() != b.keys():
+        missing_a, missing_b = len(b.keys() - a.keys()), len(a.keys() - b.keys())
+        raise ValueError(
+            f"{benchmark}: the two results are of different problems: "
+            f"{missing_a} are missing in the first, {missing_b} in the second"
+        )
+    means = [(fmean(a[problem]), fmean(b[problem])) for problem in a]
+    means_a, means_b = [mean for mean, _ in means], [mean for _, mean in means]
+    return Comparison(
+        benchmark,
+        average_a=fmean(means_a),
+        average_b=fmean(means_b),
+        paired=paired_difference(means_a, means_b),
+        better=sum(mean_b > mean_a for mean_a, mean_b in means),
+        worse=sum(mean_b < mean_a for mean_a, mean_b in means),
+        same=sum(mean_b == mean_a for mean_a, mean_b in means),
+    )
+
+
+def _row(comparison: Comparison) -> list[str]:
+    paired = comparison.paired
+    difference, low, high = (f"{100 * value:+.1f}" for value in (paired.difference, paired.low, paired.high))
+    problems = comparison.better + comparison.worse + comparison.same
+    return [
+        comparison.benchmark,
+        str(problems),
+        percent(comparison.average_a),
+        percent(comparison.average_b),
+        f"{difference} [{low}, {high}]",
+        percent(paired.probability_better),
+        str(comparison.better),
+        str(comparison.worse),
+        str(comparison.same),
+    ]

@@ -1,0 +1,102 @@
+"""How a question becomes the text that the model reads.
+
+The text is complete: whoever tokenizes it adds no special tokens, so a template whose model expects a BOS contains it.
+Boundary: imports nothing heavy; tokenizers are passed in.
+
+Sources of the templates: `qwen-math` is `qwen25-math-cot` of the evaluation code of QwenLM/Qwen2.5-Math; the headers of
+`llama3` are those of meta-llama/llama-models (models/llama3_1, "Prompt Formats"). The truncation is the memorisation
+check of PREPO (arXiv 2511.00794).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prepo_rlhf.config.base import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+INSTRUCTION = "Please reason step by step, and put your final answer within \\boxed{}."
+PLACEHOLDER = "{question}"
+TEMPLATES = {
+    "qwen-math": (
+        f"<|im_start|>system\n{INSTRUCTION}<|im_end|>\n"
+        f"<|im_start|>user\n{PLACEHOLDER}<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    ),
+    "llama3": (
+        "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n"
+        f"{PLACEHOLDER}\n{INSTRUCTION}<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    ),
+    "plain": f"{PLACEHOLDER}\n{INSTRUCTION}",
+}
+STYLES = (*TEMPLATES, "chat", "file")
+
+
+def make_renderer(
+    style: str, tokenizer: PreTrainedTokenizerBase, prompt_file: str | None = None
+) -> Callable[[str], str]:
+    """A function from a question to the prompt.
+
+    Args:
+        style: a template by name; `chat`, the tokenizer's own chat template around question and instruction; or `file`.
+        tokenizer: the model's.
+        prompt_file: the template of `file`: a text with `{question}`, used to the letter, a last newline included.
+    Raises:
+        ConfigError: no such style, no such file, a file without `{question}`, or a tokenizer without chat template.
+    """
+    if style not in STYLES:
+        raise ConfigError(f"--prompt {style}: give one of {', '.join(STYLES)}")
+    if prompt_file is not None and style != "file":
+        raise ConfigError(f"--prompt_file {prompt_file}: is read with --prompt file only, not with --prompt {style}")
+    if style == "chat":
+        return _chat_renderer(tokenizer)
+    template = _read_template(prompt_file) if style == "file" else TEMPLATES[style]
+    # Not str.format: the braces of \boxed{} are text.
+    return lambda question: template.replace(PLACEHOLDER, question)
+
+
+def truncate_question(question: str, share: float) -> str:
+    """The question without the last `share` of its whitespace-separated words, to the nearest word; one always stays.
+
+    What remains keeps its spacing: it is a prefix of the question.
+
+    Raises:
+        ValueError: `share` is not in [0, 1).
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"the share of words to drop must be in [0, 1), not {share}")
+    ends = [word.end() for word in re.finditer(r"\S+", question)]
+    dropped = min(round(len(ends) * share), len(ends) - 1)
+    return question[: ends[-1 - dropped]] if dropped > 0 else question
+
+
+def _chat_renderer(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], str]:
+    if not tokenizer.chat_template:
+        raise ConfigError(
+            f"--prompt chat: the tokenizer of {tokenizer.name_or_path} has no chat template; give --prompt "
+            f"{', '.join(TEMPLATES)}, or --prompt file with a template of your own"
+        )
+
+    def render(question: str) -> str:
+        chat = [{"role": "user", "content": f"{question}\n{INSTRUCTION}"}]
+        return tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+
+    return render
+
+
+def _read_template(prompt_file: str | None) -> str:
+    if prompt_file is None:
+        raise ConfigError("--prompt file: name the file of the template with --prompt_file")
+    try:
+        template = Path(prompt_file).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--prompt_file {prompt_file}: can't be read ({error})") from error
+    if PLACEHOLDER not in template:
+        raise ConfigError(f"--prompt_file {prompt_file}: has no {PLACEHOLDER}, the place of the question")
+    return template

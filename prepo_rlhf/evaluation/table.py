@@ -1,0 +1,65 @@
+"""Results of benchmarks as Markdown tables.
+
+Boundary: formats the numbers of summary.py; computes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = tuple[str, int, Mapping[str, float]]  # name, number of problems, summary
+ABSENT = "–"
+
+
+def results_tables(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """A table of all benchmarks, then one for the subjects and one for the levels of each that has them.
+
+    Args:
+        results: benchmark -> {"num_problems": int, "overall": `summarise`'s result, "subject" and "level":
+            `summarise_by`'s, empty for a benchmark without}; other entries are ignored.
+    Returns:
+        Markdown that ends with a newline. Benchmarks may differ in n; a pass@k or maj@n that a row lacks is a dash.
+    """
+    overall = [(name, result["num_problems"], result["overall"]) for name, result in results.items()]
+    parts = [_table("Benchmark", overall)]
+    for name, result in results.items():
+        for attribute in ("subject", "level"):
+            if groups := result[attribute]:
+                rows = [(group, int(summary["num_problems"]), summary) for group, summary in groups.items()]
+                parts.append(f"### {name} by {attribute}\n\n{_table(attribute.capitalize(), rows)}")
+    return "\n".join(parts)
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, its first column aligned left and the others right; ends with a newline."""
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage with one decimal, a dash for None."""
+    return ABSENT if share is None else f"{100 * share:.1f}%"
+
+
+def _table(kind: str, rows: Sequence[Row]) -> str:
+    summaries = [summary for _, _, summary in rows]
+    ks = sorted({int(key.removeprefix("pass@")) for keys in summaries for key in keys if key.startswith("pass@")})
+    votes = any(key.startswith("maj@") for keys in summaries for key in keys)
+    header = [kind, "Problems", "n", "avg@n [95% interval]", *(f"pass@{k}" for k in ks), *["maj@n"] * votes]
+    cells = []
+    for name, num_problems, summary in rows:
+        n = _num_samples(summary)
+        row = [name, str(num_problems), str(n), _average(summary, n), *(percent(summary.get(f"pass@{k}")) for k in ks)]
+        row += [percent(summary.get(f"maj@{n}"))] * votes
+        cells.append([*row, f"{summary['response_length']:.0f}", percent(summary["truncated_ratio"])])
+    return markdown_table([*header, "Mean length", "Truncated"], cells)
+
+
+def _num_samples(summary: Mapping[str, float]) -> int:
+    return max(int(key.removeprefix("pass@")) for key in summary if key.startswith("pass@"))
+
+
+def _average(summary: Mapping[str, float], n: int) -> str:
+    low, high = 100 * summary[f"avg@{n}_low"], 100 * summary[f"avg@{n}_high"]
+    return f"{percent(summary[f'avg@{n}'])} [{low:.1f}, {high:.1f}]"

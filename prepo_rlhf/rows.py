@@ -1,0 +1,60 @@
+"""Rows of data files: read from disk, and looked into by key.
+
+Boundary: standard library only, and pyarrow when a Parquet file is read.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+SUFFIXES = (".jsonl", ".parquet", ".json")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines, of a JSON list or of a Parquet table, by the suffix of its name.
+
+    Raises:
+        OSError: the file can't be opened.
+        ValueError: its suffix is none of SUFFIXES, or its content is not what the suffix says.
+    """
+    if path.suffix == ".jsonl":
+        rows = _read_json_lines(path)
+    elif path.suffix == ".json":
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    elif path.suffix == ".parquet":
+        from pyarrow import parquet
+
+        rows = parquet.read_table(path).to_pylist()
+    else:
+        raise ValueError(f"the name ends in none of {', '.join(SUFFIXES)}")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("its rows are not JSON objects")
+    return rows
+
+
+def lookup(row: dict[str, Any], key: str) -> Any:
+    """A row's value under `key`; dots reach into nested fields (`reward_model.ground_truth`).
+
+    Raises:
+        KeyError, TypeError: the row has no such key.
+    """
+    if key in row:
+        return row[key]
+    value: Any = row
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def _read_json_lines(path: Path) -> list[Any]:
+    rows = []
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                if line.strip():
+                    rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number} is not JSON: {error}") from error
+    return rows
