@@ -34,6 +34,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def complete_lines(path: Path) -> list[str]:
+    """The lines of a file that a process appends to; a last one without its end was cut off when the process died."""
+    return path.read_text(encoding="utf-8").split("\n")[:-1]
+
+
 def lookup(row: dict[str, Any], key: str) -> Any:
     """A row's value under `key`; dots reach into nested fields (`reward_model.ground_truth`).
 

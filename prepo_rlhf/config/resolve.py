@@ -10,6 +10,7 @@ from warnings import warn
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.models import ActorOptions
+from prepo_rlhf.config.prompt_templates import TEMPLATES, as_format_string
 from prepo_rlhf.config.root import Config
 
 # K / |B| = 20% in PREPO, arXiv 2511.00794.
@@ -66,7 +67,9 @@ def _prompt_template(config: Config) -> None:
     template = config.data.input_template
     if not template:
         return
-    if "{}" not in template:
+    if template in TEMPLATES:
+        config.data.input_template = as_format_string(TEMPLATES[template])
+    elif "{}" not in template:
         warn("--data.input_template has no {} for the prompt: it is ignored", stacklevel=3)
         config.data.input_template = None
     elif "\\n" in template:

@@ -28,7 +28,7 @@ class DataOptions(Options):
     label_key: str | None = None
     """Column of the reference answer, given to the reward function."""
     input_template: str | None = None
-    """Text around the prompt, with {} in its place."""
+    """Text around the prompt, with {} in its place; or a template by name: qwen-math, llama3 or plain."""
     apply_chat_template: bool = False
     """Put the prompt through the tokenizer's chat template."""
     max_len: int = 2048

@@ -1,15 +1,15 @@
-"""Two systems' results compared problem by problem.
-
-Boundary: takes scores that are matched by problem id; knows neither files nor how scores came about.
-"""
+"""Two systems' results compared problem by problem, the problems matched by their ids."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
+from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.evaluation.bootstrap import PairedDifference, paired_difference
+from prepo_rlhf.evaluation.sample_log import read_samples
 from prepo_rlhf.evaluation.table import markdown_table, percent
 
 ProblemScores = Mapping[str, Sequence[float]]  # problem id -> scores of its samples
@@ -47,6 +47,29 @@ def comparison_table(comparisons: Sequence[Comparison], name_a: str = "A", name_
     """A Markdown table with a row a benchmark; averages in percent, differences in percentage points."""
     header = ["Benchmark", "Problems", name_a, name_b, "Difference [95% interval]", f"P({name_b} is better)"]
     return markdown_table([*header, "Better", "Worse", "Same"], [_row(comparison) for comparison in comparisons])
+
+
+def compare_folders(a: Path, b: Path) -> str:
+    """The comparison table of two evaluations' output folders.
+
+    Raises:
+        ConfigError: a folder holds no evaluation, or the two are of different problems.
+    """
+    try:
+        return comparison_table(compare(_scores(a), _scores(b)), a.name, b.name)
+    except ValueError as error:
+        raise ConfigError(f"--compare {a} {b}: {error}") from error
+
+
+def _scores(folder: Path) -> dict[str, dict[str, list[float]]]:
+    try:
+        problems = read_samples(folder)
+    except FileNotFoundError as error:
+        raise ConfigError(f"--compare {folder}: there is no samples.jsonl of an evaluation in it") from error
+    scores: dict[str, dict[str, list[float]]] = {}
+    for (benchmark, problem), rows in problems.items():
+        scores.setdefault(benchmark, {})[problem] = [row["score"] for row in rows]
+    return scores
 
 
 def _compare_benchmark(benchmark: str, a: ProblemScores, b: ProblemScores) -> Comparison:

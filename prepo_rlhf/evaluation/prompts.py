@@ -1,11 +1,8 @@
 """How a question becomes the text that the model reads.
 
-The text is complete: whoever tokenizes it adds no special tokens, so a template whose model expects a BOS contains it.
+The text is complete: whoever tokenizes it adds no special tokens. The truncation is the memorisation check of PREPO
+(arXiv 2511.00794).
 Boundary: imports nothing heavy; tokenizers are passed in.
-
-Sources of the templates: `qwen-math` is `qwen25-math-cot` of the evaluation code of QwenLM/Qwen2.5-Math; the headers of
-`llama3` are those of meta-llama/llama-models (models/llama3_1, "Prompt Formats"). The truncation is the memorisation
-check of PREPO (arXiv 2511.00794).
 """
 
 from __future__ import annotations
@@ -16,25 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.config.prompt_templates import INSTRUCTION, PLACEHOLDER, TEMPLATES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-INSTRUCTION = "Please reason step by step, and put your final answer within \\boxed{}."
-PLACEHOLDER = "{question}"
-TEMPLATES = {
-    "qwen-math": (
-        f"<|im_start|>system\n{INSTRUCTION}<|im_end|>\n"
-        f"<|im_start|>user\n{PLACEHOLDER}<|im_end|>\n"
-        "<|im_start|>assistant\n"
-    ),
-    "llama3": (
-        "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n"
-        f"{PLACEHOLDER}\n{INSTRUCTION}<|eot_id|>"
-        "<|start_header_id|>assistant<|end_header_id|>\n\n"
-    ),
-    "plain": f"{PLACEHOLDER}\n{INSTRUCTION}",
-}
 STYLES = (*TEMPLATES, "chat", "file")
 
 

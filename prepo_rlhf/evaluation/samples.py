@@ -5,7 +5,9 @@ Boundary: knows neither how responses were generated nor how they were graded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,13 +15,30 @@ class Sample:
     """One graded response.
 
     `score` is at least 1 if the response is right; `length` counts its tokens; `truncated` says that it ended at the
-    token limit; `answer` is the canonical text of its final answer, None where it has none.
+    token limit; `answer` is the canonical text of its final answer, None where it has none; `logs` are the numbers
+    that its reward logs.
     """
 
     score: float
     length: int
     truncated: bool
     answer: str | None = None
+    logs: Mapping[str, float] = field(default_factory=dict)
+
+
+def sample_of(response: Mapping[str, Any]) -> Sample:
+    """The sample that a rollout engine's response is; a timing among its logs, which tells nothing of it, is left out.
+
+    Args:
+        response: one of `RolloutEngine.rollout`'s, rewarded.
+    """
+    return Sample(
+        score=float(response["scores"]),
+        length=sum(stop - start for start, stop in response["action_ranges"]),
+        truncated=bool(response["truncated"]),
+        answer=response.get("answer"),
+        logs={name: float(value) for name, value in response["extra_logs"].items() if not name.startswith("timing/")},
+    )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ def summarise(problems: Sequence[ProblemSamples]) -> dict[str, float]:
     Returns:
         avg@n: mean score; avg@n_low, avg@n_high: its 95% bootstrap interval over problems;
         pass@k for k = 1, 2, 4, ..., n; maj@n, if any sample has an answer;
-        response_length: mean tokens a response; truncated_ratio: share of responses cut off at the token limit.
+        response_length: mean tokens a response; truncated_ratio: share of responses cut off at the token limit;
+        and the mean of every number that the rewards log.
     Raises:
         ValueError: there are no problems, or they differ in their number of samples.
     """
@@ -37,7 +38,8 @@ def summarise(problems: Sequence[ProblemSamples]) -> dict[str, float]:
         summary[f"maj@{n}"] = fmean(majority_score(problem.samples) for problem in problems)
     summary["response_length"] = fmean(sample.length for sample in samples)
     summary["truncated_ratio"] = fmean(sample.truncated for sample in samples)
-    return summary
+    names = {name for sample in samples for name in sample.logs}
+    return summary | {name: fmean(sample.logs.get(name, 0.0) for sample in samples) for name in sorted(names)}
 
 
 def summarise_by(

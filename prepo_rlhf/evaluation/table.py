@@ -5,11 +5,13 @@ Boundary: formats the numbers of summary.py; computes none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 Row = tuple[str, int, Mapping[str, float]]  # name, number of problems, summary
 ABSENT = "–"
+GRADING = {"unparsable_ratio": "Unparsable", "timeout_ratio": "Timeouts"}  # what the math verifier logs
 
 
 def results_tables(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -26,7 +28,8 @@ def results_tables(results: Mapping[str, Mapping[str, Any]]) -> str:
     for name, result in results.items():
         for attribute in ("subject", "level"):
             if groups := result[attribute]:
-                rows = [(group, int(summary["num_problems"]), summary) for group, summary in groups.items()]
+                names = sorted(groups, key=natural_order)
+                rows = [(group, int(groups[group]["num_problems"]), groups[group]) for group in names]
                 parts.append(f"### {name} by {attribute}\n\n{_table(attribute.capitalize(), rows)}")
     return "\n".join(parts)
 
@@ -35,6 +38,11 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, its first column aligned left and the others right; ends with a newline."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def natural_order(name: str) -> list[tuple[int, int | str]]:
+    """Sort key of names by the numbers in them: level 2 before level 10."""
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def percent(share: float | None) -> str:
@@ -46,14 +54,16 @@ def _table(kind: str, rows: Sequence[Row]) -> str:
     summaries = [summary for _, _, summary in rows]
     ks = sorted({int(key.removeprefix("pass@")) for keys in summaries for key in keys if key.startswith("pass@")})
     votes = any(key.startswith("maj@") for keys in summaries for key in keys)
+    graded = [column for column in GRADING if any(column in keys for keys in summaries)]
     header = [kind, "Problems", "n", "avg@n [95% interval]", *(f"pass@{k}" for k in ks), *["maj@n"] * votes]
     cells = []
     for name, num_problems, summary in rows:
         n = _num_samples(summary)
         row = [name, str(num_problems), str(n), _average(summary, n), *(percent(summary.get(f"pass@{k}")) for k in ks)]
         row += [percent(summary.get(f"maj@{n}"))] * votes
-        cells.append([*row, f"{summary['response_length']:.0f}", percent(summary["truncated_ratio"])])
-    return markdown_table([*header, "Mean length", "Truncated"], cells)
+        row += [f"{summary['response_length']:.0f}", percent(summary["truncated_ratio"])]
+        cells.append(row + [percent(summary.get(column)) for column in graded])
+    return markdown_table([*header, "Mean length", "Truncated", *(GRADING[column] for column in graded)], cells)
 
 
 def _num_samples(summary: Mapping[str, float]) -> int:

@@ -51,21 +51,28 @@ def check_cluster(config: Config) -> None:
     Raises:
         ConfigError: with what is there and what is asked.
     """
-    needed = required_bundles(config)
+    remedy = "lower --actor.num_gpus_per_node, --ref.num_gpus_per_node or --vllm.num_engines, share GPUs with "
+    check_bundles(required_bundles(config), config.vllm.tensor_parallel_size, remedy + "--train.colocate_all")
+
+
+def check_bundles(needed: int, tensor_parallel_size: int, remedy: str) -> None:
+    """Refuse `needed` bundles of a GPU and a CPU, or an engine's `tensor_parallel_size` GPUs on one node, if the
+    cluster can never have them.
+
+    Raises:
+        ConfigError: with what is there and what is asked, and the `remedy`.
+    """
     there = ray.cluster_resources()
     for resource in ("GPU", "CPU"):
         have = math.floor(there.get(resource, 0))
         if have < needed:
             raise ConfigError(
-                f"the Ray cluster has {have} {resource}s and the job needs {needed}: lower --actor.num_gpus_per_node, "
-                "--ref.num_gpus_per_node or --vllm.num_engines, share GPUs with --train.colocate_all, or start Ray "
+                f"the Ray cluster has {have} {resource}s and the job needs {needed}: {remedy}, or start Ray "
                 f"with more (on a CPU machine, `ray start --head --num-cpus {needed} --num-gpus {needed}`)"
             )
     per_node = max(int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"])
-    if config.vllm.tensor_parallel_size > per_node:
-        raise ConfigError(
-            f"--vllm.tensor_parallel_size {config.vllm.tensor_parallel_size}: the largest node has {per_node} GPUs"
-        )
+    if tensor_parallel_size > per_node:
+        raise ConfigError(f"--vllm.tensor_parallel_size {tensor_parallel_size}: the largest node has {per_node} GPUs")
 
 
 def create_fleet(config: Config) -> Fleet:
@@ -73,7 +80,7 @@ def create_fleet(config: Config) -> Fleet:
     size = config.actor.num_nodes * config.actor.num_gpus_per_node
     shared = _reserve(size) if config.train.colocate_all or config.train.colocate_actor_ref else None
     engines_share = config.train.colocate_all and not config.train.async_enable
-    engines = _create_engines(config, shared if engines_share else None)
+    engines = create_engines(config, shared if engines_share else None)
     layout = dict(
         pg=shared,
         num_gpus_per_actor=SHARED_GPU if shared else 1,
@@ -87,7 +94,8 @@ def create_fleet(config: Config) -> Fleet:
     return Fleet(policy, reference, engines)
 
 
-def _create_engines(config: Config, shared: PlacementGroup | None) -> list[Any]:
+def create_engines(config: Config, shared: PlacementGroup | None = None) -> list[Any]:
+    """Start the rollout engines, in bundles of their own or in those of `shared`; the model is not loaded yet."""
     workers = config.vllm.tensor_parallel_size
     group = shared or _reserve(config.vllm.num_engines * workers)
     gpus = SHARED_GPU if shared else 1

@@ -73,8 +73,8 @@ class RolloutEngine(plain_class(RolloutRayActor)):
                 queries=[decode(r["observation_tokens"], skip_special_tokens=False) for r in responses],
             )
             rewards = await self._reward(rollouts)
-            for response, reward in zip(responses, rewards, strict=True):
-                response.update(reward)
+            for response, reward, text in zip(responses, rewards, rollouts.responses, strict=True):
+                response.update(reward, response=text)
         return responses
 
     async def _request(self, prompt_token_ids: list[int], params: SamplingParams) -> Any:

@@ -35,10 +35,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PromptOutcome:
-    """Rewards of one prompt's rollouts; `index` is the candidate's."""
+    """Rewards of one prompt's rollouts; `index` and `perplexity` are the candidate's."""
 
     index: int
     rewards: tuple[float, ...]
+    perplexity: float | None = None
 
 
 def perplexities(candidates: Sequence[Candidate]) -> Tensor:

@@ -6,7 +6,7 @@ Runs in the driver before Ray starts, so that every mistake about data and model
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,14 +22,15 @@ class PromptData:
     """Prompts that fit the context, with what generation and scoring need of each.
 
     `token_ids[i]` are candidate i's prompt tokens; `scored[i]` is the half-open range of token positions that
-    count for its perplexity (never position 0, which has no predecessor). `num_left_out` prompts were too long
-    (or too short to have a perplexity).
+    count for its perplexity (never position 0, which has no predecessor); `rows[i]` is its row in the dataset.
+    `num_left_out` prompts were too long (or too short to have a perplexity).
     """
 
-    candidates: list[Candidate]
-    token_ids: list[list[int]]
-    scored: list[tuple[int, int]]
-    num_left_out: int
+    candidates: list[Candidate] = field(default_factory=list)
+    token_ids: list[list[int]] = field(default_factory=list)
+    scored: list[tuple[int, int]] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    num_left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.candidates)
@@ -42,10 +43,7 @@ def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
         ConfigError: there is no such model, or no chat template where one is asked for.
     """
     path = config.actor.model_name_or_path
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, use_fast=not config.data.disable_fast_tokenizer)
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"--actor.model_name_or_path {path}: no model can be loaded from there ({error})") from error
+    tokenizer = read_tokenizer("--actor.model_name_or_path", path, use_fast=not config.data.disable_fast_tokenizer)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -57,6 +55,18 @@ def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def read_tokenizer(option: str, model: str, use_fast: bool = True) -> PreTrainedTokenizerBase:
+    """A model's tokenizer as it is.
+
+    Raises:
+        ConfigError: naming `option`; there is no such model.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(model, use_fast=use_fast)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{option} {model}: no model can be loaded from there ({error})") from error
+
+
 def load_prompts(config: Config, tokenizer: PreTrainedTokenizerBase, *, evaluation: bool = False) -> PromptData:
     """The training prompts, or those of `--eval.dataset`.
 
@@ -64,12 +74,12 @@ def load_prompts(config: Config, tokenizer: PreTrainedTokenizerBase, *, evaluati
         ConfigError: the dataset is missing or empty, or its rows have no such keys.
     """
     option = "--eval.dataset" if evaluation else "--data.prompt_dataset"
-    rows = _load_rows(config, option, evaluation)
+    rows = load_rows(config, evaluation=evaluation)
     _check_keys(config, rows, option)
     read = _row_reader(config, tokenizer)
-    data = PromptData([], [], [], 0)
-    for row in rows:
-        _add(data, row, read, config, tokenizer)
+    data = PromptData()
+    for number, row in enumerate(rows):
+        _add(data, number, row, read, config, tokenizer)
     if not data.candidates:
         raise ConfigError(
             f"{option}: none of its {len(rows)} prompts fits: --data.max_len {config.data.max_len} must hold prompt "
@@ -78,7 +88,9 @@ def load_prompts(config: Config, tokenizer: PreTrainedTokenizerBase, *, evaluati
     return data
 
 
-def _add(data: PromptData, row: dict[str, Any], read: Callable, config: Config, tokenizer: Any) -> None:
+def _add(
+    data: PromptData, number: int, row: dict[str, Any], read: Callable, config: Config, tokenizer: Any
+) -> None:
     question, prompt = read(row)
     encoded = tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=config.prepo.ppl_tokens == "question")
     token_ids = encoded["input_ids"]
@@ -93,13 +105,20 @@ def _add(data: PromptData, row: dict[str, Any], read: Callable, config: Config, 
     data.candidates.append(
         Candidate(prompt=prompt, label=label, index=len(data), datasource=row.get("datasource") or "default")
     )
+    data.rows.append(number)
     data.token_ids.append(list(token_ids))
     data.scored.append(span)
 
 
-def _load_rows(config: Config, option: str, evaluation: bool) -> Any:
+def load_rows(config: Config, *, evaluation: bool = False) -> Any:
+    """The rows of `--data.prompt_dataset` or of `--eval.dataset`, as a `datasets.Dataset`.
+
+    Raises:
+        ConfigError: the dataset is missing or empty.
+    """
     from openrlhf.datasets.utils import blending_datasets
 
+    option = "--eval.dataset" if evaluation else "--data.prompt_dataset"
     names = config.eval.dataset if evaluation else config.data.prompt_dataset
     quiet = SimpleNamespace(print=lambda *_: None, is_rank_0=lambda: False, args=config)
     try:

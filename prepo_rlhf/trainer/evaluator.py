@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-
-from openrlhf.trainer.ppo_utils.experience import Experience
 
 from prepo_rlhf.config import Config
-from prepo_rlhf.evaluation.samples import ProblemSamples, Sample
 from prepo_rlhf.evaluation.summary import summarise
 from prepo_rlhf.trainer.data import PromptData
 from prepo_rlhf.trainer.rollouts import RolloutCollector
@@ -29,20 +25,12 @@ class Evaluator:
     def __call__(self, step: int) -> dict[str, float]:
         """eval/<data source>/<metric> of the engines' weights, with the metrics of `evaluation.summary.summarise`."""
         settings = self._config
-        groups = self._collector.evaluate(self._data, settings.n_samples_per_prompt, settings.temperature, step)
+        problems = self._collector.evaluate(self._data, settings.n_samples_per_prompt, settings.temperature, step)
         sources = defaultdict(list)
-        for candidate, group in zip(self._data.candidates, groups, strict=True):
-            sources[candidate.datasource].append(_problem_samples(group))
+        for candidate, problem in zip(self._data.candidates, problems, strict=True):
+            sources[candidate.datasource].append(problem)
         return {
             f"eval/{name}/{metric}": value
             for name, problems in sources.items()
             for metric, value in summarise(problems).items()
         }
-
-
-def _problem_samples(group: Sequence[Experience]) -> ProblemSamples:
-    return ProblemSamples(
-        tuple(
-            Sample(float(rollout.scores), int(rollout.action_mask.sum()), bool(rollout.truncated)) for rollout in group
-        )
-    )

@@ -56,8 +56,11 @@ def apply_backend(config: Config) -> None:
     backends.activate()
 
 
-def start_ray(config: Config) -> None:
-    """Join the Ray cluster of this machine or job, or start one for this process alone."""
+def start_ray(config: Config, logical_gpus: int | None = None) -> None:
+    """Join the Ray cluster of this machine or job, or start one for this process alone.
+
+    On a CPU the latter has as many CPUs and GPUs as `logical_gpus` says, whatever the machine has.
+    """
     defaults = {"TOKENIZERS_PARALLELISM": "true", "NCCL_DEBUG": "WARN", "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1"}
     # What the user has set, in the shell or in the job's runtime environment, stays.
     variables = {name: value for name, value in defaults.items() if name not in os.environ}
@@ -72,6 +75,8 @@ def start_ray(config: Config) -> None:
     try:
         ray.init(address="auto", **arguments)
     except ConnectionError:
+        if config.backend == "cpu":
+            arguments |= {"num_gpus": logical_gpus, "num_cpus": logical_gpus}
         ray.init(address="local", include_dashboard=False, **arguments)
 
 

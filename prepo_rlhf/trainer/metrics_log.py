@@ -1,8 +1,7 @@
-"""Where a run's metrics go: metrics.jsonl, TensorBoard, Weights & Biases, and a line a step on the terminal."""
+"""Where a run's records go: metrics.jsonl, prompts.jsonl, TensorBoard, Weights & Biases, and a line on the terminal."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -13,8 +12,8 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from prepo_rlhf.config import Config, to_yaml
-
-METRICS_FILE = "metrics.jsonl"
+from prepo_rlhf.selection.base import PromptOutcome
+from prepo_rlhf.trainer.step_rows import METRICS_FILE, PROMPTS_FILE, StepRows
 
 
 class MetricsLog:
@@ -25,9 +24,8 @@ class MetricsLog:
         self._run_dir = Path(config.logger.run_dir)
         self._total_steps, self._logging_steps = total_steps, config.logger.logging_steps
         (self._run_dir / "config.yaml").write_text(to_yaml(config))
-        self._file = (self._run_dir / METRICS_FILE).open("a" if resumed_step is not None else "w")
-        if resumed_step is not None:
-            self._drop_rows_after(resumed_step)
+        self._metrics = StepRows(self._run_dir / METRICS_FILE, resumed_step)
+        self._prompts = StepRows(self._run_dir / PROMPTS_FILE, resumed_step)
         folder = config.logger.tensorboard_dir or str(self._run_dir / "tensorboard")
         self._tensorboard = SummaryWriter(folder, purge_step=resumed_step and resumed_step + 1)
         self._wandb = _start_wandb(config)
@@ -35,8 +33,7 @@ class MetricsLog:
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Append a row and print its summary; the row is on disk when this returns."""
-        self._file.write(json.dumps({"step": step} | metrics) + "\n")
-        self._file.flush()
+        self._metrics.write(step, metrics)
         if step % self._logging_steps == 0:
             for name, value in metrics.items():
                 self._tensorboard.add_scalar(name, value, step)
@@ -44,8 +41,15 @@ class MetricsLog:
                 self._wandb.log(metrics, step=step)
         print(self._line(step, metrics), flush=True)
 
+    def write_prompts(self, step: int, rows: list[int], outcomes: list[PromptOutcome]) -> None:
+        """Record which rows of the dataset got rollouts, their mean rewards, and their perplexities if scored."""
+        means = [sum(outcome.rewards) / len(outcome.rewards) for outcome in outcomes]
+        perplexities = [outcome.perplexity for outcome in outcomes]
+        self._prompts.write(step, {"rows": rows, "mean_rewards": means, "perplexities": perplexities})
+
     def close(self) -> None:
-        self._file.close()
+        self._metrics.close()
+        self._prompts.close()
         self._tensorboard.close()
         if self._wandb:
             self._wandb.finish()
@@ -65,15 +69,6 @@ class MetricsLog:
             left = (time.monotonic() - self._started) / done * (self._total_steps - step)
             parts.append(f"left {tqdm.format_interval(left)}")
         return " | ".join(parts)
-
-    def _drop_rows_after(self, step: int) -> None:
-        path = self._run_dir / METRICS_FILE
-        rows = [line for line in path.read_text().splitlines() if line and json.loads(line)["step"] <= step]
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(row + "\n" for row in rows))
-        os.replace(temporary, path)
-        self._file.close()
-        self._file = path.open("a")
 
 
 def _start_wandb(config: Config) -> Any:

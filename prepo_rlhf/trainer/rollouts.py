@@ -22,6 +22,7 @@ from openrlhf.utils.deepspeed import DeepspeedStrategy
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
+from prepo_rlhf.evaluation.samples import ProblemSamples, sample_of
 from prepo_rlhf.selection.base import Candidate, PromptOutcome
 from prepo_rlhf.selection.prompt_stream import PromptStream
 from prepo_rlhf.trainer.data import PromptData
@@ -83,7 +84,7 @@ class RolloutCollector(SamplesGenerator):
             reward_logs += [response["extra_logs"] for response in responses]
             group = self._experiences(responses)
             scores = tuple(float(experience.scores) for experience in group)
-            batch.outcomes.append(PromptOutcome(candidate.index, scores))
+            batch.outcomes.append(PromptOutcome(candidate.index, scores, candidate.perplexity))
             if self._keeps(scores):
                 batch.rollouts += group
                 kept += 1
@@ -94,14 +95,14 @@ class RolloutCollector(SamplesGenerator):
         batch.stream_state, batch.last = stream.state_dict(), stream.exhausted
         return batch
 
-    def evaluate(self, data: PromptData, num_samples: int, temperature: float, step: int) -> list[list[Experience]]:
-        """`num_samples` rewarded rollouts of every prompt of `data`, in its order."""
+    def evaluate(self, data: PromptData, num_samples: int, temperature: float, step: int) -> list[ProblemSamples]:
+        """`num_samples` graded rollouts of every prompt of `data`, in its order."""
         self._engines("wake_up")
         params = self._sampling_params(num_samples, temperature)
         calls = [self._submit(candidate, data, params, f"evaluation {step}") for candidate in data.candidates]
-        groups = [self._experiences(ray.get(call)) for call in calls]
+        problems = [ProblemSamples(tuple(map(sample_of, ray.get(call)))) for call in calls]
         self._engines("sleep")
-        return groups
+        return problems
 
     def _sampling_params(self, num_samples: int, temperature: float) -> SamplingParams:
         return SamplingParams(

@@ -88,6 +88,8 @@ class Trainer:
         metrics |= {"rollout/total": state.rollouts, "rollout/total_tokens": state.tokens}
         if self._evaluate.due(state.step, last=batch.last):
             metrics |= self._evaluate(state.step)
+        rows = [self._data.rows[outcome.index] for outcome in batch.outcomes]
+        self._log.write_prompts(state.step, rows, batch.outcomes)
         self._log.write(state.step, metrics)  # before any checkpoint of this step, which a resumed run goes on from
         self._checkpoints.save_if_best(state, metrics)
         self._checkpoints.save_if_due(state)

@@ -1,0 +1,49 @@
+"""Judge a model by mathematics benchmarks, with vLLM engines on Ray.
+
+    python -m prepo_rlhf.cli.eval_math --model Qwen/Qwen2.5-Math-1.5B --prompt qwen-math --benchmarks math500,aime24
+    python -m prepo_rlhf.cli.eval_math --compare runs/eval/base runs/eval/trained
+    python -m prepo_rlhf.cli.eval_math --coverage runs/prepo runs/random --subject_key subject
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import tyro
+
+from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.evaluation.options import BenchmarkOptions, check
+
+
+def main() -> int:
+    """Print the tables that the command line asks for; 2 when it cannot work, with the reason on stderr."""
+    options = tyro.cli(BenchmarkOptions, use_underscores=True)
+    try:
+        print(_tables(options))
+    except ConfigError as error:
+        print(f"eval_math: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"eval_math: stopped; the same command goes on with {options.output_dir}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _tables(options: BenchmarkOptions) -> str:
+    if options.compare:
+        from prepo_rlhf.evaluation.compare import compare_folders
+
+        return compare_folders(*map(Path, options.compare))
+    if options.coverage:
+        from prepo_rlhf.evaluation.coverage import coverage_tables
+
+        return coverage_tables([Path(folder) for folder in options.coverage], options.subject_key)
+    check(options)
+    from prepo_rlhf.evaluation.runner import run
+
+    return run(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""Prompt templates by name: what models of a family read, for training (`--data.input_template`) and benchmarks.
+
+The text is complete: whoever tokenizes it adds no special tokens, so a template whose model expects a BOS contains it.
+Boundary: standard library only.
+
+Sources: `qwen-math` is `qwen25-math-cot` of the evaluation code of QwenLM/Qwen2.5-Math; the headers of `llama3` are
+those of meta-llama/llama-models (models/llama3_1, "Prompt Formats").
+"""
+
+INSTRUCTION = "Please reason step by step, and put your final answer within \\boxed{}."
+PLACEHOLDER = "{question}"
+TEMPLATES = {
+    "qwen-math": (
+        f"<|im_start|>system\n{INSTRUCTION}<|im_end|>\n"
+        f"<|im_start|>user\n{PLACEHOLDER}<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    ),
+    "llama3": (
+        "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n"
+        f"{PLACEHOLDER}\n{INSTRUCTION}<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    ),
+    "plain": f"{PLACEHOLDER}\n{INSTRUCTION}",
+}
+
+
+def as_format_string(template: str) -> str:
+    """The template as OpenRLHF's `--data.input_template` has it: for `str.format`, with {} in the question's place."""
+    before, after = (part.replace("{", "{{").replace("}", "}}") for part in template.split(PLACEHOLDER))
+    return f"{before}{{}}{after}"

@@ -1,0 +1,99 @@
+"""Samples from the rollout engines of training, without a policy: started, kept busy, and stopped.
+
+Boundary: prompts in, graded responses out; knows no files.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from prepo_rlhf.config import Config
+from prepo_rlhf.evaluation.options import BenchmarkOptions
+from prepo_rlhf.evaluation.tasks import Task
+from prepo_rlhf.trainer import job
+
+SEQUENCES_IN_FLIGHT = 1024  # asked of one engine at once: more than vLLM runs at a time, so that none is ever idle
+
+
+@contextmanager
+def running_engines(options: BenchmarkOptions, max_len: int) -> Iterator[list[Any]]:
+    """Rollout engines for sequences of up to `max_len` tokens, on the Ray cluster or on a Ray of this process alone.
+
+    Raises:
+        ConfigError: the cluster can never hold them.
+    """
+    config = _engine_config(options, max_len)
+    job.apply_backend(config)
+    # On a CPU a seed means the same at every restart only with the settings of full determinism.
+    config.train.full_determinism_enable = config.backend == "cpu"
+    needed = options.num_engines * options.tensor_parallel_size
+    job.start_ray(config, logical_gpus=needed)
+    from prepo_rlhf.ray import placement
+
+    try:
+        placement.check_bundles(needed, options.tensor_parallel_size, "lower --num_engines")
+        engines = placement.create_engines(config)
+        ray.get([engine.get_num_unfinished_requests.remote() for engine in engines])
+        yield engines
+    finally:
+        ray.shutdown()
+
+
+def sample(
+    engines: Sequence[Any], tasks: Sequence[Task], options: BenchmarkOptions
+) -> Iterator[tuple[Task, list[dict[str, Any]]]]:
+    """`--n` graded responses to each task, as `RolloutEngine.rollout` gives them, in the order in which they finish.
+
+    An engine gets the next problem when one of its own is done, so that none waits for another.
+    """
+    waiting = iter(tasks)
+    calls: dict[ray.ObjectRef, tuple[Any, Task]] = {}
+
+    def submit(engine: Any) -> None:
+        task = next(waiting, None)
+        if task is not None:
+            params = _sampling_params(task, options)
+            calls[engine.rollout.remote(task.prompt, task.token_ids, task.problem.gold, params)] = engine, task
+
+    for _ in range(max(1, SEQUENCES_IN_FLIGHT // options.n)):
+        for engine in engines:
+            submit(engine)
+    while calls:
+        (call,), _ = ray.wait(list(calls), num_returns=1)
+        engine, task = calls.pop(call)
+        submit(engine)
+        yield task, ray.get(call)
+
+
+def _sampling_params(task: Task, options: BenchmarkOptions) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        n=options.n,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        max_tokens=task.max_new_tokens,
+        seed=random.Random(f"{options.seed} {task.benchmark} {task.problem.id}").getrandbits(31),
+        skip_special_tokens=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _engine_config(options: BenchmarkOptions, max_len: int) -> Config:
+    """The options of a training job whose engines are the ones wanted here."""
+    config = Config(backend=options.backend)
+    config.actor.model_name_or_path = options.model
+    config.data.max_len = max_len
+    config.ds.param_dtype = options.param_dtype
+    config.train.seed = options.seed
+    config.reward.remote_url, config.reward.math = options.reward, options.math
+    config.vllm.num_engines = options.num_engines
+    config.vllm.tensor_parallel_size = options.tensor_parallel_size
+    config.vllm.gpu_memory_utilization = options.gpu_memory_utilization
+    return config

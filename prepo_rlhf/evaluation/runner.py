@@ -1,0 +1,106 @@
+"""A benchmark evaluation from its options to results.json: problems, prompts, samples, metrics.
+
+Everything that was sampled is on disk at once; the same command goes on where a stopped one was.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.evaluation.benchmarks import Keys, Problem, display_name, load_benchmark
+from prepo_rlhf.evaluation.options import SAMPLE_OPTIONS, BenchmarkOptions
+from prepo_rlhf.evaluation.sample_log import SampleLog, problem_samples
+from prepo_rlhf.evaluation.samples import sample_of
+from prepo_rlhf.evaluation.summary import summarise, summarise_by
+from prepo_rlhf.evaluation.table import results_tables
+from prepo_rlhf.evaluation.tasks import Task, make_tasks
+from prepo_rlhf.rewards.reward import RewardError, check_reward
+from prepo_rlhf.trainer.data import read_tokenizer
+
+RESULTS_FILE, TABLE_FILE = "results.json", "results.md"
+
+
+def run(options: BenchmarkOptions) -> str:
+    """Judge the model as `options` say.
+
+    Returns:
+        the results as Markdown tables, which are also written to the output folder.
+    Raises:
+        ConfigError: before anything heavy is started, if it cannot work.
+    """
+    try:
+        check_reward(options.reward)
+    except RewardError as error:
+        raise ConfigError(str(error).replace("--reward.remote_url", "--reward")) from error
+    problems = _load_problems(options)
+    tokenizer = read_tokenizer("--model", options.model)
+    tasks = make_tasks(problems, tokenizer, options)
+    folder = Path(options.output_dir)
+    log = SampleLog(folder, _settings(options), options.n)
+    try:
+        _sample_missing(tasks, log, options)
+    finally:
+        log.close()
+    results = _results(problems, log)
+    (folder / RESULTS_FILE).write_text(json.dumps({"model": options.model, "benchmarks": results}, indent=2) + "\n")
+    table = results_tables(results)
+    (folder / TABLE_FILE).write_text(table)
+    return table
+
+
+def _load_problems(options: BenchmarkOptions) -> dict[str, list[Problem]]:
+    keys = Keys(options.question_key, options.answer_key, options.subject_key, options.level_key)
+    problems: dict[str, list[Problem]] = {}
+    for name in options.benchmarks.split(","):
+        title = display_name(name.strip())
+        if title in problems:
+            raise ConfigError(f"--benchmarks {options.benchmarks}: two of them are called {title}; rename one of them")
+        problems[title] = load_benchmark(name.strip(), options.data_dir, keys, options.limit)
+    return problems
+
+
+def _sample_missing(tasks: list[Task], log: SampleLog, options: BenchmarkOptions) -> None:
+    left = [task for task in tasks if task.key not in log.done]
+    if not left:
+        return
+    from prepo_rlhf.evaluation.engines import running_engines, sample
+
+    max_len = max(len(task.token_ids) + task.max_new_tokens for task in tasks)
+    with (
+        running_engines(options, max_len) as engines,
+        tqdm(total=len(tasks), initial=len(tasks) - len(left), unit="problem", smoothing=0) as progress,
+    ):
+        for task, responses in sample(engines, left, options):
+            log.append(task.key, [_row(task, i, response) for i, response in enumerate(responses)])
+            progress.update()
+
+
+def _row(task: Task, number: int, response: dict[str, Any]) -> dict[str, Any]:
+    problem = task.problem
+    where = {"benchmark": task.benchmark, "problem": problem.id, "sample": number}
+    about = {"subject": problem.subject, "level": problem.level, "gold": problem.gold}
+    return where | about | {"response": response["response"]} | asdict(sample_of(response))
+
+
+def _settings(options: BenchmarkOptions) -> dict[str, Any]:
+    values = asdict(options)
+    return {name: values[name] for name in SAMPLE_OPTIONS}
+
+
+def _results(problems: dict[str, list[Problem]], log: SampleLog) -> dict[str, dict[str, Any]]:
+    results = {}
+    for benchmark, members in problems.items():
+        samples = [problem_samples(log.done[benchmark, problem.id]) for problem in members]
+        results[benchmark] = {
+            "num_problems": len(samples),
+            "overall": summarise(samples),
+            "subject": summarise_by(samples, "subject"),
+            "level": summarise_by(samples, "level"),
+        }
+    return results

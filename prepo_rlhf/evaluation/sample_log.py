@@ -1,0 +1,91 @@
+"""samples.jsonl: graded samples appended as they finish, and taken up again by an evaluation that was stopped.
+
+Boundary: files and rows; knows neither models nor metrics.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.evaluation.samples import ProblemSamples, Sample
+from prepo_rlhf.rows import complete_lines
+
+SAMPLES_FILE = "samples.jsonl"
+SETTINGS_FILE = "settings.json"
+ProblemKey = tuple[str, str]  # benchmark, id of the problem
+SampleRows = list[dict[str, Any]]  # rows of one problem, in the order of its samples
+
+
+class SampleLog:
+    """The samples of an evaluation on disk, a row each; a problem's are written together."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], n: int) -> None:
+        """Take up what is in `folder`, or start afresh there; a problem with fewer than `n` samples was cut off.
+
+        Raises:
+            ConfigError: the samples there were made under other `settings`.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / SAMPLES_FILE
+        _check_settings(folder, settings)
+        found = read_samples(folder) if path.is_file() else {}
+        self.done = {key: rows for key, rows in found.items() if len(rows) == n}
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("".join(map(_lines, self.done.values())), encoding="utf-8")
+        os.replace(temporary, path)
+        self._file = path.open("a", encoding="utf-8")
+
+    def append(self, key: ProblemKey, rows: SampleRows) -> None:
+        """Add a problem's samples; they are with the operating system when this returns."""
+        self._file.write(_lines(rows))
+        self._file.flush()
+        self.done[key] = rows
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_samples(folder: Path) -> dict[ProblemKey, SampleRows]:
+    """All complete rows of a folder's samples.jsonl, by problem.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    problems: dict[ProblemKey, SampleRows] = {}
+    for line in complete_lines(folder / SAMPLES_FILE):
+        row = json.loads(line)
+        problems.setdefault((row["benchmark"], row["problem"]), []).append(row)
+    return problems
+
+
+def problem_samples(rows: SampleRows) -> ProblemSamples:
+    """A problem's rows as what metrics are computed from."""
+    samples = tuple(Sample(**{field.name: row[field.name] for field in fields(Sample)}) for row in rows)
+    return ProblemSamples(samples, rows[0]["subject"], rows[0]["level"])
+
+
+def _lines(rows: SampleRows) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    path = folder / SETTINGS_FILE
+    if path.is_file() and (folder / SAMPLES_FILE).is_file():
+        saved = json.loads(path.read_text())
+        differences = [
+            f"--{name} was {saved.get(name)!r} and is now {value!r}"
+            for name, value in settings.items()
+            if saved.get(name) != value
+        ]
+        if differences:
+            raise ConfigError(
+                f"--output_dir {folder}: holds samples of other options: {'; '.join(differences)}. Give the old values "
+                "to go on, or another folder"
+            )
+    path.write_text(json.dumps(settings, indent=2) + "\n")

@@ -1,0 +1,57 @@
+"""Problems made ready for a model: the prompt it reads, tokenized, and the room left for its response.
+
+Boundary: imports transformers for the model's context length; starts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from transformers import AutoConfig, PreTrainedTokenizerBase
+
+from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.evaluation.benchmarks import Problem
+from prepo_rlhf.evaluation.options import BenchmarkOptions
+from prepo_rlhf.evaluation.prompts import make_renderer, truncate_question
+
+
+@dataclass(frozen=True)
+class Task:
+    """A problem as a model reads it, and how long its response may be (tokens)."""
+
+    benchmark: str
+    problem: Problem
+    prompt: str
+    token_ids: list[int]
+    max_new_tokens: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Names the problem among those of all benchmarks."""
+        return self.benchmark, self.problem.id
+
+
+def make_tasks(
+    problems: Mapping[str, Sequence[Problem]], tokenizer: PreTrainedTokenizerBase, options: BenchmarkOptions
+) -> list[Task]:
+    """All problems of all benchmarks; a response gets what the model's context leaves, up to `--max_new_tokens`.
+
+    Raises:
+        ConfigError: no such prompt, or a problem that fills the context alone.
+    """
+    render = make_renderer(options.prompt, tokenizer, options.prompt_file)
+    context = AutoConfig.from_pretrained(options.model).get_text_config().max_position_embeddings
+    tasks = []
+    for benchmark, members in problems.items():
+        for problem in members:
+            prompt = render(truncate_question(problem.question, options.truncate_prompts))
+            token_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+            room = min(options.max_new_tokens, context - len(token_ids))
+            if room < 1:
+                raise ConfigError(
+                    f"--benchmarks {benchmark}: problem {problem.id} has {len(token_ids)} tokens, and {options.model} "
+                    f"reads {context} with the response: use another model or --prompt, or leave the problem out"
+                )
+            tasks.append(Task(benchmark, problem, prompt, token_ids, room))
+    return tasks

@@ -1,0 +1,33 @@
+"""Files of JSON lines with a row a training step, which a resumed run takes up where its checkpoint left them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from prepo_rlhf.rows import complete_lines
+
+METRICS_FILE = "metrics.jsonl"
+PROMPTS_FILE = "prompts.jsonl"
+
+
+class StepRows:
+    """Appends rows `{"step": ..., ...}`; each is on disk when `write` returns."""
+
+    def __init__(self, path: Path, resumed_step: int | None) -> None:
+        """`resumed_step`: the step of the checkpoint, after which earlier rows are dropped; None for a new run."""
+        lines = complete_lines(path) if resumed_step is not None and path.is_file() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= resumed_step]
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("".join(row + "\n" for row in kept))
+        os.replace(temporary, path)
+        self._file = path.open("a")
+
+    def write(self, step: int, values: dict[str, Any]) -> None:
+        self._file.write(json.dumps({"step": step} | values) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,126 @@
+"""The benchmark command on the real stack: every real benchmark, a kill in the middle, comparison and coverage."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_models import make_tiny_model
+from tiny_tasks import ROOT, job_options, question_rows, run_job
+
+pytestmark = [pytest.mark.usefixtures("ray_head"), pytest.mark.slow]
+NAMES = ["gsm8k", "math500", "aime24", "aime25", "olympiadbench"]
+ARITHMETIC = ROOT / "examples" / "arithmetic"
+
+
+def eval_math(*arguments: object, timeout: int = 400) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "prepo_rlhf.cli.eval_math", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+
+
+def read_samples(folder: Path) -> dict[tuple[str, str, int], dict[str, object]]:
+    rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    samples = {(row["benchmark"], row["problem"], row["sample"]): row for row in rows}
+    assert len(samples) == len(rows)
+    return samples
+
+
+def test_every_real_benchmark_from_the_script(benchmarks: Path, tmp_path: Path) -> None:
+    """20 problems of each with a random 2-layer model on two engines; going on afterwards changes nothing."""
+    texts = [json.loads(line)["question"] for line in (benchmarks / "gsm8k_test.jsonl").read_text().splitlines()[:300]]
+    model = make_tiny_model(tmp_path / "model", texts, family="qwen2")
+    script = ["bash", str(ROOT / "examples" / "scripts" / "eval_math.sh")]
+    options = ["--model", model, "--data_dir", str(benchmarks), "--prompt", "qwen-math", "--limit", "20", "--n", "4"]
+    options += ["--max_new_tokens", "16", "--num_engines", "2", "--temperature", "1", "--math.extraction", "any"]
+    folder = tmp_path / "out"
+    command = [*script, *options, "--output_dir", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((folder / "results.json").read_text())["benchmarks"]
+    assert list(results) == NAMES
+    expected = {"avg@4", "avg@4_low", "avg@4_high", "pass@1", "pass@2", "pass@4", "response_length", "truncated_ratio"}
+    for result in results.values():
+        assert result["num_problems"] == 20 and expected <= result["overall"].keys()
+        assert result["overall"]["response_length"] <= 16
+    assert results["math500"]["subject"] and results["math500"]["level"] and results["olympiadbench"]["subject"]
+    samples = read_samples(folder)
+    assert len(samples) == 5 * 20 * 4
+    assert all(isinstance(row["response"], str) for row in samples.values())
+    assert (folder / "results.md").read_text().strip() in done.stdout and "| gsm8k | 20 | 4 |" in done.stdout
+
+    before = (folder / "results.json").read_bytes()
+    again = eval_math(*options, "--output_dir", folder)
+    assert again.returncode == 0 and (folder / "results.json").read_bytes() == before
+    other = eval_math(*options, "--output_dir", folder, "--temperature", "0.5")
+    assert other.returncode == 2 and "--temperature was 1.0 and is now 0.5" in other.stderr
+
+
+def arithmetic_options(tmp_path: Path, size: int) -> list[str]:
+    make_data = [sys.executable, str(ARITHMETIC / "make_data.py"), "--output_dir", str(tmp_path), "--train_size", "80"]
+    subprocess.run([*make_data, "--heldout_size", str(size)], check=True, capture_output=True)
+    options = {
+        "model": ARITHMETIC / "checkpoints" / "mid", "benchmarks": tmp_path / "heldout.jsonl", "n": 8,
+        "question_key": "prompt", "answer_key": "label", "subject_key": "band", "level_key": "steps",
+        "prompt": "file", "prompt_file": ARITHMETIC / "prompt.txt", "reward": ARITHMETIC / "reward.py",
+        "temperature": 1, "top_p": 1, "max_new_tokens": 48,
+    }  # fmt: skip
+    return [part for name, value in options.items() for part in (f"--{name}", str(value))]
+
+
+def test_killed_and_started_again_it_ends_as_the_unbroken_one(tmp_path: Path) -> None:
+    options = arithmetic_options(tmp_path, 240)
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    done = eval_math(*options, "--output_dir", unbroken)
+    assert done.returncode == 0, done.stderr
+    overall = json.loads((unbroken / "results.json").read_text())["benchmarks"]["heldout"]["overall"]
+    assert 0.3 < overall["avg@8"] < 0.5 and overall["avg@8_low"] < overall["avg@8"] < overall["avg@8_high"]
+
+    command = [sys.executable, "-m", "prepo_rlhf.cli.eval_math", *options, "--output_dir", str(broken)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_samples(broken / "samples.jsonl", process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = (broken / "samples.jsonl").read_bytes()
+    assert 0 < finished.count(b"\n") < 240 * 8
+    (broken / "samples.jsonl").write_bytes(finished[:-30])  # as if it had died while writing
+
+    again = eval_math(*options, "--output_dir", broken)
+    assert again.returncode == 0, again.stderr
+    assert (broken / "results.json").read_bytes() == (unbroken / "results.json").read_bytes()
+    assert read_samples(broken) == read_samples(unbroken)
+
+    compared = eval_math("--compare", unbroken, broken)
+    assert compared.returncode == 0 and "| heldout | 240 |" in compared.stdout
+    assert "+0.0 [+0.0, +0.0]" in compared.stdout
+
+
+def wait_for_samples(path: Path, process: subprocess.Popen, count: int = 80) -> None:
+    while not path.is_file() or path.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, "the evaluation ended before it could be killed"
+        time.sleep(0.05)
+
+
+def test_coverage_of_a_training_run(tiny_llama: str, parity_reward: str, tmp_path: Path) -> None:
+    rows = [row | {"subject": "even" if number % 2 else "odd"} for number, row in enumerate(question_rows(60))]
+    data = tmp_path / "train.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run_job(job_options(tiny_llama, str(data), parity_reward, tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    prompts = [json.loads(line) for line in (tmp_path / "run" / "prompts.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in prompts] == [1, 2, 3]
+    selected = [number for row in prompts for number in row["rows"]]
+    assert len(selected) == len(set(selected)) == 12
+    even = sum(number % 2 for number in selected)
+
+    covered = eval_math("--coverage", tmp_path / "run", "--subject_key", "subject")
+    assert covered.returncode == 0, covered.stderr
+    cells = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in covered.stdout.splitlines() if "|" in line}
+    assert [cells[name][2].strip() for name in ("even", "odd", "all")] == [str(even), str(12 - even), "12"]
+    refused = eval_math("--coverage", tmp_path / "run", "--subject_key", "topic")
+    assert refused.returncode == 2 and "--subject_key topic" in refused.stderr
