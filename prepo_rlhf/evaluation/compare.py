@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from prepo_rlhf.config.base import ConfigError
-from prepo_rlhf.evaluation.bootstrap import PairedDifference, paired_difference
+from prepo_rlhf.evaluation.metrics.bootstrap import PairedDifference, paired_difference
 from prepo_rlhf.evaluation.sample_log import read_samples
 from prepo_rlhf.evaluation.table import markdown_table, percent
 

@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.evaluation.benchmarks import Keys, Problem, display_name, load_benchmark
+from prepo_rlhf.evaluation.metrics.samples import sample_of
+from prepo_rlhf.evaluation.metrics.summary import summarise, summarise_by
 from prepo_rlhf.evaluation.options import SAMPLE_OPTIONS, BenchmarkOptions
 from prepo_rlhf.evaluation.sample_log import SampleLog, problem_samples
-from prepo_rlhf.evaluation.samples import sample_of
-from prepo_rlhf.evaluation.summary import summarise, summarise_by
 from prepo_rlhf.evaluation.table import results_tables
 from prepo_rlhf.evaluation.tasks import Task, make_tasks
 from prepo_rlhf.rewards.reward import RewardError, check_reward

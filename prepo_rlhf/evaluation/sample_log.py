@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from prepo_rlhf.config.base import ConfigError
-from prepo_rlhf.evaluation.samples import ProblemSamples, Sample
+from prepo_rlhf.evaluation.metrics.samples import ProblemSamples, Sample
 from prepo_rlhf.rows import complete_lines
 
 SAMPLES_FILE = "samples.jsonl"

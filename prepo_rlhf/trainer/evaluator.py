@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from prepo_rlhf.config import Config
-from prepo_rlhf.evaluation.summary import summarise
+from prepo_rlhf.evaluation.metrics.summary import summarise
 from prepo_rlhf.trainer.data import PromptData
 from prepo_rlhf.trainer.rollouts import RolloutCollector
 
@@ -23,7 +23,7 @@ class Evaluator:
         return self._data is not None and self._config.steps > 0 and (last or step % self._config.steps == 0)
 
     def __call__(self, step: int) -> dict[str, float]:
-        """eval/<data source>/<metric> of the engines' weights, with the metrics of `evaluation.summary.summarise`."""
+        """eval/<data source>/<metric> of the engines' weights, with those of `evaluation.metrics.summary.summarise`."""
         settings = self._config
         problems = self._collector.evaluate(self._data, settings.n_samples_per_prompt, settings.temperature, step)
         sources = defaultdict(list)

@@ -22,7 +22,7 @@ from openrlhf.utils.deepspeed import DeepspeedStrategy
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
-from prepo_rlhf.evaluation.samples import ProblemSamples, sample_of
+from prepo_rlhf.evaluation.metrics.samples import ProblemSamples, sample_of
 from prepo_rlhf.selection.base import Candidate, PromptOutcome
 from prepo_rlhf.selection.prompt_stream import PromptStream
 from prepo_rlhf.trainer.data import PromptData

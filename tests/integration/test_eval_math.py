@@ -74,7 +74,7 @@ def arithmetic_options(tmp_path: Path, size: int) -> list[str]:
 
 
 def test_killed_and_started_again_it_ends_as_the_unbroken_one(tmp_path: Path) -> None:
-    options = arithmetic_options(tmp_path, 240)
+    options = arithmetic_options(tmp_path, 120)
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     done = eval_math(*options, "--output_dir", unbroken)
     assert done.returncode == 0, done.stderr
@@ -87,7 +87,7 @@ def test_killed_and_started_again_it_ends_as_the_unbroken_one(tmp_path: Path) ->
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     finished = (broken / "samples.jsonl").read_bytes()
-    assert 0 < finished.count(b"\n") < 240 * 8
+    assert 0 < finished.count(b"\n") < 120 * 8
     (broken / "samples.jsonl").write_bytes(finished[:-30])  # as if it had died while writing
 
     again = eval_math(*options, "--output_dir", broken)
@@ -96,7 +96,7 @@ def test_killed_and_started_again_it_ends_as_the_unbroken_one(tmp_path: Path) ->
     assert read_samples(broken) == read_samples(unbroken)
 
     compared = eval_math("--compare", unbroken, broken)
-    assert compared.returncode == 0 and "| heldout | 240 |" in compared.stdout
+    assert compared.returncode == 0 and "| heldout | 120 |" in compared.stdout
     assert "+0.0 [+0.0, +0.0]" in compared.stdout
 
 

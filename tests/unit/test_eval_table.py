@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from prepo_rlhf.evaluation.samples import ProblemSamples, Sample
-from prepo_rlhf.evaluation.summary import summarise, summarise_by
+from prepo_rlhf.evaluation.metrics.samples import ProblemSamples, Sample
+from prepo_rlhf.evaluation.metrics.summary import summarise, summarise_by
 from prepo_rlhf.evaluation.table import markdown_table, results_tables
 
 AIME = {
