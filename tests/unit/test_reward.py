@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from prepo_rlhf.rewards.reward import RewardError, make_reward
+from prepo_rlhf.rewards.reward import RewardError, Rollouts, check_reward, make_reward
 
 
 def ask(spec: str, queries: list[str]) -> list[dict[str, object]]:
-    return asyncio.run(make_reward(spec)(queries, "prompt", "label"))
+    return asyncio.run(make_reward(spec)(Rollouts("prompt", "label", responses=["-"] * len(queries), queries=queries)))
 
 
 def write(path: Path, body: str) -> str:
@@ -66,3 +66,14 @@ def test_a_server_answers_like_a_file() -> None:
     finally:
         server.shutdown()
     assert answers == [{"reward": 0.25, "scores": 1.0, "extra_logs": {}}] * 2
+
+
+@pytest.mark.parametrize("spec", ["math", "http://127.0.0.1:5000/get_reward", "http://a/1, https://b/2"])
+def test_what_may_be_named(spec: str) -> None:
+    check_reward(spec)
+
+
+@pytest.mark.parametrize("spec", ["maths", "agent.txt", "http://a/1,b", "/nowhere/reward.py"])
+def test_what_may_not_be_named(spec: str) -> None:
+    with pytest.raises(RewardError, match="--reward.remote_url"):
+        check_reward(spec)
