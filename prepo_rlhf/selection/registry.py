@@ -7,25 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from prepo_rlhf.config.training import PrepoOptions
 from prepo_rlhf.selection.base import PromptSelector
 from prepo_rlhf.selection.ppl_schedule import PplScheduleSelector
 from prepo_rlhf.selection.random_k import RandomKSelector
 from prepo_rlhf.selection.static_ppl import HighPplSelector, LowPplSelector
 
-SELECTORS: dict[str, Callable[[int], PromptSelector]] = {
-    "prepo": lambda seed: PplScheduleSelector(),
-    "low-ppl": lambda seed: LowPplSelector(),
-    "high-ppl": lambda seed: HighPplSelector(),
-    "random": lambda seed: RandomKSelector(seed),
+SELECTORS: dict[str, Callable[[PrepoOptions, int], PromptSelector]] = {
+    "prepo": lambda options, seed: PplScheduleSelector(),
+    "low-ppl": lambda options, seed: LowPplSelector(),
+    "high-ppl": lambda options, seed: HighPplSelector(),
+    "random": lambda options, seed: RandomKSelector(seed),
 }
 
 
-def make_selector(name: str, seed: int) -> PromptSelector:
-    """A fresh selector; `seed` is for those that draw at random.
+def make_selector(options: PrepoOptions, seed: int) -> PromptSelector:
+    """A fresh selector as the options ask for; `seed` is for those that draw at random.
 
     Raises:
         ValueError: no selector has that name.
     """
-    if name not in SELECTORS:
-        raise ValueError(f"--prepo.selector {name}: unknown; choose one of {', '.join(SELECTORS)}")
-    return SELECTORS[name](seed)
+    if options.selector not in SELECTORS:
+        raise ValueError(f"--prepo.selector {options.selector}: unknown; choose one of {', '.join(SELECTORS)}")
+    return SELECTORS[options.selector](options, seed)
