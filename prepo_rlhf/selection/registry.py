@@ -7,17 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from prepo_rlhf.algorithm.schedule import PACINGS
 from prepo_rlhf.config.training import PrepoOptions
 from prepo_rlhf.selection.base import PromptSelector
+from prepo_rlhf.selection.calibrated import CalibratedSelector
+from prepo_rlhf.selection.greso import GresoSelector
+from prepo_rlhf.selection.length_schedule import LengthScheduleSelector
+from prepo_rlhf.selection.mopps import MoppsSelector
+from prepo_rlhf.selection.ppl_feedback import PplFeedbackSelector
 from prepo_rlhf.selection.ppl_schedule import PplScheduleSelector
 from prepo_rlhf.selection.random_k import RandomKSelector
 from prepo_rlhf.selection.static_ppl import HighPplSelector, LowPplSelector
 
+
+def _prepo(options: PrepoOptions, seed: int) -> PromptSelector:
+    if options.pacing == "feedback":
+        return PplFeedbackSelector(seed)
+    return PplScheduleSelector(PACINGS[options.pacing], options.ppl_length_bins)
+
+
 SELECTORS: dict[str, Callable[[PrepoOptions, int], PromptSelector]] = {
-    "prepo": lambda options, seed: PplScheduleSelector(),
-    "low-ppl": lambda options, seed: LowPplSelector(),
-    "high-ppl": lambda options, seed: HighPplSelector(),
+    "prepo": _prepo,
+    "low-ppl": lambda options, seed: LowPplSelector(options.ppl_length_bins),
+    "high-ppl": lambda options, seed: HighPplSelector(options.ppl_length_bins),
     "random": lambda options, seed: RandomKSelector(seed),
+    "length": lambda options, seed: LengthScheduleSelector(PACINGS[options.pacing]),
+    "mopps": lambda options, seed: MoppsSelector(seed),
+    "calibrated": lambda options, seed: CalibratedSelector(seed),
+    "greso": lambda options, seed: GresoSelector(seed),
 }
 
 
