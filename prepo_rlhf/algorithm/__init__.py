@@ -5,15 +5,18 @@ Boundary: imports torch and the standard library only; knows nothing of Ray, vLL
 
 from prepo_rlhf.algorithm.entropy import sequence_mean_entropy, token_entropy
 from prepo_rlhf.algorithm.importance_correction import ImportanceCorrection
+from prepo_rlhf.algorithm.length_bins import length_bins
 from prepo_rlhf.algorithm.perplexity import prompt_perplexity
 from prepo_rlhf.algorithm.policy_loss import PolicyLoss
-from prepo_rlhf.algorithm.schedule import ppl_window, progress, window_start
+from prepo_rlhf.algorithm.schedule import PACINGS, ppl_window, progress, window_start
 from prepo_rlhf.algorithm.signals import training_signals
-from prepo_rlhf.algorithm.weights import relative_entropy_weights
+from prepo_rlhf.algorithm.weights import relative_entropy_weights, weight_metrics
 
 __all__ = [
+    "PACINGS",
     "ImportanceCorrection",
     "PolicyLoss",
+    "length_bins",
     "ppl_window",
     "progress",
     "prompt_perplexity",
@@ -21,5 +24,6 @@ __all__ = [
     "sequence_mean_entropy",
     "token_entropy",
     "training_signals",
+    "weight_metrics",
     "window_start",
 ]

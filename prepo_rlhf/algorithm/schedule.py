@@ -6,9 +6,18 @@ Boundary: torch only.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+# Position of the window, 0 at the lowest perplexities and 1 at the highest, by training progress rho. The paper's is
+# linear (PREPO, arXiv 2511.00794); the root leaves the low end sooner, the square later, and all end at the high end.
+PACINGS: dict[str, Callable[[float], float]] = {
+    "linear": lambda rho: rho,
+    "sqrt": math.sqrt,
+    "quadratic": lambda rho: rho**2,
+}
 
 
 def progress(step: int, total_steps: int) -> float:

@@ -11,6 +11,7 @@ from operator import attrgetter
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.root import Config
+from prepo_rlhf.config.training import AlgoOptions
 
 AT_LEAST_ONE = (
     "actor.num_nodes actor.num_gpus_per_node ref.num_nodes ref.num_gpus_per_node vllm.num_engines "
@@ -19,7 +20,7 @@ AT_LEAST_ONE = (
     "rollout.vllm_generate_batch_size rollout.max_new_tokens rollout.max_tokens_per_gpu train.batch_size "
     "train.micro_batch_size train.max_tokens_per_gpu train.num_episodes train.max_epochs train.async_queue_size "
     "algo.kl.horizon reward.math.max_answer_length reward.math.num_workers eval.n_samples_per_prompt ckpt.max_num "
-    "logger.logging_steps prepo.candidate_batch_size"
+    "logger.logging_steps prepo.candidate_batch_size prepo.ppl_length_bins"
 ).split()
 ABOVE_ZERO = (
     "rollout.temperature rollout.top_p actor.max_norm reward.overlong_buffer_len reward.math.timeout "
@@ -34,6 +35,9 @@ AT_MOST_ONE = (
     "train.ema_beta reward.stop_properly_penalty_coef"
 ).split()
 GROUP_ESTIMATORS = ("rloo", "reinforce_baseline", "group_norm", "dr_grpo")
+PACED_SELECTORS = ("prepo", "length")
+PPL_WINDOW_SELECTORS = ("prepo", "low-ppl", "high-ppl")
+DROPPING_SELECTORS = ("greso",)
 
 
 def check(config: Config) -> None:
@@ -41,7 +45,8 @@ def check(config: Config) -> None:
     # The rest divides by sizes, so these come first and alone.
     problems = [*_required(config), *_bounds(config)]
     if not problems:
-        for rule in (_selection, _lengths, _train_batches, _rollout_batches, _placement, _engines, _loss, _records):
+        rules = (_selection, _windows, _weights, _groups, _lengths, _train_batches, _rollout_batches, _placement)
+        for rule in (*rules, _engines, _loss, _records):
             problems.extend(rule(config))
     if problems:
         raise ConfigError("\n".join(problems))
@@ -83,21 +88,62 @@ def _selection(c: Config) -> Iterator[str]:
             f"--prepo.candidate_batch_size {candidates} (|B|) is smaller than --rollout.batch_size {k} (K), "
             f"so there is nothing to select: make it at least {k}"
         )
+
+
+def _windows(c: Config) -> Iterator[str]:
+    selector, pacing, bins, k = c.prepo.selector, c.prepo.pacing, c.prepo.ppl_length_bins, c.rollout.batch_size
+    if pacing != "linear" and selector not in PACED_SELECTORS:
+        yield (
+            f"--prepo.pacing {pacing}: --prepo.selector {selector} has no moving window; "
+            "remove it, or take --prepo.selector prepo"
+        )
+    if pacing == "feedback" and selector == "length":
+        yield "--prepo.pacing feedback looks at perplexities: take --prepo.selector prepo, or another pacing"
+    if bins > 1 and (selector not in PPL_WINDOW_SELECTORS or pacing == "feedback"):
+        yield (
+            f"--prepo.ppl_length_bins {bins}: only the windows of --prepo.selector prepo (with --prepo.pacing linear, "
+            "sqrt or quadratic), low-ppl and high-ppl are cut into bins; remove it"
+        )
+    if bins > k:
+        yield (
+            f"--prepo.ppl_length_bins {bins} is more than --rollout.batch_size {k} (K), so some bins would give no "
+            f"prompt: make it at most {k}"
+        )
+
+
+def _weights(c: Config) -> Iterator[str]:
     clip = c.prepo.weight_clip
     if clip is not None and not 0 <= clip[0] <= clip[1]:
         yield f"--prepo.weight_clip {clip[0]} {clip[1]}: give LOW HIGH with 0 <= LOW <= HIGH"
-    n, estimator = c.rollout.n_samples_per_prompt, c.algo.advantage.estimator
+    if c.prepo.weight_balance == "sign" and c.prepo.entropy_weight == "none":
+        yield "--prepo.weight_balance sign: --prepo.entropy_weight none leaves no weights to balance; remove one"
+
+
+def _groups(c: Config) -> Iterator[str]:
+    n, estimator, selector = c.rollout.n_samples_per_prompt, c.algo.advantage.estimator, c.prepo.selector
     if n < 2 and estimator in GROUP_ESTIMATORS:
         yield (
             f"--rollout.n_samples_per_prompt {n}: {estimator} compares the rollouts of one prompt, so every advantage "
             "would be 0; give at least 2"
         )
-    if c.algo.dynamic_filtering_enable:
-        low, high = c.algo.dynamic_filtering_range
-        if not low < high:
-            yield f"--algo.dynamic_filtering_range {low} {high}: give LOW HIGH with LOW < HIGH"
-        if n < 2:
-            yield f"--rollout.n_samples_per_prompt {n}: --algo.dynamic_filtering_enable needs at least 2"
+    if n < 2 and selector in DROPPING_SELECTORS:
+        yield (
+            f"--rollout.n_samples_per_prompt {n}: --prepo.selector {selector} drops groups of equal rewards, so every "
+            "group of one; give at least 2"
+        )
+    enabled, criterion = c.algo.dynamic_filtering_enable, c.algo.dynamic_filtering_criterion
+    low, high = c.algo.dynamic_filtering_range
+    if enabled and n < 2:
+        yield f"--rollout.n_samples_per_prompt {n}: --algo.dynamic_filtering_enable needs at least 2"
+    if enabled and not low < high:
+        yield f"--algo.dynamic_filtering_range {low} {high}: give LOW HIGH with LOW < HIGH"
+    if criterion == "zero-variance" and not enabled:
+        yield "--algo.dynamic_filtering_criterion zero-variance needs --algo.dynamic_filtering_enable: add it"
+    if criterion == "zero-variance" and (low, high) != AlgoOptions.dynamic_filtering_range:
+        yield (
+            f"--algo.dynamic_filtering_range {low} {high} means nothing to --algo.dynamic_filtering_criterion "
+            "zero-variance: remove one of them"
+        )
 
 
 def _lengths(c: Config) -> Iterator[str]:

@@ -43,14 +43,24 @@ class DataOptions(Options):
 class PrepoOptions(Options):
     """PREPO (arXiv 2511.00794): which prompts get rollouts, and the weight of each rollout."""
 
-    selector: Literal["prepo", "low-ppl", "high-ppl", "random"] = "prepo"
-    """Who gets rollouts: the perplexity window of the schedule, always its low or high end, or a random choice."""
+    selector: Literal["prepo", "low-ppl", "high-ppl", "random", "length", "mopps", "calibrated", "greso"] = "prepo"
+    """Who gets rollouts: the perplexity window of the schedule (prepo), always its low or high end, or a random choice;
+    as controls and baselines, the schedule over prompt length, MoPPS, GRESO, and a model of the pass rate (calibrated).
+    """
+    pacing: Literal["linear", "sqrt", "quadratic", "feedback"] = "linear"
+    """How the window moves with training progress rho: as rho (the paper's), its root or its square; or where the
+    rewards say that there is something to learn (feedback)."""
+    ppl_length_bins: int = 1
+    """Cut the candidates into so many bins by prompt length, and take the perplexity window in each; 1 does not."""
     candidate_batch_size: int | None = None
     """|B|, the prompts drawn before selection; by default 5 times --rollout.batch_size (K / |B| = 20%)."""
     entropy_weight: Literal["relative", "none"] = "relative"
     """Weigh each rollout by its entropy relative to the batch, or not."""
     entropy_mean: Literal["sequence", "token"] = "sequence"
     """The batch's mean entropy: over sequences, or over tokens (the paper's appendix)."""
+    weight_balance: Literal["batch", "sign"] = "batch"
+    """Average weight of 1 over the batch (the paper's), or over each sign of the advantage, which keeps right and wrong
+    answers in balance."""
     weight_clip: tuple[float, float] | None = None
     """Clip the weights to LOW HIGH; by default they are not clipped."""
     score_with: Literal["rollout", "actor"] = "rollout"
@@ -164,9 +174,11 @@ class AlgoOptions(Options):
     advantage: AdvantageOptions = field(default_factory=AdvantageOptions)
     kl: KLOptions = field(default_factory=KLOptions)
     dynamic_filtering_enable: bool = False
-    """After rollout, drop groups whose mean reward is outside the range, and generate more (DAPO)."""
+    """After rollout, drop groups that teach nothing by the criterion, and generate more (DAPO)."""
+    dynamic_filtering_criterion: Literal["mean-range", "zero-variance"] = "mean-range"
+    """Drop groups whose mean reward is outside the range (OpenRLHF's), or whose rewards are all equal."""
     dynamic_filtering_range: tuple[float, float] = (0.0, 1.0)
-    """LOW HIGH of the mean reward, both excluded."""
+    """LOW HIGH of the mean reward, both excluded; for the criterion mean-range."""
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Who gets rollouts: the selector protocol, one file a selector, and the prompt stream.
 
-Boundary: imports `prepo_rlhf.algorithm` and torch; knows nothing of Ray, vLLM, OpenRLHF or options objects.
+Boundary: imports `prepo_rlhf.algorithm` and torch; knows nothing of Ray, vLLM or OpenRLHF; only the registry reads
+options.
 """
 
 from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector

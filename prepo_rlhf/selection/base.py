@@ -22,6 +22,7 @@ class Candidate:
         prompt: the text as the model reads it.
         label: the reference answer as the dataset has it, for the reward.
         index: row in the dataset; identifies the prompt over the whole run.
+        num_tokens: length of the prompt as the model reads it.
         datasource: name of the data set the prompt came from.
         perplexity: under the current policy; None where the selector does not ask for it.
     """
@@ -29,6 +30,7 @@ class Candidate:
     prompt: str
     label: Any
     index: int
+    num_tokens: int = 0
     datasource: str = "default"
     perplexity: float | None = None
 
@@ -59,13 +61,22 @@ class PromptSelector(ABC):
 
     Attributes:
         needs_scores: whether candidates must carry a perplexity; a selector that says no pays nothing for scoring.
+        drops_zero_variance: whether groups whose rewards are all equal are dropped after rollout, and replaced.
     """
 
     needs_scores: ClassVar[bool] = False
+    drops_zero_variance: ClassVar[bool] = False
 
     @abstractmethod
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
-        """Positions in `candidates` of the `k` distinct prompts to roll out; `progress` runs from 0 to 1."""
+        """Positions in `candidates` of the distinct prompts to roll out, in that order; `progress` runs from 0 to 1.
+
+        `k` of them; a selector that drops groups may return more (replacements, used as needed) or fewer.
+        """
+
+    def rollout_batch(self, missing: int, k: int) -> int:
+        """How many prompts to have in rollout at once while `missing` of the step's `k` groups are still wanted."""
+        return missing
 
     def observe(self, outcomes: Sequence[PromptOutcome]) -> None:  # noqa: B027 (most selectors learn nothing)
         """Takes in the rewards of the prompts rolled out last."""

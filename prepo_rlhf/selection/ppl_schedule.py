@@ -1,32 +1,48 @@
 """PREPO's selector: a window that moves from low to high perplexity as training progresses.
 
-Boundary: `prepo_rlhf.algorithm` only.
+Boundary: `prepo_rlhf.algorithm` and torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from prepo_rlhf.algorithm.schedule import ppl_window, window_start
+import torch
+from torch import Tensor
+
+from prepo_rlhf.algorithm.length_bins import length_bins
+from prepo_rlhf.algorithm.schedule import PACINGS, ppl_window, window_start
 from prepo_rlhf.selection.base import Candidate, PromptSelector, perplexities
 
 
 class PplScheduleSelector(PromptSelector):
-    """K candidates from rank floor(rho * (|B| - K)) on, in ascending perplexity (PREPO, arXiv 2511.00794)."""
+    """K candidates from rank floor(rho * (|B| - K)) on, in ascending perplexity (PREPO, arXiv 2511.00794).
+
+    Args:
+        position: where the window lies at progress rho, 0 at the lowest perplexities and 1 at the highest; the
+            paper's is rho itself.
+        num_length_bins: N; above 1 the candidates are first cut into N bins by prompt length, and each bin has its
+            own window at the same position (see `length_bins`). The paper's is 1.
+    """
 
     needs_scores = True
 
-    def __init__(self) -> None:
+    def __init__(self, position: Callable[[float], float] = PACINGS["linear"], num_length_bins: int = 1) -> None:
+        self._position = position
+        self._num_length_bins = num_length_bins
         self._window_start: int | None = None
 
-    def position(self, progress: float) -> float:
-        """Where the window lies: 0 at the lowest perplexities, 1 at the highest."""
-        return progress
+    def rank(self, candidates: Sequence[Candidate]) -> Tensor:
+        """[N] numbers by which candidates are sorted, ascending."""
+        return perplexities(candidates)
 
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
-        position = self.position(progress)
-        self._window_start = window_start(position, len(candidates), k)
-        return ppl_window(perplexities(candidates), k, position).tolist()
+        position, rank = self._position(progress), self.rank(candidates)
+        bins = length_bins(torch.tensor([c.num_tokens for c in candidates]), k, self._num_length_bins)
+        self._window_start = sum(window_start(position, len(members), share) for members, share in bins)
+        windows = [members[ppl_window(rank[members], share, position)] for members, share in bins]
+        return torch.cat(windows).tolist()
 
     def metrics(self) -> dict[str, float]:
+        """prepo/window_start: l(rho), the candidates ranked below the window (below those of all bins together)."""
         return {} if self._window_start is None else {"prepo/window_start": self._window_start}

@@ -29,7 +29,7 @@ class Selection:
     Attributes:
         draw: number of the draw in the run, from 0.
         progress: rho at this draw, from 0 at the first to 1 at the last.
-        selected: [K] candidates in the selector's order, with their perplexity where they were scored.
+        selected: the candidates chosen, as a rule K, in the selector's order; with their perplexity if scored.
         metrics: prepo/progress, timing/score_prompts (seconds), the selector's own, and the perplexity ranges.
     """
 
@@ -43,7 +43,8 @@ class PromptStream:
     """Seeded, resumable stream of selected prompts.
 
     Every episode shuffles the dataset anew and cuts it into whole batches of |B| candidates; what is left over is
-    dropped. A draw takes the next batch, scores it if the selector asks, and selects K.
+    dropped. A draw takes the next batch, scores it if the selector asks, and selects K (more or fewer if the selector
+    drops groups).
 
     Args:
         dataset: every prompt that may be trained on.

@@ -103,7 +103,13 @@ def _add(
         return
     label = "" if config.data.label_key is None else lookup(row, config.data.label_key)
     data.candidates.append(
-        Candidate(prompt=prompt, label=label, index=len(data), datasource=row.get("datasource") or "default")
+        Candidate(
+            prompt=prompt,
+            label=label,
+            index=len(data),
+            num_tokens=len(token_ids),
+            datasource=row.get("datasource") or "default",
+        )
     )
     data.rows.append(number)
     data.token_ids.append(list(token_ids))

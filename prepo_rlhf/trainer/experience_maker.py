@@ -21,6 +21,11 @@ from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
 ENTROPY_KEY = "mean_entropy"  # in Experience.info: each sequence's mean entropy, in nats
 
 
+def sequence_advantages(experiences: list[Experience]) -> torch.Tensor:
+    """[N] float64, the advantage of each sequence summed over its response tokens."""
+    return torch.cat([(e.advantages.double() * e.action_mask).sum(-1) for e in experiences])
+
+
 class ExperienceMaker(RemoteExperienceMaker):
     """Adds to each batch `info[ENTROPY_KEY]` and `info[WEIGHT_KEY]`, both (B,)."""
 
@@ -72,6 +77,7 @@ class ExperienceMaker(RemoteExperienceMaker):
         prepo = self.args.prepo
         if prepo.entropy_weight == "relative":
             lengths = torch.cat([experience.action_mask.sum(-1) for experience in experiences])
-            weights = relative_entropy_weights(entropies, lengths, mean=prepo.entropy_mean, clip=prepo.weight_clip)
+            advantages = sequence_advantages(experiences) if prepo.weight_balance == "sign" else None
+            weights = relative_entropy_weights(entropies, lengths, prepo.entropy_mean, prepo.weight_clip, advantages)
         for experience, share in zip(experiences, weights.split([len(e.sequences) for e in experiences]), strict=True):
             experience.info[WEIGHT_KEY] = share.float()

@@ -106,7 +106,7 @@ def _stream_arguments(config: Config, prepared: Any) -> dict[str, Any]:
 
     return dict(
         dataset=prepared.train.candidates,
-        selector=make_selector(config.prepo.selector, config.train.seed),
+        selector=make_selector(config.prepo, config.train.seed),
         num_candidates=config.prepo.candidate_batch_size,
         num_selected=config.rollout.batch_size,
         num_episodes=config.train.num_episodes,

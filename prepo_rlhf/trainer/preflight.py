@@ -23,7 +23,7 @@ RESUME_OPTIONS = (
     "data.prompt_split", "data.max_samples", "data.max_len", "data.input_key", "data.input_template",
     "data.apply_chat_template", "ds.zero_stage", "ds.lora.rank", "rollout.batch_size",
     "rollout.n_samples_per_prompt", "rollout.max_new_tokens", "train.batch_size", "train.num_episodes", "train.seed",
-    "prepo.selector", "prepo.candidate_batch_size",
+    "prepo.selector", "prepo.pacing", "prepo.ppl_length_bins", "prepo.candidate_batch_size",
 )  # fmt: skip
 
 

@@ -1,16 +1,17 @@
 """One step's rollouts: prompts from the stream, to the engines, back as OpenRLHF's experience.
 
 Only what the stream has selected reaches generation. Rollouts are collected in the order of submission, so the
-same prompts give the same batch whichever engine is faster.
+same prompts give the same batch whichever engine is faster; which of them make up the step is for `step_groups`.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
@@ -26,6 +27,7 @@ from prepo_rlhf.evaluation.metrics.samples import ProblemSamples, sample_of
 from prepo_rlhf.selection.base import Candidate, PromptOutcome
 from prepo_rlhf.selection.prompt_stream import PromptStream
 from prepo_rlhf.trainer.data import PromptData
+from prepo_rlhf.trainer.step_groups import collect_groups, keeps
 
 
 @dataclass
@@ -33,7 +35,7 @@ class RolloutBatch:
     """What one training step is made of.
 
     `rollouts` holds one `Experience` a rollout, the rollouts of a prompt next to each other; `outcomes` the scores
-    of every prompt that was rolled out, also of those that dynamic filtering dropped; `metrics` the selection's,
+    of every prompt that was rolled out, also of those that were dropped; `metrics` the selection's,
     the number of rollouts and tokens generated, and timings; `stream_state` the stream's after this batch, and
     `last` whether that was its last window.
     """
@@ -41,8 +43,8 @@ class RolloutBatch:
     rollouts: list[Experience]
     outcomes: list[PromptOutcome]
     metrics: dict[str, float]
-    stream_state: dict[str, Any] = field(default_factory=dict)
-    last: bool = False
+    stream_state: dict[str, Any]
+    last: bool
 
 
 class RolloutCollector(SamplesGenerator):
@@ -55,45 +57,35 @@ class RolloutCollector(SamplesGenerator):
     def collect(self, stream: PromptStream, data: PromptData) -> RolloutBatch | None:
         """Rollouts of `--rollout.batch_size` prompts; None when the stream has no further window.
 
-        With dynamic filtering a prompt whose mean score is out of range is replaced by the next one of the
-        window, then of a further window; a batch that stays short because the data ends is not trained on.
+        With dynamic filtering, or a selector that drops groups, dropped prompts are replaced; a batch that stays
+        short because the data ends is not trained on.
         """
         self._engines("wake_up")
         start, rollout = time.perf_counter(), self.args.rollout
-        window = stream.draw()
-        if window is None:
-            return None
         params = self._sampling_params(rollout.n_samples_per_prompt, rollout.temperature)
-        batch = RolloutBatch([], [], dict(window.metrics))
-        supply, waiting, kept = deque(window.selected), deque(), 0
+        generated: dict[str, float] = {}
         reward_logs: list[dict[str, Any]] = []
-        while kept < rollout.batch_size:
-            while supply and kept + len(waiting) < rollout.batch_size:
-                candidate = supply.popleft()
-                waiting.append((candidate, self._submit(candidate, data, params, f"draw {window.draw}")))
-            if not waiting:
-                window = stream.draw()
-                if window is None:
-                    return None
-                batch.metrics["timing/score_prompts"] += window.metrics["timing/score_prompts"]
-                supply.extend(window.selected)
-                continue
-            candidate, call = waiting.popleft()
+
+        def submit(candidate: Candidate, draw: int) -> ray.ObjectRef:
+            return self._submit(candidate, data, params, f"draw {draw}")
+
+        def receive(call: ray.ObjectRef) -> tuple[tuple[float, ...], list[Experience]]:
             responses = ray.get(call)
-            _count(batch.metrics, responses)
-            reward_logs += [response["extra_logs"] for response in responses]
+            _count(generated, responses)
+            reward_logs.extend(response["extra_logs"] for response in responses)
             group = self._experiences(responses)
-            scores = tuple(float(experience.scores) for experience in group)
-            batch.outcomes.append(PromptOutcome(candidate.index, scores, candidate.perplexity))
-            if self._keeps(scores):
-                batch.rollouts += group
-                kept += 1
+            return tuple(float(experience.scores) for experience in group), group
+
+        keep = partial(keeps, algo=self.args.algo, drops_zero_variance=stream.selector.drops_zero_variance)
+        groups = collect_groups(stream, rollout.batch_size, submit, receive, keep)
+        if groups is None:
+            return None
         self._engines("sleep")
         elapsed = time.perf_counter() - start
-        batch.metrics |= _reward_metrics(reward_logs)
-        batch.metrics["timing/generation"] = elapsed - batch.metrics["timing/score_prompts"]
-        batch.stream_state, batch.last = stream.state_dict(), stream.exhausted
-        return batch
+        metrics = groups.metrics | generated | _reward_metrics(reward_logs)
+        metrics["timing/generation"] = elapsed - metrics["timing/score_prompts"]
+        rollouts = list(itertools.chain.from_iterable(groups.kept))
+        return RolloutBatch(rollouts, groups.outcomes, metrics, stream.state_dict(), stream.exhausted)
 
     def evaluate(self, data: PromptData, num_samples: int, temperature: float, step: int) -> list[ProblemSamples]:
         """`num_samples` graded rollouts of every prompt of `data`, in its order."""
@@ -136,10 +128,6 @@ class RolloutCollector(SamplesGenerator):
         max_len = self.args.data.max_len
         bare = [response | {"extra_logs": {}} for response in responses]
         return [self._process_response_into_experience(response, max_len=max_len) for response in bare]
-
-    def _keeps(self, scores: tuple[float, ...]) -> bool:
-        low, high = self.args.algo.dynamic_filtering_range
-        return not self.args.algo.dynamic_filtering_enable or low < sum(scores) / len(scores) < high
 
     def _engines(self, method: str) -> None:
         if self.args.vllm.enable_sleep:

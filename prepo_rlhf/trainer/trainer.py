@@ -18,13 +18,14 @@ from openrlhf.trainer.ray.vllm_engine import batch_vllm_engine_call
 from openrlhf.utils.deepspeed import DeepspeedStrategy
 
 from prepo_rlhf.algorithm.signals import training_signals
+from prepo_rlhf.algorithm.weights import weight_metrics
 from prepo_rlhf.config import Config
 from prepo_rlhf.ray.placement import Fleet
 from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
 from prepo_rlhf.selection.prompt_stream import PromptStream
 from prepo_rlhf.trainer.checkpoints import Checkpoints
 from prepo_rlhf.trainer.evaluator import Evaluator
-from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker
+from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker, sequence_advantages
 from prepo_rlhf.trainer.metrics_log import MetricsLog
 from prepo_rlhf.trainer.preflight import Prepared
 from prepo_rlhf.trainer.rollout_schedule import make_schedule
@@ -116,17 +117,14 @@ class Trainer:
             ray.get(self._fleet.policy.async_run_method("broadcast_to_vllm"))
 
     def _batch_metrics(self, batch: RolloutBatch, experiences: list[Experience]) -> dict[str, float]:
-        weights = torch.cat([experience.info[WEIGHT_KEY] for experience in experiences]).double()
+        weights = torch.cat([experience.info[WEIGHT_KEY] for experience in experiences])
         entropies = torch.cat([experience.info[ENTROPY_KEY] for experience in experiences]).double()
         rewards = torch.cat([experience.info["reward"] for experience in experiences]).double()
         lengths = torch.cat([experience.action_mask.sum(-1) for experience in experiences]).double()
         truncated = torch.cat([experience.truncated for experience in experiences]).double()
         scores = torch.tensor([outcome.rewards for outcome in batch.outcomes])
-        return training_signals(scores.flatten(), scores.shape[1]) | {
-            "prepo/weight_min": weights.min().item(),
-            "prepo/weight_mean": weights.mean().item(),
-            "prepo/weight_max": weights.max().item(),
-            "prepo/weight_std": weights.std(correction=0).item(),
+        signals = training_signals(scores.flatten(), scores.shape[1])
+        return signals | weight_metrics(weights, sequence_advantages(experiences)) | {
             "prepo/entropy_mean": entropies.mean().item(),
             "rollout/reward_mean": rewards.mean().item(),
             "rollout/response_length_mean": lengths.mean().item(),

@@ -70,9 +70,20 @@ def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward
     "changes",
     [
         pytest.param({"train__async_enable": True, "prepo__selector": "random"}, id="async-random"),
+        pytest.param({"prepo__selector": "greso", "prepo__weight_balance": "sign"}, id="greso-balanced-weights"),
         pytest.param(
             {"algo__dynamic_filtering_enable": True, "prepo__selector": "low-ppl", "vllm__num_engines": 2},
             id="dynamic-filtering-two-engines",
+        ),
+        pytest.param(
+            {
+                "algo__dynamic_filtering_enable": True,
+                "algo__dynamic_filtering_criterion": "zero-variance",
+                "prepo__weight_balance": "sign",
+                "prepo__pacing": "sqrt",
+                "prepo__ppl_length_bins": 2,
+            },
+            id="zero-variance-filtering-balanced-weights-length-bins",
         ),
         pytest.param(
             {
@@ -111,10 +122,13 @@ def test_variants_run(
     steps = read_metrics(tmp_path)
     assert steps and steps[-1]["step"] == len(steps)
     assert all(row["train/grad_norm"] > 0 for row in steps if row["signal/zero_advantage_ratio"] < 1)
-    filtering = "algo__dynamic_filtering_enable" in changes
+    filtering = "algo__dynamic_filtering_enable" in changes or changes.get("prepo__selector") == "greso"
     assert all(row["rollout/total"] >= 16 * row["step"] for row in steps)
     assert filtering or len(steps) == 3 and steps[-1]["rollout/total"] == 48
-    if changes.get("prepo__selector") == "random":
+    if changes.get("prepo__weight_balance") == "sign":
+        means = [row[f"prepo/weight_{sign}_mean"] for row in steps for sign in ("positive", "negative")]
+        assert means == pytest.approx([1] * len(means), abs=1e-5)
+    if changes.get("prepo__selector") in ("random", "greso"):
         assert steps[0]["timing/score_prompts"] == 0 and "prepo/ppl_selected_min" not in steps[0]
 
 

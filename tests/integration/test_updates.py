@@ -39,12 +39,13 @@ def make_rollouts(count: int, seed: int = 0) -> list[Any]:
     return rollouts
 
 
-def make_experiences(fleet: Any, entropy_mean: str = "sequence") -> list[Any]:
+def make_experiences(fleet: Any, entropy_mean: str = "sequence", weight_balance: str = "batch") -> list[Any]:
     from openrlhf.trainer.ppo_utils.kl_controller import FixedKLController
 
     from prepo_rlhf.trainer.experience_maker import ExperienceMaker
 
-    fleet.strategy.args.prepo.entropy_mean = entropy_mean
+    options = fleet.strategy.args.prepo
+    options.entropy_mean, options.weight_balance = entropy_mean, weight_balance
     tokenizer = AutoTokenizer.from_pretrained(fleet.strategy.args.actor.model_name_or_path)
     maker = ExperienceMaker(fleet.policy, None, None, None, FixedKLController(0.0), fleet.strategy, tokenizer)
     return maker.make_experience_batch(make_rollouts(16))
@@ -72,13 +73,19 @@ def test_one_and_two_ranks_zero2_and_zero3_agree(tiny_llama: str, tmp_path: Path
         )  # fmt: skip
         with running_fleet(config, with_engines=False) as fleet:
             by_token = weights_of(make_experiences(fleet, "token"))
+            by_sign = weights_of(make_experiences(fleet, weight_balance="sign"))
             experiences = make_experiences(fleet)
             norms[name] = train_on(fleet, experiences)["actor_grad_norm"]
             ray.get(fleet.policy.async_save_model())
-        weights[name] = torch.stack([weights_of(experiences), by_token])
+        weights[name] = torch.stack([weights_of(experiences), by_token, by_sign])
         after = load_file(Path(config.ckpt.output_dir) / "model.safetensors")
         updates[name] = torch.cat([(after[key].float() - before[key].float()).flatten() for key in sorted(before)])
-    assert weights["one"].std() > 0.01 and not torch.allclose(*weights["one"], rtol=1e-3)
+    plain, by_token, by_sign = weights["one"]
+    assert plain.std() > 0.01 and not torch.allclose(by_token, plain, rtol=1e-3)
+    right = torch.arange(16) % 3 == 0
+    assert by_sign[right].mean().item() == pytest.approx(1, abs=1e-5)
+    assert by_sign[~right].mean().item() == pytest.approx(1, abs=1e-5)
+    assert not torch.allclose(by_sign, plain, rtol=1e-4)
     assert updates["one"].abs().max() > 0.01
     for name in ("two", "two-zero3"):
         torch.testing.assert_close(weights[name], weights["one"], rtol=4e-3, atol=0)  # half of bf16's spacing

@@ -41,6 +41,41 @@ def weights(entropies: list[list[float]], mean: str) -> list[float]:
     return [h / batch_mean for h in sequence_means]
 
 
+def balanced_weights(entropies: list[list[float]], advantages: list[float], mean: str) -> list[float]:
+    """Each response relative to those whose advantage has the same sign; at 0, relative to all."""
+    result = weights(entropies, mean)
+    for same_sign in ([i for i, a in enumerate(advantages) if a > 0], [i for i, a in enumerate(advantages) if a < 0]):
+        if same_sign:
+            for i, w in zip(same_sign, weights([entropies[i] for i in same_sign], mean), strict=True):
+                result[i] = w
+    return result
+
+
+def window_in_bins(perplexities: list[float], lengths: list[int], k: int, rho: float, num_bins: int) -> list[int]:
+    """Places and shares of K are dealt to the bins in turn; then the shortest prompts fill the first bin, and so on."""
+    sizes, shares = [0] * num_bins, [0] * num_bins
+    for i in range(len(lengths)):
+        sizes[i % num_bins] += 1
+    for i in range(k):
+        shares[i % num_bins] += 1
+    by_length = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    chosen = []
+    for size, share in zip(sizes, shares, strict=True):
+        members, by_length = sorted(by_length[:size]), by_length[size:]
+        chosen += [members[j] for j in window([perplexities[i] for i in members], share, rho)]
+    return chosen
+
+
+def group_normalised(rewards: list[list[float]]) -> list[float]:
+    """GRPO's advantages, with the standard deviation of a sample, of groups that have one."""
+    advantages = []
+    for group in rewards:
+        average = sum(group) / len(group)
+        deviation = math.sqrt(sum((r - average) ** 2 for r in group) / (len(group) - 1))
+        advantages += [(r - average) / deviation for r in group]
+    return advantages
+
+
 def loss(
     log_probs: Tensor,
     old_log_probs: Tensor,

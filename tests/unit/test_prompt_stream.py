@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_streams import selector_named
 
-from prepo_rlhf.selection import Candidate, PromptStream, Selection, make_selector
+from prepo_rlhf.selection import Candidate, PromptStream, Selection
 
 DATASET = [Candidate(f"prompt {i}", str(i), i) for i in range(23)]
 
@@ -31,7 +32,7 @@ class Scorer:
 def make_stream(selector: str = "prepo", score: Scorer | None = None, **changes: Any) -> PromptStream:
     options = {"num_candidates": 5, "num_selected": 2, "num_episodes": 2, "seed": 7} | changes
     dataset = options.pop("dataset", DATASET)
-    return PromptStream(dataset, make_selector(selector, seed=7), score=score or Scorer(), **options)
+    return PromptStream(dataset, selector_named(selector, seed=7), score=score or Scorer(), **options)
 
 
 def all_draws(stream: PromptStream) -> list[Selection]:
@@ -140,4 +141,4 @@ def test_refuses_sizes_without_a_draw_and_scores_without_a_scorer() -> None:
     with pytest.raises(ValueError, match="more than the 23 prompts"):
         make_stream(num_candidates=24)
     with pytest.raises(ValueError, match="no function to score"):
-        PromptStream(DATASET, make_selector("prepo", 0), 5, 2, 1, 0)
+        PromptStream(DATASET, selector_named("prepo"), 5, 2, 1, 0)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prepo_rlhf.algorithm import ppl_window, progress, window_start
+from prepo_rlhf.algorithm import PACINGS, ppl_window, progress, window_start
 
 
 def test_progress_runs_from_zero_to_one() -> None:
@@ -22,6 +22,15 @@ def test_progress_runs_from_zero_to_one() -> None:
 def test_progress_refuses_steps_outside_the_run(step: int) -> None:
     with pytest.raises(ValueError, match="outside"):
         progress(step, 3)
+
+
+@given(rho=st.floats(0.0, 1.0))
+def test_pacings_are_the_powers_of_progress(rho: float) -> None:
+    assert set(PACINGS) == {"linear", "sqrt", "quadratic"}
+    assert PACINGS["linear"](rho) == rho  # to the last bit: the paper's
+    assert PACINGS["sqrt"](rho) == pytest.approx(rho**0.5)
+    assert PACINGS["quadratic"](rho) == pytest.approx(rho * rho)
+    assert all(0.0 <= pacing(rho) <= 1.0 for pacing in PACINGS.values())
 
 
 @settings(deadline=None)

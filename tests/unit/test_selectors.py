@@ -10,7 +10,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_streams import selector_named
 
+from prepo_rlhf.algorithm import PACINGS
+from prepo_rlhf.config.training import PrepoOptions
 from prepo_rlhf.selection import SELECTORS, Candidate, PromptOutcome, make_selector, perplexity_metrics
 
 
@@ -19,17 +22,20 @@ def candidates_with(perplexities: list[float]) -> list[Candidate]:
 
 
 CANDIDATES = candidates_with([5.0, 1.0, 4.0, 2.0, 3.0])
+OF_FIXED_SIZE = [name for name in SELECTORS if not selector_named(name).drops_zero_variance]
 
 
-@pytest.mark.parametrize("name", SELECTORS)
+@pytest.mark.parametrize("name", [*SELECTORS, "feedback"])
 @settings(deadline=None)
 @given(perplexities=st.lists(st.floats(1.0, 100.0), min_size=1, max_size=30), rho=st.floats(0.0, 1.0), data=st.data())
-def test_every_selector_picks_k_distinct_candidates(
+def test_every_selector_picks_distinct_candidates_and_k_of_them_if_it_drops_none(
     name: str, perplexities: list[float], rho: float, data: st.DataObject
 ) -> None:
     k = data.draw(st.integers(1, len(perplexities)))
-    chosen = make_selector(name, seed=0).select(candidates_with(perplexities), k, rho)
-    assert len(chosen) == len(set(chosen)) == k
+    selector = selector_named("prepo", pacing="feedback") if name == "feedback" else selector_named(name)
+    chosen = selector.select(candidates_with(perplexities), k, rho)
+    assert len(chosen) == len(set(chosen))
+    assert len(chosen) == k or selector.drops_zero_variance
     assert set(chosen) <= set(range(len(perplexities)))
 
 
@@ -44,15 +50,48 @@ def test_every_selector_picks_k_distinct_candidates(
     ],
 )
 def test_windows_and_the_start_they_report(name: str, rho: float, chosen: list[int], start: int) -> None:
-    selector = make_selector(name, seed=0)
+    selector = selector_named(name)
     assert selector.needs_scores
     assert selector.select(CANDIDATES, 2, rho) == chosen
     assert selector.metrics() == {"prepo/window_start": start}
 
 
+@pytest.mark.parametrize(("pacing", "start"), [("linear", 20), ("sqrt", 40), ("quadratic", 5)])
+def test_pacing_moves_the_window(pacing: str, start: int) -> None:
+    """Of 82 candidates and K = 2, a quarter of the way; every pacing begins at the low end and ends at the high one."""
+    candidates = candidates_with([float(p) for p in range(82)])
+    selector = selector_named("prepo", pacing=pacing)
+    assert selector.select(candidates, 2, 0.25) == [start, start + 1]
+    assert selector.metrics() == {"prepo/window_start": start}
+    assert [selector.select(candidates, 2, rho)[0] for rho in (0.0, 1.0)] == [0, 80]
+
+
+@settings(deadline=None)
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=30), rho=st.floats(0.0, 1.0), data=st.data())
+def test_length_runs_from_long_to_short_prompts_without_scores(
+    lengths: list[int], rho: float, data: st.DataObject
+) -> None:
+    k, pacing = data.draw(st.integers(1, len(lengths))), data.draw(st.sampled_from(list(PACINGS)))
+    selector = selector_named("length", pacing=pacing)
+    position = {"linear": rho, "sqrt": math.sqrt(rho), "quadratic": rho * rho}[pacing]
+    long_to_short = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    start = math.floor(position * (len(lengths) - k))
+    assert not selector.needs_scores
+    candidates = [Candidate("", "", i, num_tokens) for i, num_tokens in enumerate(lengths)]
+    assert selector.select(candidates, k, rho) == long_to_short[start : start + k]
+    assert selector.metrics() == {"prepo/window_start": start}
+
+
+def test_pacing_by_feedback_is_a_selector_of_its_own() -> None:
+    selector = selector_named("prepo", pacing="feedback")
+    assert selector.needs_scores
+    selector.select(CANDIDATES, 2, 0.0)
+    assert "prepo/window_start" not in selector.metrics() and selector.metrics()
+
+
 def test_random_needs_no_scores_follows_its_seed_and_resumes() -> None:
     unscored = [replace(c, perplexity=None) for c in CANDIDATES]
-    first, second, other = (make_selector("random", seed) for seed in (1, 1, 2))
+    first, second, other = (selector_named("random", seed) for seed in (1, 1, 2))
     assert not first.needs_scores
     picks = [first.select(unscored, 2, 0.0) for _ in range(20)]
     torch.manual_seed(99)  # the global random state is neither read ...
@@ -65,34 +104,34 @@ def test_random_needs_no_scores_follows_its_seed_and_resumes() -> None:
 
 
 def test_random_is_uniform() -> None:
-    selector = make_selector("random", seed=0)
+    selector = selector_named("random")
     draws = 4000
     counts = Counter(i for _ in range(draws) for i in selector.select(CANDIDATES, 2, 0.0))
     spread = math.sqrt(draws * 0.4 * 0.6)
     assert all(abs(counts[i] - draws * 0.4) < 5 * spread for i in range(5))
 
 
-@pytest.mark.parametrize("name", SELECTORS)
+@pytest.mark.parametrize("name", OF_FIXED_SIZE)
 def test_refuses_more_than_there_is(name: str) -> None:
     with pytest.raises(ValueError, match="cannot select 6 of 5"):
-        make_selector(name, seed=0).select(CANDIDATES, 6, 0.0)
+        selector_named(name).select(CANDIDATES, 6, 0.0)
 
 
 def test_a_scored_selector_refuses_unscored_candidates_by_index() -> None:
     with pytest.raises(ValueError, match=r"\[101\]"):
-        make_selector("prepo", 0).select([CANDIDATES[0], replace(CANDIDATES[1], perplexity=None)], 1, 0.0)
+        selector_named("prepo").select([CANDIDATES[0], replace(CANDIDATES[1], perplexity=None)], 1, 0.0)
 
 
 @pytest.mark.parametrize("name", SELECTORS)
 def test_outcomes_may_be_reported_to_any_selector(name: str) -> None:
-    selector = make_selector(name, seed=0)
+    selector = selector_named(name)
     selector.observe([PromptOutcome(index=100, rewards=(0.0, 1.0))])
     assert selector.metrics() == {}
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(ValueError, match="prepo, low-ppl, high-ppl, random"):
-        make_selector("best", seed=0)
+        make_selector(PrepoOptions(selector="best"), seed=0)  # type: ignore[arg-type]
 
 
 def test_perplexity_metrics() -> None:
@@ -107,11 +146,10 @@ def test_perplexity_metrics() -> None:
             "prepo/ppl_selected_max": 4.0,
         }
     )
+    assert set(perplexity_metrics(candidates, [])) == {f"prepo/ppl_candidates_{p}" for p in ("p10", "p50", "p90")}
 
 
 def test_the_option_offers_exactly_the_registered_selectors() -> None:
     from typing import get_args, get_type_hints
-
-    from prepo_rlhf.config.training import PrepoOptions
 
     assert set(get_args(get_type_hints(PrepoOptions)["selector"])) == set(SELECTORS)

@@ -1,0 +1,124 @@
+"""The GRESO baseline: prompts whose groups had no variance are skipped, the more surely the longer that lasts.
+
+Boundary: torch only; groups are dropped and replaced by the trainer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
+
+EASY_REWARD = 0.98  # mean reward from which a group without variance counts as all-correct
+LOWEST_CHANCE = 0.01
+TARGETS = {"easy": 0.25 / 3, "hard": 0.25 * 2 / 3}
+STEP = 0.01
+BOUNDS = (0.05, 0.95)
+OVERSAMPLING = 1.25
+
+
+class GresoSelector(PromptSelector):
+    """All candidates that are not skipped for their history of equal rewards (GRESO, arXiv 2506.02177).
+
+    Prompts whose rewards were all equal tend to stay so. With z the number of a prompt's most recent groups in a row
+    without variance, and p = p_easy if the last of them was all-correct, p_hard if not, the prompt is offered to
+    rollouts with probability max(p^z, 0.01); z = 0 is never skipped. After each step of the second and later epochs
+    p_easy moves down by 0.01 if the share of all-correct groups reached its target 0.25 / 3, else up; p_hard
+    likewise with all other groups without variance and the target 0.25 * 2 / 3. Both start at 0.5 and stay in
+    [0.05, 0.95].
+
+    Groups without variance are dropped, and rollouts go on until K others are there. `rollout_batch` is the paper's
+    adaptive sampling batch: 1.5 K at the start of a step, then missing / (1 - zero-variance ratio) * 1.25, clamped
+    to [K / 4, 1.5 K] (384 and [64, 384] at the paper's K = 256). The ratio is that of the last training step observed,
+    as outcomes arrive once a step; before the first it is 0. The second epoch has begun when a candidate is offered
+    for the second time.
+
+    Args:
+        seed: of the generator.
+    """
+
+    drops_zero_variance = True
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        self._chances = {"easy": 0.5, "hard": 0.5}
+        self._streaks: dict[int, tuple[str, int]] = {}  # of prompts with z > 0: kind of the last group, z
+        self._offered: set[int] = set()
+        self._first_epoch = True
+        self._zero_variance_ratio = 0.0
+        self._skipped_ratio: float | None = None
+
+    def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
+        """All candidates not skipped, in random order: more or fewer than `k`, of which only z = 0 is certain."""
+        indices = [c.index for c in candidates]
+        self._first_epoch = self._first_epoch and self._offered.isdisjoint(indices)
+        self._offered.update(indices)
+        chances = torch.tensor([self._chance(index) for index in indices], dtype=torch.float64)
+        offered = torch.rand(len(indices), dtype=torch.float64, generator=self._generator) < chances
+        order = torch.randperm(len(indices), generator=self._generator)
+        self._skipped_ratio = 1 - offered.double().mean().item()
+        return order[offered[order]].tolist()
+
+    def rollout_batch(self, missing: int, k: int) -> int:
+        lowest, highest = math.ceil(k / 4), math.ceil(1.5 * k)
+        if missing == k or self._zero_variance_ratio == 1:
+            return highest
+        return min(max(math.ceil(missing / (1 - self._zero_variance_ratio) * OVERSAMPLING), lowest), highest)
+
+    def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
+        """Takes in every group rolled out in a training step, also those dropped; called once a step."""
+        if not outcomes:
+            return
+        kinds = [_kind(outcome) for outcome in outcomes]
+        for outcome, kind in zip(outcomes, kinds, strict=True):
+            _, streak = self._streaks.pop(outcome.index, ("", 0))
+            if kind != "varied":
+                self._streaks[outcome.index] = (kind, streak + 1)
+        self._zero_variance_ratio = 1 - kinds.count("varied") / len(kinds)
+        if not self._first_epoch:
+            for kind, target in TARGETS.items():
+                step = -STEP if kinds.count(kind) / len(kinds) >= target else STEP
+                self._chances[kind] = min(max(self._chances[kind] + step, BOUNDS[0]), BOUNDS[1])
+
+    def metrics(self) -> dict[str, float]:
+        """The base probabilities of an offer, and the share of candidates that the last selection skipped."""
+        if self._skipped_ratio is None:
+            return {}
+        chances = {f"prepo/greso_p_{kind}": chance for kind, chance in self._chances.items()}
+        return chances | {"prepo/skipped_ratio": self._skipped_ratio}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "generator": self._generator.get_state(),
+            "chances": dict(self._chances),
+            "streaks": dict(self._streaks),
+            "offered": sorted(self._offered),
+            "first_epoch": self._first_epoch,
+            "zero_variance_ratio": self._zero_variance_ratio,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._generator.set_state(state["generator"])
+        self._chances = dict(state["chances"])
+        self._streaks = dict(state["streaks"])
+        self._offered = set(state["offered"])
+        self._first_epoch = state["first_epoch"]
+        self._zero_variance_ratio = state["zero_variance_ratio"]
+
+    def _chance(self, index: int) -> float:
+        """The probability that a prompt is offered to rollout."""
+        if index not in self._streaks:
+            return 1.0
+        kind, streak = self._streaks[index]
+        return max(self._chances[kind] ** streak, LOWEST_CHANCE)
+
+
+def _kind(outcome: PromptOutcome) -> str:
+    """Whether a group's rewards varied, were all-correct (easy), or were equal otherwise (hard)."""
+    if min(outcome.rewards) != max(outcome.rewards):
+        return "varied"
+    return "easy" if outcome.rewards[0] >= EASY_REWARD else "hard"

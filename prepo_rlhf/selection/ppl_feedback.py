@@ -1,0 +1,95 @@
+"""PREPO's perplexity ranking without its clock: the rewards say which part of the ranking is worth rollouts.
+
+Boundary: `prepo_rlhf.algorithm` and torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prepo_rlhf.algorithm.schedule import ppl_window
+from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector, perplexities
+from prepo_rlhf.selection.success_rates import num_right, remember, sample_beta
+
+NUM_BINS = 5
+DECAY = 0.9
+
+
+class PplFeedbackSelector(PromptSelector):
+    """Random candidates of the perplexity bins that were informative lately.
+
+    PREPO (arXiv 2511.00794) ranks the candidates by perplexity and ties its window to progress: easy prompts first,
+    hard ones last, whether or not the policy is ready for them. Here the ranking stays and the clock goes. The ranked
+    candidates are cut into five bins of equal size; which of them teach something is a bandit problem whose answer
+    moves with the policy, and is learnt from the rewards by discounted Thompson sampling:
+
+    - A group of which a share p of the rollouts was right is worth x = 4 p (1 - p), the variance of its rewards
+      relative to the largest possible: 0 if all are alike, 1 at p = 1/2.
+    - A bin's worth has the posterior Beta(a, b), at first Beta(1, 1). A group counts as x successes and 1 - x
+      failures of the bin that it was selected from; older evidence keeps 0.9 of its weight with every step.
+    - Each of the K slots draws a worth for every bin that has candidates left, and takes a random one of the best.
+
+    Bins, decay and measure are our own first choice; nothing is tuned.
+
+    Args:
+        seed: of the generator.
+    """
+
+    needs_scores = True
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        self._posteriors = torch.ones(NUM_BINS, 2, dtype=torch.float64)
+        self._bin_of: dict[int, int] = {}  # of selected prompts whose rewards are not in yet
+        self._metrics: dict[str, float] = {}
+
+    def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
+        if k > len(candidates):
+            raise ValueError(f"cannot select {k} of {len(candidates)} candidates")
+        bins = self._shuffled_bins(perplexities(candidates))
+        chosen = []
+        for _ in range(k):
+            worth = sample_beta(self._posteriors, self._generator)
+            worth[[not members for members in bins]] = -1.0
+            best = int(worth.argmax())
+            chosen.append(bins[best].pop())
+            self._bin_of[candidates[chosen[-1]].index] = best
+        means = self._posteriors[:, 0] / self._posteriors.sum(-1)
+        self._metrics = {f"prepo/feedback_informative_{i}": mean for i, mean in enumerate(means.tolist())}
+        return chosen
+
+    def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
+        """Takes in the groups of a training step; those of prompts not selected here have no bin and are left out."""
+        evidence = torch.zeros_like(self._posteriors)
+        for outcome in outcomes:
+            selected_from = self._bin_of.pop(outcome.index, None)
+            if selected_from is not None:
+                p = num_right(outcome) / len(outcome.rewards)
+                worth = 4 * p * (1 - p)
+                evidence[selected_from] += torch.tensor([worth, 1 - worth], dtype=torch.float64)
+        self._posteriors = remember(self._posteriors, evidence, DECAY)
+
+    def metrics(self) -> dict[str, float]:
+        """What the last selection expected of each bin, from low to high perplexity."""
+        return dict(self._metrics)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "generator": self._generator.get_state(),
+            "posteriors": self._posteriors,
+            "bin_of": dict(self._bin_of),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._generator.set_state(state["generator"])
+        self._posteriors = state["posteriors"]
+        self._bin_of = dict(state["bin_of"])
+
+    def _shuffled_bins(self, ppl: Tensor) -> list[list[int]]:
+        """Positions of the candidates by quantile of their perplexity, each bin in random order."""
+        quantiles = ppl_window(ppl, len(ppl), progress=0.0).tensor_split(NUM_BINS)
+        return [members[torch.randperm(len(members), generator=self._generator)].tolist() for members in quantiles]

@@ -1,0 +1,44 @@
+"""Success rates that drift: what counts as a success, and Beta posteriors that forget.
+
+Boundary: torch only.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from prepo_rlhf.selection.base import PromptOutcome
+
+
+def num_right(outcome: PromptOutcome) -> int:
+    """How many of a prompt's rollouts were right: those with a score of 1 or more."""
+    return sum(reward >= 1 for reward in outcome.rewards)
+
+
+def remember(posterior: Tensor, evidence: Tensor, decay: float) -> Tensor:
+    """The posterior after new evidence, when older evidence keeps a share `decay` of its weight.
+
+    With the uniform prior Beta(1, 1) a posterior (a, b) holds the evidence (a - 1, b - 1). That is what decays, so
+    whatever is observed no more returns to the prior, and a and b stay 1 or more.
+
+    Args:
+        posterior: [..., 2] a and b of Beta distributions.
+        evidence: [..., 2] new successes and failures, also fractional.
+        decay: in [0, 1]; 1 forgets nothing.
+    """
+    return 1 + decay * (posterior - 1) + evidence
+
+
+def sample_beta(posterior: Tensor, generator: torch.Generator) -> Tensor:
+    """One draw from each Beta: x / (x + y) with x ~ Gamma(a) and y ~ Gamma(b).
+
+    Args:
+        posterior: [..., 2] float, a and b.
+
+    Returns:
+        [...] rates in [0, 1].
+    """
+    # torch.distributions draws from the global random state only; this is what it calls.
+    gammas = torch._standard_gamma(posterior, generator=generator)
+    return gammas[..., 0] / gammas.sum(-1)

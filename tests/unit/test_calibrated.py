@@ -1,0 +1,180 @@
+"""The calibrated selector: what it learns, whom it takes, what it reports, resume."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+from statistics import fmean, pstdev
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from selector_replay import assert_resumes, candidates_of, outcome
+
+from prepo_rlhf.selection import Candidate
+from prepo_rlhf.selection.calibrated import CalibratedSelector
+from prepo_rlhf.selection.pass_rate_model import Coefficients, Offsets, expected_reward_variance, laplace_update
+
+
+def tensor(values: list[Any]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def graded(n: int, offset: int = 0) -> list[Candidate]:
+    """Candidates in ascending perplexity."""
+    return [Candidate(f"prompt {i}", "", offset + i, 20, perplexity=1.0 + i / 10) for i in range(n)]
+
+
+def right_of(i: int, n: int) -> int:
+    """Low perplexities are all right, high ones all wrong, the middle one half."""
+    return round(8 * min(max(1.5 - 2 * i / (n - 1), 0.0), 1.0))
+
+
+def trained(steps: int = 40) -> CalibratedSelector:
+    """One that has seen new prompts of `right_of` in every step."""
+    selector = CalibratedSelector(seed=0)
+    for step in range(steps):
+        chosen = selector.select(graded(41, offset=100 * step), 16, step / steps)
+        selector.observe([outcome(100 * step + i, right_of(i, 41)) for i in chosen])
+    return selector
+
+
+def test_steps_by_hand() -> None:
+    """Features, offsets, ranking and update written out, over three steps in which prompts come again."""
+    selector, offsets = CalibratedSelector(seed=0), {}
+    for step, progress in enumerate((0.0, 0.4, 0.8)):
+        candidates = candidates_of(range(10 * step, 10 * step + 20))
+        columns = []
+        for values in ([math.log(c.perplexity) for c in candidates], [math.log(1 + c.num_tokens) for c in candidates]):
+            columns.append([(value - fmean(values)) / pstdev(values) for value in values])
+        x = tensor([[1.0, ppl, length, progress] for ppl, length in zip(*columns, strict=True)])
+        m = tensor([0.9 * offsets[c.index][0] if c.index in offsets else 0.0 for c in candidates])
+        v = tensor([0.81 * offsets.get(c.index, (0, 2.25))[1] + 0.19 * 2.25 for c in candidates])
+        state = selector.state_dict()
+        coefficients = Coefficients(state["mean"], state["precision"])
+        generator = torch.Generator()
+        generator.set_state(state["generator"])
+        worth = expected_reward_variance(x @ coefficients.draw(generator) + m, v)
+        chosen = selector.select(candidates, 8, progress)
+        assert chosen[:6] == worth.argsort(descending=True)[:6].tolist()
+        rights = [c % 9 for c in chosen]
+        selector.observe([outcome(candidates[c].index, right) for c, right in zip(chosen, rights, strict=True)])
+        discounted = 0.97 * state["precision"] + 0.03 * torch.eye(4, dtype=torch.float64) / 4
+        prior, own = Coefficients(state["mean"], discounted), Offsets(m[chosen], v[chosen])
+        coefficients, own = laplace_update(prior, own, x[chosen], tensor(rights), torch.full((8,), 8.0).double())
+        assert torch.allclose(selector.state_dict()["mean"], coefficients.mean)
+        assert torch.allclose(selector.state_dict()["precision"], coefficients.precision)
+        moments = zip(own.mean.tolist(), own.variance.tolist(), strict=True)
+        offsets |= dict(zip((candidates[c].index for c in chosen), moments, strict=True))
+        assert {i: pytest.approx(moment) for i, moment in offsets.items()} == selector.state_dict()["offsets"]
+
+
+def test_three_quarters_near_one_half_and_a_quarter_anywhere() -> None:
+    selector, counts = trained(), Counter()
+    for step in range(200):
+        chosen = selector.select(graded(41, offset=10_000 + 100 * step), 16, 1.0)
+        assert all(5 <= i <= 35 for i in chosen[:12])
+        counts.update(chosen[12:])
+    assert set(counts) >= {0, 1, 2, 38, 39, 40}
+    others = [counts[i] for i in (*range(8), *range(33, 41))]  # rest of about 29, 4 of them taken: 200 * 4 / 29 each
+    assert sum(others) / len(others) == pytest.approx(200 * 4 / 29, rel=0.15)
+    assert max(others) < 2 * min(others)
+
+
+def test_predictions_are_calibrated_and_reported_before_the_rewards() -> None:
+    selector = trained()
+    chosen = selector.select(graded(41, offset=10_000), 41, 1.0)
+    rates = [right_of(i, 41) / 8 for i in chosen]
+    assert selector.metrics()["prepo/predicted_pass_rate"] == pytest.approx(sum(rates) / 41, abs=0.05)
+    selector.observe([outcome(10_000 + i, right_of(i, 41)) for i in chosen])
+    assert selector.metrics()["prepo/calibration_error"] < 0.12
+    fresh = CalibratedSelector(seed=0)
+    chosen = fresh.select(graded(41), 41, 1.0)
+    assert fresh.metrics() == {"prepo/predicted_pass_rate": pytest.approx(0.5)}
+    fresh.observe([outcome(i, right_of(i, 41)) for i in chosen])
+    assert fresh.metrics()["prepo/calibration_error"] == pytest.approx(sum(abs(0.5 - r) for r in rates) / 41)
+
+
+def test_a_prompt_is_known_by_its_own_rewards() -> None:
+    """All look alike: what was half right comes again, what was all right or all wrong seldom."""
+    selector = CalibratedSelector(seed=0)
+    alike = [Candidate("", "", i, 20, perplexity=2.0) for i in range(60)]
+    selector.select(alike, 60, 0.0)
+    selector.observe([outcome(i, (4, 0, 8)[i % 3]) for i in range(60)])
+    counts = Counter(i % 3 for _ in range(50) for i in selector.select(alike, 16, 0.0)[:12])
+    assert counts[0] > 0.95 * counts.total()
+
+
+def test_of_two_expected_alike_the_better_known_comes_first() -> None:
+    selector = CalibratedSelector(seed=0)
+    alike = [Candidate("", "", i, 20, perplexity=2.0) for i in range(80)]
+    selector.select(alike[:40], 40, 0.0)
+    selector.observe([outcome(i, 4) for i in range(40)])
+    counts = Counter(i < 40 for _ in range(50) for i in selector.select(alike, 16, 0.0)[:12])
+    assert counts[True] > 0.95 * counts.total()
+
+
+def test_the_variance_of_the_coefficients_never_exceeds_the_priors() -> None:
+    selector = CalibratedSelector(seed=0)
+    for step in range(300):
+        selector.select(graded(4, offset=step), 1, step / 300)
+        selector.observe([outcome(step, 8)])
+        covariance = torch.linalg.inv(selector.state_dict()["precision"])
+        assert torch.linalg.eigvalsh(covariance).max() <= 4.0 + 1e-9
+    assert selector.state_dict()["mean"].isfinite().all()
+
+
+def test_outcomes_may_come_after_later_selections_and_count_once() -> None:
+    """Each with the features of its own selection, which moved with the candidates beside it and with progress."""
+    late, punctual = CalibratedSelector(seed=0), CalibratedSelector(seed=0)
+    late.select(graded(9), 9, 0.0)
+    late.select(graded(9, offset=100), 9, 1.0)
+    late.observe([outcome(i, i) for i in range(9)])
+    punctual.select(graded(9), 9, 0.0)
+    punctual.observe([outcome(i, i) for i in range(9)])
+    assert torch.equal(late.state_dict()["mean"], punctual.state_dict()["mean"])
+    before = late.state_dict()
+    late.observe([outcome(0, 4), outcome(77, 4)])  # learnt already; never selected
+    assert torch.equal(late.state_dict()["precision"], before["precision"])
+    assert late.state_dict()["offsets"] == before["offsets"]
+    assert set(late.state_dict()["pending"]) == set(range(100, 109))
+
+
+def test_a_drift_of_all_perplexities_changes_nothing() -> None:
+    first, second = trained(), trained()
+    moved = [replace(c, perplexity=3 * c.perplexity) for c in graded(41)]
+    assert first.select(graded(41), 16, 1.0) == second.select(moved, 16, 1.0)
+
+
+@settings(deadline=None)
+@given(
+    ppl=st.lists(st.sampled_from([1.0, 2.0, 1e30]), min_size=1, max_size=23), rho=st.floats(0.0, 1.0), data=st.data()
+)
+def test_k_distinct_candidates_whatever_the_ties_and_outliers(
+    ppl: list[float], rho: float, data: st.DataObject
+) -> None:
+    k = data.draw(st.integers(1, len(ppl)))
+    candidates = [replace(c, perplexity=p) for c, p in zip(graded(len(ppl)), ppl, strict=True)]
+    selector = CalibratedSelector(seed=0)
+    for _ in range(2):
+        chosen = selector.select(candidates, k, rho)
+        assert len(set(chosen)) == k and set(chosen) <= set(range(len(ppl)))
+        selector.observe([outcome(i, 8 * (i % 2)) for i in chosen])
+
+
+def test_refusals() -> None:
+    assert CalibratedSelector.needs_scores
+    with pytest.raises(ValueError, match="cannot select 5 of 4 candidates"):
+        CalibratedSelector(seed=0).select(graded(4), 5, 0.0)
+    with pytest.raises(ValueError, match="no perplexity"):
+        CalibratedSelector(seed=0).select([Candidate("", "", 0)], 1, 0.0)
+    for broken in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="not a finite number"):
+            CalibratedSelector(seed=0).select([replace(candidates_of([0])[0], perplexity=broken)], 1, 0.0)
+
+
+def test_resumes() -> None:
+    assert_resumes(CalibratedSelector)
