@@ -14,11 +14,15 @@ from math_verify import parse, verify
 from sympy import Float, Rational
 
 _NOISE = re.compile(r"\\?\$|\\[!,;:]\s*|\\(?:left|right|displaystyle)(?![a-zA-Z])|~")
+_HABITS = {r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\%": "%", "°": r"^\circ"}
 _INTEGER = re.compile(r"([+-]?)0*(\d+)")
 _BASE = re.compile(r"(\d+)_\{?(\d+)\}?")
 _GROUPED = re.compile(r"-?\d{1,3}(?:(?: \d{3})+|(?:,\d{3})+)")
 _MIXED = re.compile(r"(-?\d+)(?:\s|\\ )+(\d+)\s*/\s*(\d+)")
-_NO_UNIT = r"(?!(?:or|and|to|mod|sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt)\b)"
+_NO_UNIT = (
+    r"(?!(?:or|and|to|mod|(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp|sqrt|"
+    r"half|squared|cubed|factorial|dozen|hundred|thousand|million|billion|trillion)\b)"
+)
 _UNIT = (
     rf"{_NO_UNIT}(?:[A-Za-z]{{3,}}|cm|mm|km|kg|mg|ml|ft|in|mi|hr)"
     rf"(?:(?:\s+|/){_NO_UNIT}[A-Za-z]+)*(?:\^\{{?[23]\}}?)?"
@@ -96,7 +100,8 @@ def _words(text: str, plain: bool = False) -> str | None:
 def normalise(answer: str) -> str:
     """One way of writing for what differs in typography only; mixed numbers and grouped digits made explicit."""
     text = " ".join(_NOISE.sub("", answer).split()).rstrip(". ")
-    text = text.replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac").replace(r"\%", "%")
+    for habit, standard in _HABITS.items():
+        text = text.replace(habit, standard)
     if _GROUPED.fullmatch(text):
         return re.sub(r"[ ,]", "", text)
     return _MIXED.sub(r"\1\\frac{\2}{\3}", text) if _MIXED.fullmatch(text) else text

@@ -14,7 +14,7 @@ Extraction = Literal["boxed", "marked", "any"]
 """Where an answer may stand: in `\boxed{}` only; also after "the answer is" or `####`; or anywhere."""
 
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
-_PHRASE = re.compile(r"\banswer\s*(?:\bis\b|[:=])\s*:?\s*", re.IGNORECASE)
+_PHRASE = re.compile(r"\banswer[\s*]*(?:\bis\b|[:=])\s*:?\s*", re.IGNORECASE)
 _INLINE_MATH = re.compile(r"\$([^$\n]+)\$")
 _NUMBER = re.compile(r"-?(?:\d[\d,]*)?\.?\d+(?:/\d+)?%?")
 _SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
@@ -23,11 +23,13 @@ _SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
 def extract_answer(response: str, extraction: Extraction) -> str | None:
     r"""The final answer of a response, as it stands there; None where there is none.
 
-    The last complete `\boxed{}` counts; without one the text after the last "answer is" or "answer:", then after the
-    last `####`; then, with "any", the last formula between dollar signs or number, whichever comes later.
+    The last complete `\boxed{}` counts; without one, what follows `####` on the last line; then the last "answer is" or
+    "answer:"; then the last `####` on any line; then, with "any", the last formula between dollar signs or number,
+    whichever comes later.
     """
-    finders = {"boxed": (last_boxed,), "marked": (last_boxed, _after_phrase, _after_hashes)}
-    for find in finders.get(extraction, (*finders["marked"], _last_value)):
+    marked = (last_boxed, _after_closing_hashes, _after_phrase, _after_hashes)
+    finders = {"boxed": (last_boxed,), "marked": marked, "any": (*marked, _last_value)}
+    for find in finders[extraction]:
         answer = find(response)
         if answer:
             return answer
@@ -72,6 +74,11 @@ def _after_phrase(text: str) -> str | None:
     line = text[ends[-1] :].split("\n", 1)[0]
     formula = _INLINE_MATH.search(line)
     return (formula.group(1) if formula else _SENTENCE_END.split(line, 1)[0]).strip(" *_:")
+
+
+def _after_closing_hashes(text: str) -> str | None:
+    """GSM8K's way to end; on any other line they may stand for a heading."""
+    return _after_hashes(text.rstrip().rpartition("\n")[2])
 
 
 def _after_hashes(text: str) -> str | None:

@@ -10,12 +10,15 @@ import asyncio
 import ctypes
 import logging
 import multiprocessing
+import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from threading import Lock
@@ -23,12 +26,14 @@ from types import TracebackType
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
+from sympy.core.cache import clear_cache
 
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.rewards.grading import Gold, Grade, grade_response
 
 POLL_SECONDS = 5
-ATTEMPTS = 2  # a worker may be killed by someone else than its answer: that answer gets a second chance
+PATIENCE_SECONDS = 60  # beyond the time limit of an answer
+ATTEMPTS = 3  # someone else than its answer may kill a worker, and then the pool that the answer is graded again in
 _PR_SET_PDEATHSIG = 1
 
 
@@ -40,8 +45,11 @@ class MathVerifier:
 
     def __init__(self, options: MathOptions | None = None) -> None:
         self._options = options or MathOptions()
+        self._memory = int(self._options.memory_gb * 2**30)
         self._lock = Lock()
         self._pool: ProcessPool | None = None
+        self._closed = False
+        self._last_news = 0.0  # when a call was last queued or answered
 
     def grade(self, responses: Sequence[str], golds: Sequence[Gold]) -> list[Grade]:
         """Grades of `responses[i]` against `golds[i]`, in that order, from a thread without an event loop."""
@@ -52,18 +60,18 @@ class MathVerifier:
 
         Raises:
             ValueError: not as many golds as responses.
+            RuntimeError: the verifier is closed.
             Exception: whatever a bug in the grading raises.
         """
-        pairs = zip(responses, golds, strict=True)
+        pairs = list(zip(responses, golds, strict=True))
         return list(await asyncio.gather(*(self._grade_one(response, gold) for response, gold in pairs)))
 
     async def _grade_one(self, response: str, gold: Gold) -> Grade:
         options = self._options
-        arguments = (response, gold, options.extraction, options.max_answer_length)
+        arguments = (self._memory, response, gold, options.extraction, options.max_answer_length)
         for _ in range(ATTEMPTS):
-            pool, future = self._schedule(grade_response, arguments)
             try:
-                return await _result(pool, future)
+                return await self._result(*self._schedule(_grade_in_worker, arguments))
             except (TimeoutError, MemoryError):
                 break
             except (ProcessExpired, BrokenProcessPool):
@@ -74,13 +82,34 @@ class MathVerifier:
         """Queue a call in the pool, made anew if there is none or if the death of an idle worker has broken it."""
         options = self._options
         with self._lock:
+            if self._closed:
+                raise RuntimeError("the verifier is closed")
             if self._pool is None or not self._pool.active:
                 self._stop_pool()
-                memory = int(options.memory_gb * 2**30)
                 self._pool = ProcessPool(
-                    options.num_workers, initializer=_limit_worker, initargs=(memory,), context=_context()
+                    options.num_workers, initializer=_limit_worker, initargs=(self._memory,), context=_context()
                 )
+            self._last_news = time.monotonic()
             return self._pool, self._pool.schedule(function, arguments, timeout=options.timeout)
+
+    async def _result(self, pool: ProcessPool, future: Future) -> Grade:
+        """What a worker answered.
+
+        Raises:
+            BrokenProcessPool: the pool has broken, or a worker that died while it took the call has lost it, which
+                nobody notices: a pool that has been silent for so long is stopped.
+        """
+        answer = asyncio.wrap_future(future)
+        while not (await asyncio.wait([answer], timeout=POLL_SECONDS))[0]:
+            if time.monotonic() - self._last_news > self._options.timeout + PATIENCE_SECONDS:
+                pool.stop()
+            if not pool.active:
+                answer.cancel()
+                raise BrokenProcessPool
+        if answer.exception() and not pool.active:
+            raise BrokenProcessPool
+        self._last_news = time.monotonic()
+        return answer.result()
 
     def _stop_pool(self) -> None:
         if self._pool is not None:
@@ -89,8 +118,9 @@ class MathVerifier:
             self._pool = None
 
     def close(self) -> None:
-        """End the workers; what is being graded is given up."""
+        """End the workers for good; what is being graded is given up with a RuntimeError."""
         with self._lock:
+            self._closed = True
             self._stop_pool()
 
     def __enter__(self) -> MathVerifier:
@@ -98,15 +128,6 @@ class MathVerifier:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType) -> None:
         self.close()
-
-
-async def _result(pool: ProcessPool, future: Future) -> Grade:
-    """What a worker answered; a pool that breaks leaves some calls unanswered, which raises BrokenProcessPool here."""
-    answer = asyncio.wrap_future(future)
-    while not (await asyncio.wait([answer], timeout=POLL_SECONDS))[0]:
-        if not pool.active:
-            raise BrokenProcessPool
-    return answer.result()
 
 
 def _context() -> BaseContext:
@@ -118,14 +139,29 @@ def _context() -> BaseContext:
     return context
 
 
+def _grade_in_worker(memory: int, *arguments: Any) -> Grade:
+    """Grade an answer, and leave the next one at least half of the memory: sympy's caches keep huge integers."""
+    try:
+        return grade_response(*arguments)
+    finally:
+        if resource.getrlimit(resource.RLIMIT_AS)[0] - _memory_in_use() < memory / 2:
+            clear_cache()
+
+
 def _limit_worker(memory: int) -> None:
     """Runs first in each worker: limits its memory (bytes beyond what it starts with), and lets it die at once when
     it is told to, or when its owner dies, however that ends."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + memory
+    limit = _memory_in_use() + memory
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pebble's handler would wait for a long computation in C to end
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The server, whose death this is, ends with its owner: unless a worker keeps open what it waits on.
+    os.close(forkserver._forkserver._forkserver_alive_fd)
     # math-verify warns that it has no time limit of its own, which is what the worker is for.
     logging.getLogger("math_verify").setLevel(logging.ERROR)
+
+
+def _memory_in_use() -> int:
+    """Bytes, as the limit counts them."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

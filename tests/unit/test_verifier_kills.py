@@ -1,0 +1,131 @@
+"""Worker processes that are killed are replaced without loss, and none survives the process that owns them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import psutil
+import pytest
+from pebble import ProcessPool
+from tiny_tasks import ROOT
+from worker_processes import is_alive, wait_until, workers_of
+
+from prepo_rlhf.config.training import MathOptions
+from prepo_rlhf.rewards import verifier as verifier_module
+from prepo_rlhf.rewards.grading import Grade
+from prepo_rlhf.rewards.verifier import MathVerifier
+
+FRACTIONS = [(rf"\boxed{{\frac{{{n}}}{{{n + 1}}}}}", f"{2 * n}/{2 * n + 2}") for n in range(1, 801)]
+KILLER = r"\boxed{9^{9^{9^9}}}"
+OWNER = """
+from prepo_rlhf.config.training import MathOptions
+from prepo_rlhf.rewards.verifier import MathVerifier
+
+if __name__ == "__main__":
+    MathVerifier(MathOptions(timeout=600)).grade([r"{killer}"] * 3, ["1"] * 3)
+"""
+
+
+@pytest.fixture
+def verifier() -> Iterator[MathVerifier]:
+    with MathVerifier() as verifier:
+        verifier.grade(["1"] * 2, ["1"] * 2)
+        yield verifier
+
+
+@pytest.fixture
+def workers(verifier: MathVerifier) -> list[psutil.Process]:
+    """The two workers of `verifier`, the newest there are."""
+    return sorted(workers_of(), key=lambda worker: worker.pid)[-2:]
+
+
+class Batch(threading.Thread):
+    """A batch that is graded beside the test."""
+
+    def __init__(self, verifier: MathVerifier, cases: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self._verifier, self._cases = verifier, cases
+        self.grades: list[Grade] = []
+        self.start()
+
+    def run(self) -> None:
+        responses, golds = map(list, zip(*self._cases, strict=True))
+        self.grades = self._verifier.grade(responses, golds)
+
+    def statuses(self) -> list[str]:
+        self.join(timeout=120)
+        return [grade.status for grade in self.grades]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
+def test_idle_workers_may_die(verifier: MathVerifier, workers: list[psutil.Process], count: int) -> None:
+    for worker in workers[:count]:
+        worker.kill()
+    assert Batch(verifier, FRACTIONS).statuses() == ["correct"] * 800
+    assert not any(map(is_alive, workers[:count]))
+    assert Batch(verifier, FRACTIONS[:50]).statuses() == ["correct"] * 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
+def test_busy_workers_may_die(verifier: MathVerifier, workers: list[psutil.Process], count: int) -> None:
+    batch = Batch(verifier, FRACTIONS)
+    time.sleep(0.5)
+    assert batch.is_alive()
+    for worker in workers[:count]:
+        worker.kill()
+    assert batch.statuses() == ["correct"] * 800
+    assert Batch(verifier, FRACTIONS[:50]).statuses() == ["correct"] * 50
+
+
+@pytest.mark.slow
+def test_the_server_that_forks_workers_may_die(verifier: MathVerifier, workers: list[psutil.Process]) -> None:
+    server = workers[0].parent()
+    server.kill()
+    assert wait_until(lambda: not is_alive(server), seconds=10)
+    assert Batch(verifier, FRACTIONS).statuses() == ["correct"] * 800
+
+
+def test_a_lost_call_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that dies while it takes a call from the channel leaves nobody to answer it, or any that follow."""
+    monkeypatch.setattr(verifier_module, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(verifier_module, "POLL_SECONDS", 0.2)
+    with MathVerifier(MathOptions(timeout=1)) as verifier:
+        schedule, lost = verifier._schedule, [Future()]
+
+        def lose_the_first(*call: Any) -> tuple[ProcessPool, Future]:
+            pool, future = schedule(*call)
+            return pool, lost.pop() if lost else future
+
+        monkeypatch.setattr(verifier, "_schedule", lose_the_first)
+        assert [grade.status for grade in verifier.grade(["#### 18"], ["18"])] == ["correct"]
+        assert not lost
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_worker_survives_its_owner(number: signal.Signals) -> None:
+    code = OWNER.replace("{killer}", KILLER)
+    owner = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
+    assert wait_until(lambda: sum(worker.cpu_times().user > 0.3 for worker in workers_of(owner.pid)) == 2, seconds=60)
+    processes = psutil.Process(owner.pid).children(recursive=True)
+    os.kill(owner.pid, number)
+    owner.wait(timeout=10)
+    assert len(processes) >= 3
+    assert psutil.wait_procs(processes, timeout=5)[1] == []
+
+
+@pytest.mark.slow
+def test_a_program_that_closes_nothing_ends() -> None:
+    code = "from prepo_rlhf.rewards.math_reward import grade_math\nprint(grade_math(['#### 18'], ['18'])[0].status)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "correct\n", "")
