@@ -1,0 +1,20 @@
+"""Named prompt templates: in training they give the very prompts that the benchmarks give."""
+
+from __future__ import annotations
+
+import pytest
+
+from prepo_rlhf.config import from_dict, resolve
+from prepo_rlhf.config.prompt_templates import TEMPLATES
+from prepo_rlhf.evaluation.prompts import make_renderer
+
+QUESTION = "What is $\\frac{1}{2}$ of {} and {question}?"  # braces and placeholders are text
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_training_and_benchmarks_read_the_same(name: str) -> None:
+    config = resolve(from_dict({"data": {"input_template": name}}))
+    prompt = config.data.input_template.format(QUESTION)
+    assert prompt == make_renderer(name, tokenizer=None)(QUESTION)
+    assert "\\boxed{}" in prompt and QUESTION in prompt
+    assert resolve(config).data.input_template.format(QUESTION) == prompt
