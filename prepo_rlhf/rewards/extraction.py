@@ -36,7 +36,7 @@ def extract_answer(response: str, extraction: Extraction) -> str | None:
     return None
 
 
-def gold_answer(gold: str | int | float | Sequence[str]) -> str:
+def gold_answer(gold: str | int | float | Sequence[str] | None) -> str:
     r"""The reference answer of a dataset's row.
 
     Args:
@@ -49,7 +49,7 @@ def gold_answer(gold: str | int | float | Sequence[str]) -> str:
         return _after_hashes(gold) or last_boxed(gold) or gold.strip()
     if isinstance(gold, Sequence):
         return ", ".join(gold_answer(member) for member in gold)
-    return str(gold)
+    return "" if gold is None else str(gold)
 
 
 def last_boxed(text: str) -> str | None:
