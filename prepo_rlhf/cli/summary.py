@@ -16,8 +16,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from prepo_rlhf.trainer.step_rows import PHASES
+
 Row = dict[str, float]
-PHASES = ("score_prompts", "generation", "make_experience", "train", "weight_sync")
 
 
 def read_rows(run_dir: Path) -> list[Row]:

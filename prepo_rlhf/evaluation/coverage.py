@@ -58,10 +58,15 @@ def _run_coverage(run_dir: Path, subject_key: str) -> dict[str, SubjectCoverage]
     if not (run_dir / PROMPTS_FILE).is_file():
         raise ConfigError(f"--coverage {run_dir}: there is no {PROMPTS_FILE} of a training run in it")
     selected = [row for line in complete_lines(run_dir / PROMPTS_FILE) for row in json.loads(line)["rows"]]
-    return coverage(_subjects(from_yaml(run_dir / "config.yaml"), subject_key), selected)
+    return coverage(row_subjects(from_yaml(run_dir / "config.yaml"), subject_key), selected)
 
 
-def _subjects(config: Config, subject_key: str) -> dict[int, str]:
+def row_subjects(config: Config, subject_key: str) -> dict[int, str]:
+    """Row of the run's dataset -> its subject, what `subject_key` names in it.
+
+    Raises:
+        ConfigError: the dataset cannot be loaded, or has no such column.
+    """
     from prepo_rlhf.trainer import job
 
     job.apply_backend(config)  # before OpenRLHF, which reads the dataset, is imported

@@ -55,6 +55,8 @@ class BenchmarkOptions(Options):
     """Longest response in tokens; less where the model's context leaves less."""
     seed: int = 0
     """Seed of the samples."""
+    perplexity: bool = False
+    """Score every prompt as PREPO does, and show how its perplexity goes with its pass rate."""
     reward: str = "math"
     """What grades: `math` for the built-in verifier, or a Python file with reward_func(queries, prompts, labels)."""
     math: MathOptions = field(default_factory=MathOptions)

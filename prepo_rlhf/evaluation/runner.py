@@ -17,6 +17,14 @@ from prepo_rlhf.evaluation.benchmarks import Keys, Problem, display_name, load_b
 from prepo_rlhf.evaluation.metrics.samples import sample_of
 from prepo_rlhf.evaluation.metrics.summary import summarise, summarise_by
 from prepo_rlhf.evaluation.options import SAMPLE_OPTIONS, BenchmarkOptions
+from prepo_rlhf.evaluation.perplexity import (
+    check_perplexity,
+    correlation_rows,
+    correlation_table,
+    draw,
+    prompt_table,
+    score_prompts,
+)
 from prepo_rlhf.evaluation.sample_log import SampleLog, problem_samples
 from prepo_rlhf.evaluation.table import results_tables
 from prepo_rlhf.evaluation.tasks import Task, make_tasks
@@ -44,12 +52,16 @@ def run(options: BenchmarkOptions) -> str:
     folder = Path(options.output_dir)
     log = SampleLog(folder, _settings(options), options.n)
     try:
+        if options.perplexity:
+            check_perplexity(tasks, log)
         _sample_missing(tasks, log, options)
     finally:
         log.close()
     results = _results(problems, log)
-    (folder / RESULTS_FILE).write_text(json.dumps({"model": options.model, "benchmarks": results}, indent=2) + "\n")
     table = results_tables(results)
+    if options.perplexity:
+        table += "\n" + _add_perplexity(results, problems, log, folder)
+    (folder / RESULTS_FILE).write_text(json.dumps({"model": options.model, "benchmarks": results}, indent=2) + "\n")
     (folder / TABLE_FILE).write_text(table)
     return table
 
@@ -76,16 +88,18 @@ def _sample_missing(tasks: list[Task], log: SampleLog, options: BenchmarkOptions
         running_engines(options, max_len) as engines,
         tqdm(total=len(tasks), initial=len(tasks) - len(left), unit="problem", smoothing=0) as progress,
     ):
+        scores = score_prompts(engines, left) if options.perplexity else {}
         for task, responses in sample(engines, left, options):
-            log.append(task.key, [_row(task, i, response) for i, response in enumerate(responses)])
+            score = scores.get(task.key, {})
+            log.append(task.key, [_row(task, i, score, response) for i, response in enumerate(responses)])
             progress.update()
 
 
-def _row(task: Task, number: int, response: dict[str, Any]) -> dict[str, Any]:
+def _row(task: Task, number: int, score: dict[str, float], response: dict[str, Any]) -> dict[str, Any]:
     problem = task.problem
     where = {"benchmark": task.benchmark, "problem": problem.id, "sample": number}
     about = {"subject": problem.subject, "level": problem.level, "gold": problem.gold}
-    return where | about | {"response": response["response"]} | asdict(sample_of(response))
+    return where | about | score | {"response": response["response"]} | asdict(sample_of(response))
 
 
 def _settings(options: BenchmarkOptions) -> dict[str, Any]:
@@ -104,3 +118,14 @@ def _results(problems: dict[str, list[Problem]], log: SampleLog) -> dict[str, di
             "level": summarise_by(samples, "level"),
         }
     return results
+
+
+def _add_perplexity(
+    results: dict[str, dict[str, Any]], problems: dict[str, list[Problem]], log: SampleLog, folder: Path
+) -> str:
+    """Add how perplexity and pass rate of each benchmark go together to its result; the table of it, as Markdown."""
+    for benchmark, members in problems.items():
+        prompts = prompt_table([log.done[benchmark, problem.id] for problem in members])
+        results[benchmark]["perplexity"] = correlation_rows(prompts)
+        draw(folder, benchmark, prompts)
+    return correlation_table({benchmark: result["perplexity"] for benchmark, result in results.items()})

@@ -11,6 +11,7 @@ from prepo_rlhf.rows import complete_lines
 
 METRICS_FILE = "metrics.jsonl"
 PROMPTS_FILE = "prompts.jsonl"
+PHASES = ("score_prompts", "generation", "make_experience", "train", "weight_sync")  # of a step, each timing/<phase>
 
 
 class StepRows:

@@ -90,7 +90,8 @@ class Trainer:
         if self._evaluate.due(state.step, last=batch.last):
             metrics |= self._evaluate(state.step)
         rows = [self._data.rows[outcome.index] for outcome in batch.outcomes]
-        self._log.write_prompts(state.step, rows, batch.outcomes)
+        lengths = [len(self._data.token_ids[outcome.index]) for outcome in batch.outcomes]
+        self._log.write_prompts(state.step, rows, lengths, batch.outcomes)
         self._log.write(state.step, metrics)  # before any checkpoint of this step, which a resumed run goes on from
         self._checkpoints.save_if_best(state, metrics)
         self._checkpoints.save_if_due(state)

@@ -11,8 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from scipy.stats import spearmanr
 from tiny_models import make_tiny_model
 from tiny_tasks import ROOT, job_options, question_rows, run_job
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 pytestmark = [pytest.mark.usefixtures("ray_head"), pytest.mark.slow]
 NAMES = ["gsm8k", "math500", "aime24", "aime25", "olympiadbench"]
@@ -106,6 +109,44 @@ def wait_for_samples(path: Path, process: subprocess.Popen, count: int = 80) -> 
         time.sleep(0.05)
 
 
+def test_perplexity_beside_samples(tmp_path: Path) -> None:
+    """Each prompt's is that of a plain forward; samples and metrics are those of an evaluation without it."""
+    options = arithmetic_options(tmp_path, 60)
+    plain, scored = tmp_path / "plain", tmp_path / "scored"
+    for folder, switch in ((plain, []), (scored, ["--perplexity"])):
+        done = eval_math(*options, *switch, "--output_dir", folder)
+        assert done.returncode == 0, done.stderr
+    samples = read_samples(scored)
+    extra = ("perplexity", "prompt_tokens")
+    bare = {key: {name: value for name, value in row.items() if name not in extra} for key, row in samples.items()}
+    assert bare == read_samples(plain)
+
+    model = AutoModelForCausalLM.from_pretrained(ARITHMETIC / "checkpoints" / "mid", dtype=torch.bfloat16)
+    tokenizer = AutoTokenizer.from_pretrained(ARITHMETIC / "checkpoints" / "mid")
+    questions = [json.loads(line)["prompt"] for line in (tmp_path / "heldout.jsonl").read_text().splitlines()]
+    template = (ARITHMETIC / "prompt.txt").read_text()
+    perplexities, rates = [], []
+    for number, question in enumerate(questions):
+        prompt = template.replace("{question}", question)
+        ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        rows = [samples["heldout", str(number), i] for i in range(8)]
+        with torch.no_grad():
+            log_probs = model(ids).logits[0, :-1].float().log_softmax(-1).gather(-1, ids[0, 1:, None])
+        assert [row["prompt_tokens"] for row in rows] == [ids.shape[1]] * 8
+        assert [row["perplexity"] for row in rows] == [pytest.approx((-log_probs.mean()).exp().item(), rel=0.05)] * 8
+        perplexities.append(rows[0]["perplexity"])
+        rates.append(sum(row["score"] for row in rows) / 8)
+    results = json.loads((scored / "results.json").read_text())["benchmarks"]["heldout"]
+    assert results["perplexity"][0]["spearman"] == pytest.approx(spearmanr(perplexities, rates).statistic)
+    assert sum(row["number"] for row in results["perplexity"][1:]) == 60
+    assert "### Perplexity against pass rate" in (scored / "results.md").read_text()
+    assert (scored / "perplexity_heldout.png").is_file()
+    assert results["overall"] == json.loads((plain / "results.json").read_text())["benchmarks"]["heldout"]["overall"]
+
+    refused = eval_math(*options, "--perplexity", "--output_dir", plain)
+    assert refused.returncode == 2 and "--perplexity: the samples in --output_dir were made without" in refused.stderr
+
+
 def test_coverage_of_a_training_run(tiny_llama: str, parity_reward: str, tmp_path: Path) -> None:
     rows = [row | {"subject": "even" if number % 2 else "odd"} for number, row in enumerate(question_rows(60))]
     data = tmp_path / "train.jsonl"
@@ -114,6 +155,10 @@ def test_coverage_of_a_training_run(tiny_llama: str, parity_reward: str, tmp_pat
     assert done.returncode == 0, done.stderr
     prompts = [json.loads(line) for line in (tmp_path / "run" / "prompts.jsonl").read_text().splitlines()]
     assert [row["step"] for row in prompts] == [1, 2, 3]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    for row in prompts:
+        texts = [rows[number]["question"] for number in row["rows"]]
+        assert row["lengths"] == [len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
     selected = [number for row in prompts for number in row["rows"]]
     assert len(selected) == len(set(selected)) == 12
     even = sum(number % 2 for number in selected)

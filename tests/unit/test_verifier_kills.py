@@ -35,7 +35,9 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def verifier() -> Iterator[MathVerifier]:
+def verifier(monkeypatch: pytest.MonkeyPatch) -> Iterator[MathVerifier]:
+    # A worker that is killed while it holds the pool's locks costs the batch as long.
+    monkeypatch.setattr(verifier_module, "PATIENCE_SECONDS", 3)
     with MathVerifier() as verifier:
         verifier.grade(["1"] * 2, ["1"] * 2)
         yield verifier
@@ -116,7 +118,7 @@ def test_a_lost_call_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_worker_survives_its_owner(number: signal.Signals) -> None:
     code = OWNER.replace("{killer}", KILLER)
     owner = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
-    assert wait_until(lambda: sum(worker.cpu_times().user > 0.3 for worker in workers_of(owner.pid)) == 2, seconds=60)
+    assert wait_until(lambda: sum(worker.cpu_times().user > 1 for worker in workers_of(owner.pid)) == 2, seconds=60)
     processes = psutil.Process(owner.pid).children(recursive=True)
     os.kill(owner.pid, number)
     owner.wait(timeout=10)

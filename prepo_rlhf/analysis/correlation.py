@@ -1,0 +1,105 @@
+"""Perplexity against pass rate: Spearman's rank correlation, in parts of training and among prompts of like length.
+
+Boundary: tables of prompts in, tables of numbers out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from prepo_rlhf.analysis.groups import Group
+
+THIRDS = ("start", "middle", "end")
+ALL = "all"
+WITHIN_STEPS = "within steps"
+LENGTH_BINS = 3
+FEWEST = 10  # prompts; of fewer a rank correlation says nothing
+
+
+def with_thirds(prompts: pd.DataFrame) -> pd.DataFrame:
+    """A run's prompts with a column `third`: the part of the steps made so far that each was rolled out in."""
+    thirds = (prompts["step"].astype(int) - 1) * len(THIRDS) // prompts["step"].max()
+    return prompts.assign(third=[THIRDS[third] for third in thirds])
+
+
+def spearman(perplexities: pd.Series, rewards: pd.Series) -> float:
+    """Rank correlation; NaN for fewer than FEWEST prompts, or where one side is constant."""
+    if len(perplexities) < FEWEST or perplexities.nunique() == 1 or rewards.nunique() == 1:
+        return float("nan")
+    return float(stats.spearmanr(perplexities, rewards).statistic)
+
+
+def step_correlations(prompts: pd.DataFrame) -> pd.Series:
+    """Spearman's correlation among the prompts of each step, by step; steps with a constant side are left out."""
+    ranks = prompts.groupby("step")[["perplexity", "reward"]].rank()
+    offsets = ranks - ranks.groupby(prompts["step"]).transform("mean")
+    products = pd.DataFrame(
+        {
+            "both": offsets["perplexity"] * offsets["reward"],
+            "perplexity": offsets["perplexity"] ** 2,
+            "reward": offsets["reward"] ** 2,
+        }
+    )
+    sums = products.groupby(prompts["step"]).sum()
+    sums = sums[(sums["perplexity"] > 0) & (sums["reward"] > 0)]
+    return sums["both"] / np.sqrt(sums["perplexity"] * sums["reward"])
+
+
+def length_edges(lengths: pd.Series) -> list[int]:
+    """Longest length of each bin but the last, for bins of about as many prompts; fewer bins where lengths are few."""
+    quantiles = lengths.dropna().quantile([i / LENGTH_BINS for i in range(1, LENGTH_BINS)])
+    edges = sorted({int(np.floor(value)) for value in quantiles.dropna()})
+    return [edge for edge in edges if lengths.min() <= edge < lengths.max()]
+
+
+def bin_names(edges: Sequence[int]) -> list[str]:
+    """What the bins between `edges` are called."""
+    if not edges:
+        return []
+    between = [f"{low + 1}-{high} tokens" for low, high in zip(edges, edges[1:], strict=False)]
+    return [f"up to {edges[0]} tokens", *between, f"over {edges[-1]} tokens"]
+
+
+def correlations(groups: Sequence[Group]) -> pd.DataFrame:
+    """Spearman's correlation of perplexity and mean reward, of every run.
+
+    Returns:
+        group, run, seed; third: start, middle, end or all; prompts: over which prompts, `all` of that part, those of a
+        bin of length (the same bins for every run), or `within steps`, the mean over steps of each step's own; number
+        of prompts; spearman.
+    """
+    scored = [
+        (group, run, with_thirds(run.prompts.dropna(subset="perplexity")))
+        for group in groups
+        for run in group.runs
+        if run.prompts["perplexity"].notna().any()
+    ]
+    edges = length_edges(pd.concat([prompts["length"] for *_, prompts in scored])) if scored else []
+    rows = [
+        {"group": group.name, "run": run.name, "seed": run.seed, "third": third, **row}
+        for group, run, prompts in scored
+        for third in (*THIRDS, ALL)
+        for row in _of_part(prompts if third == ALL else prompts[prompts["third"] == third], edges)
+    ]
+    return pd.DataFrame(rows, columns=["group", "run", "seed", "third", "prompts", "number", "spearman"])
+
+
+def by_length(prompts: pd.DataFrame, edges: Sequence[int]) -> list[dict[str, object]]:
+    """The correlation over all `prompts` and in each bin of length."""
+    bins = {ALL: prompts}
+    codes = np.searchsorted(edges, prompts["length"])
+    bins |= {name: prompts[(codes == code) & prompts["length"].notna()] for code, name in enumerate(bin_names(edges))}
+    return [_row(name, len(part), spearman(part["perplexity"], part["reward"])) for name, part in bins.items()]
+
+
+def _of_part(prompts: pd.DataFrame, edges: Sequence[int]) -> list[dict[str, object]]:
+    overall, *bins = by_length(prompts, edges)
+    return [overall, _row(WITHIN_STEPS, len(prompts), float(step_correlations(prompts).mean())), *bins]
+
+
+def _row(name: str, number: int, value: float) -> dict[str, object]:
+    return {"prompts": name, "number": number, "spearman": value}

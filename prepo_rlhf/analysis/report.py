@@ -1,0 +1,76 @@
+"""The report: from the folders of runs to a page, with its pictures and tables beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prepo_rlhf.analysis.groups import Group, make_groups
+from prepo_rlhf.analysis.page import render
+from prepo_rlhf.analysis.runs import read_runs
+from prepo_rlhf.analysis.section import Section
+from prepo_rlhf.analysis.sections import accuracy, coverage, overview, pass_rate, step_metrics, timing, window
+from prepo_rlhf.analysis.style import house_style, looks
+from prepo_rlhf.config.base import ConfigError
+
+PAGE_FILE, FIGURES, DATA = "report.html", "figures", "data"
+
+
+def write_report(
+    folders: Sequence[str],
+    output_dir: str,
+    requests: Sequence[str] = (),
+    subject_key: str | None = None,
+    subjects: coverage.Subjects | None = None,
+) -> Path:
+    """Write report.html, figures/*.png and data/*.csv into `output_dir`.
+
+    Args:
+        folders: of training runs.
+        requests: groups that the user asks for, as NAME=RUN.
+        subject_key: column of the runs' datasets, and `subjects`, which finds its value for every row of a run's.
+    Returns:
+        the page.
+    Raises:
+        ConfigError: a folder holds no run, or the report cannot be written.
+    """
+    groups = make_groups(read_runs(folders), requests)
+    output = Path(output_dir)
+    try:
+        for folder in (output, output / FIGURES, output / DATA):
+            folder.mkdir(parents=True, exist_ok=True)
+        sections = make_sections(groups, subject_key, subjects)
+        for section in sections:
+            for picture in section.pictures:
+                (output / FIGURES / f"{picture.name}.png").write_bytes(picture.png)
+            for name, table in section.data.items():
+                table.to_csv(output / DATA / f"{name}.csv", index=False)
+        page = output / PAGE_FILE
+        page.write_text(render("Training runs", _summary(groups), sections), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--output_dir {output_dir}: the report can't be written there ({error})") from error
+    return page
+
+
+def make_sections(
+    groups: Sequence[Group], subject_key: str | None = None, subjects: coverage.Subjects | None = None
+) -> list[Section]:
+    """All parts of the report, in their order."""
+    shown = looks([group.name for group in groups])
+    with house_style():
+        return [
+            overview.section(groups),
+            accuracy.section(groups, shown),
+            step_metrics.signals(groups, shown),
+            step_metrics.entropy(groups, shown),
+            window.section(groups),
+            pass_rate.section(groups),
+            step_metrics.weights(groups, shown),
+            timing.section(groups),
+            coverage.section(groups, shown, subject_key, subjects),
+        ]
+
+
+def _summary(groups: Sequence[Group]) -> str:
+    runs = sum(len(group.runs) for group in groups)
+    return f"{runs} run{'s' * (runs > 1)} in {len(groups)} curve{'s' * (len(groups) > 1)}."

@@ -1,0 +1,126 @@
+"""A training run as its files tell it: its options, the metrics of every step, the prompts that got rollouts.
+
+Boundary: reads config.yaml, metrics.jsonl and prompts.jsonl; a run that is still going is read as far as it has come.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.config.root import Config
+from prepo_rlhf.rows import complete_lines
+from prepo_rlhf.trainer.step_rows import METRICS_FILE, PROMPTS_FILE
+
+ROLLOUTS, TOKENS = "rollout/total", "rollout/total_tokens"
+PROMPT_COLUMNS = {"rows": "row", "lengths": "length", "mean_rewards": "reward", "perplexities": "perplexity"}
+UNDRAWABLE = [np.inf, -np.inf]  # the perplexity of a prompt that the policy holds to be impossible
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        name: the folder's name, or its path where several folders are called the same.
+        options: dotted name -> value; an option that the run's version did not have is at today's default.
+        steps: a row a step and a column a metric, NaN where a step has none or it is infinite; step 0 is the evaluation
+            before the first.
+        prompts: a row for each prompt that got rollouts: step, row of the dataset, length in tokens, mean reward and
+            perplexity, NaN where they were not recorded or are infinite; no rows without a prompts.jsonl.
+    """
+
+    name: str
+    folder: Path
+    options: Mapping[str, Any]
+    steps: pd.DataFrame
+    prompts: pd.DataFrame
+
+    @property
+    def seed(self) -> int:
+        """`--train.seed`."""
+        return self.options["train.seed"]
+
+
+def read_runs(folders: Sequence[str]) -> list[Run]:
+    """The runs of these folders, in their order.
+
+    Raises:
+        ConfigError: no folders, one given twice, or one without the records of a run.
+    """
+    paths = [Path(folder) for folder in folders]
+    if not paths:
+        raise ConfigError("--runs is missing: give the folders of training runs (--logger.run_dir)")
+    for path, times in Counter(path.resolve() for path in paths).items():
+        if times > 1:
+            raise ConfigError(f"--runs {path}: is given {times} times")
+    called = Counter(path.resolve().name for path in paths)
+    return [_read_run(path, path.resolve().name if called[path.resolve().name] == 1 else str(path)) for path in paths]
+
+
+def _read_run(folder: Path, name: str) -> Run:
+    if not folder.is_dir():
+        raise ConfigError(f"--runs {folder}: there is no such folder")
+    if not (folder / METRICS_FILE).is_file():
+        raise ConfigError(f"--runs {folder}: there is no {METRICS_FILE} of a training run in it")
+    rows = list(_read_rows(folder, METRICS_FILE))
+    if not rows:
+        raise ConfigError(f"--runs {folder}: its {METRICS_FILE} is empty; the run has finished no step yet")
+    prompts = _read_rows(folder, PROMPTS_FILE) if (folder / PROMPTS_FILE).is_file() else ()
+    return Run(name, folder, _read_options(folder), _steps(rows), _prompts(prompts))
+
+
+def _read_rows(folder: Path, file: str) -> Iterator[dict[str, Any]]:
+    """The rows of a file of JSON lines; a last one that is cut off is left out."""
+    try:
+        for number, line in enumerate(complete_lines(folder / file), start=1):
+            row = json.loads(line)
+            if not isinstance(row, dict) or "step" not in row:
+                raise ValueError(f"line {number} is no row of a step")
+            yield row
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--runs {folder}: its {file} can't be read ({error})") from error
+
+
+def _read_options(folder: Path) -> dict[str, Any]:
+    try:
+        options = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"--runs {folder}: its config.yaml can't be read ({error})") from error
+    if not isinstance(options, dict):
+        raise ConfigError(f"--runs {folder}: its config.yaml holds no options")
+    return dict(_flatten(Config().to_dict())) | dict(_flatten(options))
+
+
+def _flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", list(value) if isinstance(value, tuple) else value
+
+
+def _steps(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    steps = pd.DataFrame(rows).replace(UNDRAWABLE, np.nan)
+    steps = steps.reindex(columns=list(dict.fromkeys([*steps.columns, ROLLOUTS, TOKENS])))
+    steps.loc[steps["step"] == 0, [ROLLOUTS, TOKENS]] = 0.0
+    return steps
+
+
+def _prompts(rows: Iterator[dict[str, Any]] | tuple[()]) -> pd.DataFrame:
+    parts = [
+        pd.DataFrame({"step": row["step"]} | {name: row.get(key) for key, name in PROMPT_COLUMNS.items()})
+        for row in rows
+    ]
+    columns = ["step", *PROMPT_COLUMNS.values()]
+    prompts = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return prompts.astype({name: float for name in ("length", "reward", "perplexity")}).replace(UNDRAWABLE, np.nan)

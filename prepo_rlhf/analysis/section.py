@@ -1,0 +1,74 @@
+"""A part of the report: what it shows, how to read it, and the numbers behind it.
+
+Boundary: plain data; neither draws nor knows HTML.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure.
+
+    Attributes:
+        name: of its file, without the suffix.
+        alt: what it shows, for those who cannot see it.
+        png: the file's content.
+    """
+
+    name: str
+    alt: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells; what follows a line break within one is secondary. The first `texts` columns hold words, not numbers."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: int
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part.
+
+    Attributes:
+        title, reading: its heading, and the sentences on how to read it.
+        absent: why there is nothing to show; otherwise empty.
+        table, pictures: what is shown, the table first.
+        columns: pictures side by side, where there is room.
+        data: name of a CSV file without its suffix -> its content.
+    """
+
+    title: str
+    reading: str
+    absent: str = ""
+    table: Table | None = None
+    pictures: Sequence[Picture] = ()
+    columns: int = 3
+    data: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+
+def file_name(*parts: object) -> str:
+    """A name without anything that a file system or an address could take amiss."""
+    return re.sub(r"[^\w@.-]+", "_", "_".join(map(str, parts)))[:80].strip("_")
+
+
+def spread(values: Sequence[float], show: Callable[[float], str]) -> str:
+    """A cell: the mean of several runs' values, and their range where they differ; a dash where none is known."""
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return ABSENT
+    mean, low, high = (show(value) for value in (sum(known) / len(known), min(known), max(known)))
+    return mean if low == high else f"{mean}\n{low} to {high}"

@@ -1,0 +1,1 @@
+"""The parts of the report, one idea a file; each turns groups of runs into a `Section`."""

@@ -1,0 +1,104 @@
+"""Which prompts got rollouts: how many different ones, and of which subjects or levels of difficulty."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from prepo_rlhf.analysis.correlation import THIRDS, with_thirds
+from prepo_rlhf.analysis.groups import Group
+from prepo_rlhf.analysis.runs import Run
+from prepo_rlhf.analysis.section import Picture, Section, file_name
+from prepo_rlhf.analysis.sections.curves import curves
+from prepo_rlhf.analysis.style import Look, legend_below, looks, new_panel, png, wrap
+
+Subjects = Callable[[Run], Mapping[int, str]]
+"""A run -> for each row of its dataset the subject, in the order in which subjects are to be shown."""
+
+MOST_SUBJECTS = 25
+TITLE = "Coverage"
+READING = (
+    "Different prompts that have got rollouts by each step. A curve that flattens goes back to prompts it has used, "
+    "which it cannot in its first pass over the data."
+)
+READING_SUBJECTS = (
+    " For each curve of this page, a panel shows how often prompts of each {key} were chosen in each third of the "
+    "steps made so far: their share of the selections over their share of the dataset. 1 is as often as a random "
+    "choice would, 2 is twice as often."
+)
+
+
+def section(groups: Sequence[Group], shown: Mapping[str, Look], key: str | None, subjects: Subjects | None) -> Section:
+    """A panel of different prompts used, and with `subjects` a panel for each group; `key` is what they are called."""
+    used = prompts_used(groups)
+    if used.empty:
+        return Section(TITLE, READING, absent="None of the runs has a prompts.jsonl with steps in it.")
+    figure = curves(used, shown, "Different prompts used", "step")
+    pictures = [Picture("prompts_used", "Curves of different prompts used over steps", png(figure))]
+    data, reading = {"prompts_used": used}, READING
+    if subjects is not None:
+        shares = subject_shares(groups, subjects)
+        data, reading = data | {"subjects": shares}, READING + READING_SUBJECTS.format(key=key)
+        for number, (name, rows) in enumerate(shares.groupby("group", sort=False), start=1):
+            alt = f"Selections by {key} in relation to its share of the dataset, by thirds of training, {name}"
+            pictures.append(Picture(file_name("subjects", number, name), alt, png(_panel(name, rows, key))))
+    return Section(TITLE, reading, pictures=pictures, data=data)
+
+
+def prompts_used(groups: Sequence[Group]) -> pd.DataFrame:
+    """Different rows of the dataset that got rollouts until each step: group, run, seed, step, value."""
+    parts = []
+    for group in groups:
+        for run in group.runs:
+            new = run.prompts.assign(value=~run.prompts["row"].duplicated())
+            counts = new.groupby("step")["value"].sum().cumsum().reset_index()
+            parts.append(counts.assign(group=group.name, run=run.name, seed=run.seed))
+    return pd.concat(parts, ignore_index=True)[["group", "run", "seed", "step", "value"]]
+
+
+def subject_shares(groups: Sequence[Group], subjects: Subjects) -> pd.DataFrame:
+    """Selections of every run by third and subject.
+
+    Returns:
+        group, run, seed, third, subject; prompts: in the dataset; selections: a prompt as often as it was chosen;
+        ratio: share of selections over share of the dataset.
+    """
+    rows = []
+    for group in groups:
+        for run in group.runs:
+            if run.prompts.empty:
+                continue
+            of_row = subjects(run)
+            prompts = Counter(of_row.values())
+            for third, part in with_thirds(run.prompts).groupby("third", sort=False):
+                chosen = Counter(of_row[row] for row in part["row"])
+                for subject, number in prompts.items():
+                    ratio = chosen[subject] / len(part) * len(of_row) / number
+                    about = {"group": group.name, "run": run.name, "seed": run.seed, "third": third}
+                    rows.append(about | _counts(subject, number, chosen[subject], ratio))
+    return pd.DataFrame(rows)
+
+
+def _counts(subject: str, prompts: int, selections: int, ratio: float) -> dict[str, object]:
+    return {"subject": subject, "prompts": prompts, "selections": selections, "ratio": ratio}
+
+
+def _panel(name: str, rows: pd.DataFrame, key: str) -> Figure:
+    """The subjects with most prompts, each on a line of its own with a dot for each third; seeds are averaged."""
+    most = rows.groupby("subject", sort=False)["prompts"].max().nlargest(MOST_SUBJECTS).index
+    subjects = [subject for subject in rows["subject"].unique() if subject in most]
+    means = rows.groupby(["third", "subject"])["ratio"].mean()
+    shown = {third: look for third, look in looks(THIRDS).items() if third in means.index}
+    figure, axes = new_panel(name, height=1.4 + 0.2 * len(subjects))
+    axes.axvline(1, color="0.4", linewidth=1)
+    labels = [wrap(subject) for subject in subjects]
+    handles = {}
+    for (third, look), marker in zip(shown.items(), "osD", strict=False):
+        (handles[third],) = axes.plot(means[third].reindex(subjects), labels, marker, color=look.colour, markersize=4.5)
+    axes.invert_yaxis()
+    axes.set(xlabel="share of selections / share of dataset", ylabel=wrap(key), xlim=(0, None))
+    legend_below(figure, handles)
+    return figure

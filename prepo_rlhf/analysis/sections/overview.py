@@ -1,0 +1,119 @@
+"""The table of runs: what each was told to do, how far it has come, and what that cost and brought."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from prepo_rlhf.analysis.groups import Group, differing_options
+from prepo_rlhf.analysis.runs import ROLLOUTS, TOKENS, Run
+from prepo_rlhf.analysis.section import Section, Table, spread
+from prepo_rlhf.analysis.series import area, evaluations, long_table
+from prepo_rlhf.trainer.step_rows import PHASES
+
+SHOWN_ALWAYS = ("prepo.selector", "prepo.pacing", "prepo.entropy_weight")
+HEADINGS = {"prepo.selector": "Selector", "prepo.pacing": "Pacing", "prepo.entropy_weight": "Weights"}
+PARTS = ("first", "last", "area")
+ZERO_ADVANTAGE = "signal/zero_advantage_ratio"
+
+
+def section(groups: Sequence[Group]) -> Section:
+    """Always there: a run that has recorded anything has a row."""
+    runs = [run for group in groups for run in group.runs]
+    known = [name for name in SHOWN_ALWAYS if name in runs[0].options]
+    options = list(dict.fromkeys([*known, *differing_options(runs)]))
+    rows = [{"group": group.name} | _numbers(run, options) for group in groups for run in group.runs]
+    numbers = pd.DataFrame(rows)
+    budgets = {metric: _budget(groups, metric) for metric in evaluations(groups)}
+    for metric in budgets:
+        numbers = numbers.merge(_accuracy(groups, metric, *budgets[metric]), on="run")
+    reading = (
+        "One row for each curve of this page. Runs are one curve if they differ only in train.seed: all options under "
+        "prepo, algo, rollout, actor, data, reward and train must be equal, unless --group says otherwise. Of several "
+        "seeds the mean is shown, and below it the lowest and the highest. "
+        f"{_explain_area(budgets)}Scoring share is the time of scoring prompts in that of all phases of the steps. Any "
+        "other options in which the runs differ come last."
+    )
+    table = _table(groups, numbers, known, options[len(known) :], budgets)
+    return Section("Runs", reading, table=table, data={"runs": numbers})
+
+
+def _numbers(run: Run, options: Sequence[str]) -> dict[str, Any]:
+    steps = run.steps
+    phases = steps.reindex(columns=[f"timing/{phase}" for phase in PHASES]).sum()
+    signals = steps[ZERO_ADVANTAGE].mean() if ZERO_ADVANTAGE in steps else float("nan")
+    return {
+        "run": run.name,
+        "seed": run.seed,
+        **{name: _text(run.options[name]) for name in options},
+        "steps": float(steps["step"].max()),
+        "rollouts": float(steps[ROLLOUTS].max()),
+        "tokens": float(steps[TOKENS].max()),
+        "zero_advantage_ratio": float(signals),
+        "scoring_share": float(phases["timing/score_prompts"] / phases.sum()) if phases.sum() else float("nan"),
+    }
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _budget(groups: Sequence[Group], metric: str) -> tuple[float, float]:
+    """The range of rollouts that all runs with two evaluations or more have in common."""
+    curves = [run["rollouts"] for _, run in long_table(groups, [metric]).groupby("run") if len(run) > 1]
+    return max((curve.iloc[0] for curve in curves), default=0.0), min((curve.iloc[-1] for curve in curves), default=0.0)
+
+
+def _accuracy(groups: Sequence[Group], metric: str, start: float, stop: float) -> pd.DataFrame:
+    rows = [
+        {
+            "run": run.name,
+            f"{metric} first": values["value"].iloc[0] if len(values) else float("nan"),
+            f"{metric} last": values["value"].iloc[-1] if len(values) else float("nan"),
+            f"{metric} area": area(values, start, stop),
+        }
+        for group in groups
+        for run in group.runs
+        for values in [long_table([Group(group.name, (run,))], [metric])]
+    ]
+    return pd.DataFrame(rows)
+
+
+def _explain_area(budgets: dict[str, tuple[float, float]]) -> str:
+    ranges = {(start, stop) for start, stop in budgets.values() if stop > start}
+    if not ranges:
+        return ""
+    shown = " or ".join(f"{start:,.0f} to {stop:,.0f}" for start, stop in sorted(ranges))
+    return (
+        "The area under the accuracy curve is the mean accuracy over the rollouts that all runs evaluated twice or "
+        f"more have in common ({shown}): higher means better, earlier or both, at the same budget. "
+    )
+
+
+def _table(
+    groups: Sequence[Group],
+    numbers: pd.DataFrame,
+    options: Sequence[str],
+    others: Sequence[str],
+    budgets: dict[str, tuple[float, float]],
+) -> Table:
+    """A row for each group; the columns of `options` come first, those of `others` last."""
+    columns = {"steps": ("Steps", "{:,.0f}"), "rollouts": ("Rollouts", "{:,.0f}"), "tokens": ("Tokens", "{:,.0f}")}
+    for metric in budgets:
+        columns |= {f"{metric} {part}": (f"{metric.removeprefix('eval/')} {part}", "{:.3f}") for part in PARTS}
+    columns["zero_advantage_ratio"] = "Mean zero-advantage ratio", "{:.2f}"
+    columns["scoring_share"] = "Scoring share", "{:.1%}"
+    words = ["Runs", *(HEADINGS.get(name, name) for name in options), "Seeds"]
+    rows = []
+    for group in groups:
+        members = numbers[numbers["group"] == group.name]
+        row = [group.name, *_values(members, options), ", ".join(map(str, members["seed"]))]
+        row += [spread(members[name].tolist(), shape.format) for name, (_, shape) in columns.items()]
+        rows.append([*row, *_values(members, others)])
+    return Table([*words, *(heading for heading, _ in columns.values()), *others], rows, texts=len(words))
+
+
+def _values(members: pd.DataFrame, options: Sequence[str]) -> list[str]:
+    return [", ".join(dict.fromkeys(members[name])) for name in options]

@@ -1,0 +1,107 @@
+"""Prompt perplexity against pass rate: whether what the selector goes by tells how hard a prompt is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from prepo_rlhf.analysis.correlation import ALL, THIRDS, WITHIN_STEPS, correlations, with_thirds
+from prepo_rlhf.analysis.groups import Group
+from prepo_rlhf.analysis.section import Picture, Section, Table, file_name, spread
+from prepo_rlhf.analysis.style import Look, legend_below, line_handles, looks, new_panel, perplexity_axis, png
+
+TITLE = "Perplexity against pass rate"
+READING = (
+    "Spearman's rank correlation of a prompt's perplexity and the mean reward of its rollouts: -1 if a higher "
+    "perplexity always means a lower reward, 0 if it tells nothing; PREPO's authors found -0.17 to -0.23. Thirds are "
+    "of the steps made so far. “Within steps” is the mean over single steps, which have one policy and one window; "
+    "the bins of length show what is left where length cannot explain it. Only prompts that were selected are counted, "
+    "so a selector with a narrow window leaves little to correlate. In the figures a dot is a prompt; a line joins the "
+    "means of up to ten parts of equal size."
+)
+PARTS = 10
+FEWEST = 10  # prompts in a part
+MOST_DOTS = 5000
+MISSING_LENGTHS = " Prompt lengths were not recorded by these runs, so there are no bins."
+
+
+def section(groups: Sequence[Group]) -> Section:
+    """A table of correlations, and a panel for each group that has recorded perplexities."""
+    table = correlations(groups)
+    if table.empty:
+        absent = "None of the runs has recorded perplexities of prompts that got rollouts (prompts.jsonl)."
+        return Section(TITLE, READING, absent=absent)
+    prompts = scored_prompts(groups)
+    pictures = []
+    for number, (name, rows) in enumerate(prompts.groupby("group", sort=False), start=1):
+        parts = {third: part for third in THIRDS if len(part := rows[rows["third"] == third])}
+        figure = panel(name, parts, looks(THIRDS), prompts["perplexity"])
+        alt = f"Mean reward against perplexity of prompts, by thirds of training, {name}"
+        pictures.append(Picture(file_name("pass_rate", number, name), alt, png(figure)))
+    reading = READING + MISSING_LENGTHS * bool(prompts["length"].isna().all())
+    data = {"correlations": table, "prompts": prompts}
+    return Section(TITLE, reading, table=_table(table), pictures=pictures, data=data)
+
+
+def scored_prompts(groups: Sequence[Group]) -> pd.DataFrame:
+    """Every prompt that got rollouts and has a perplexity: group, run, seed, step, row, length, reward, third."""
+    parts = [
+        with_thirds(prompts).assign(group=group.name, run=run.name, seed=run.seed)
+        for group in groups
+        for run in group.runs
+        if len(prompts := run.prompts.dropna(subset="perplexity"))
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def panel(title: str, parts: Mapping[str, pd.DataFrame], shown: Mapping[str, Look], perplexities: pd.Series) -> Figure:
+    """Mean reward against perplexity.
+
+    Args:
+        parts: name of a curve -> its prompts, with columns perplexity and reward.
+        shown: the look of each.
+        perplexities: the axis holds all of these, so that panels compare.
+    """
+    figure, axes = new_panel(title)
+    strength = min(0.5, max(0.15, 200 / sum(map(len, parts.values()))))
+    for name, prompts in parts.items():
+        colour = shown[name].colour
+        few = prompts.sample(min(len(prompts), MOST_DOTS // len(parts)), random_state=0)
+        jitter = np.random.default_rng(0).uniform(-0.015, 0.015, len(few))  # rewards of n rollouts have few values
+        axes.plot(few["perplexity"], few["reward"] + jitter, ".", color=colour, alpha=strength, markersize=3)
+    for name, prompts in parts.items():
+        means = part_means(prompts)
+        axes.plot(
+            means["perplexity"], means["reward"], shown[name].dashes, color=shown[name].colour, marker="o", markersize=4
+        )
+    axes.set(xlabel="prompt perplexity", ylabel="mean reward of its rollouts")
+    perplexity_axis(axes, "x", perplexities)
+    if len(parts) > 1:
+        legend_below(figure, line_handles({name: shown[name] for name in parts}))
+    return figure
+
+
+def part_means(prompts: pd.DataFrame) -> pd.DataFrame:
+    """Median perplexity and mean reward of up to PARTS parts of about equal size, in the order of perplexity."""
+    ordered = prompts.sort_values("perplexity")
+    number = max(1, min(PARTS, len(ordered) // FEWEST))
+    part = np.arange(len(ordered)) * number // len(ordered)
+    return ordered.groupby(part).agg({"perplexity": "median", "reward": "mean"})
+
+
+def _table(table: pd.DataFrame) -> Table:
+    bins = list(dict.fromkeys(table["prompts"]))
+    titles = {ALL: "All prompts", WITHIN_STEPS: "Within steps"}
+    rows = []
+    for (name, third), part in table.groupby(["group", "third"], sort=False):
+        number = part.loc[part["prompts"] == ALL, "number"].sum()
+        cells = [spread(part.loc[part["prompts"] == one, "spearman"].tolist(), _signed) for one in bins]
+        rows.append([name, "whole run" if third == ALL else third, f"{number:,}", *cells])
+    return Table(["Runs", "Third", "Prompts", *(titles.get(name, name) for name in bins)], rows, texts=2)
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}"  # adding 0 turns -0 into 0

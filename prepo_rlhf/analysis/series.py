@@ -1,0 +1,72 @@
+"""Metrics of many runs as one tidy table, and the mean of several runs as one curve.
+
+Boundary: pandas in, pandas out; draws nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from prepo_rlhf.analysis.groups import Group
+from prepo_rlhf.analysis.runs import ROLLOUTS, TOKENS
+
+COLUMNS = ["group", "run", "seed", "step", "rollouts", "tokens", "metric", "value"]
+SMOOTHING = 10  # a smoothed value is the mean over one such part of the run's steps
+
+
+def long_table(groups: Sequence[Group], metrics: Sequence[str]) -> pd.DataFrame:
+    """A row for each value of each metric, with COLUMNS; steps that have none are left out."""
+    parts = []
+    for group in groups:
+        for run in group.runs:
+            present = [metric for metric in metrics if metric in run.steps]
+            about = run.steps[["step", ROLLOUTS, TOKENS]].set_axis(["step", "rollouts", "tokens"], axis=1)
+            wide = pd.concat([about, run.steps[present]], axis=1)
+            values = wide.melt(id_vars=["step", "rollouts", "tokens"], var_name="metric").dropna(subset="value")
+            parts.append(values.assign(group=group.name, run=run.name, seed=run.seed))
+    return pd.concat(parts, ignore_index=True)[COLUMNS]
+
+
+def evaluations(groups: Sequence[Group]) -> list[str]:
+    """Names of the metrics `eval/<set>/avg@<n>` that any run has."""
+    names = [name for group in groups for run in group.runs for name in run.steps]
+    return [name for name in dict.fromkeys(names) if re.fullmatch(r"eval/.+/avg@\d+", name)]
+
+
+def smoothed(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with a column `smoothed`: the centred mean over a tenth of the run's steps."""
+    values = table.groupby(["run", "metric"])["value"]
+    return table.assign(smoothed=values.transform(lambda steps: _rolling(steps, max(1, len(steps) // SMOOTHING))))
+
+
+def _rolling(values: pd.Series, window: int) -> pd.Series:
+    return values.rolling(window, center=True, min_periods=1).mean()
+
+
+def mean_curve(table: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
+    """Mean, lowest and highest `y` of the runs in `table`, over the range of `x` that all of them have reached.
+
+    Between its points a run's curve is taken to be straight, so runs need not share them.
+
+    Returns:
+        columns mean, low, high; the index is every x in that range at which any run has a point.
+    """
+    curves = [run.set_index(x)[y] for _, run in table.groupby("run", sort=False)]
+    start, stop = max(curve.index[0] for curve in curves), min(curve.index[-1] for curve in curves)
+    grid = np.unique(table[x].astype(float))
+    grid = grid[(grid >= start) & (grid <= stop)]
+    values = np.array([np.interp(grid, curve.index.astype(float), curve) for curve in curves])
+    return pd.DataFrame({"mean": values.mean(0), "low": values.min(0), "high": values.max(0)}, index=grid)
+
+
+def area(table: pd.DataFrame, start: float, stop: float) -> float:
+    """Mean value of one run's curve over rollouts between `start` and `stop`; NaN if it does not reach that far."""
+    x, y = table["rollouts"].to_numpy(float), table["value"].to_numpy(float)
+    if len(x) < 2 or x[0] > start or x[-1] < stop or stop <= start:
+        return float("nan")
+    grid = np.unique(np.concatenate([[start], x[(x > start) & (x < stop)], [stop]]))
+    return float(np.trapezoid(np.interp(grid, x, y), grid) / (stop - start))

@@ -1,0 +1,60 @@
+"""Figures, tables and a page from the records of training runs.
+
+    python -m prepo_rlhf.cli.report --runs runs/prepo_1 runs/prepo_2 runs/random_1 --output_dir runs/report
+    python -m prepo_rlhf.cli.report --runs runs/* --group "PREPO=prepo_*" --group "Random=random_*" --subject_key band
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import tyro
+
+from prepo_rlhf.analysis.report import write_report
+from prepo_rlhf.analysis.runs import Run
+from prepo_rlhf.config.base import ConfigError
+
+
+@dataclass
+class ReportOptions:
+    """Write a page about training runs, finished or still going: report.html, with its figures and tables beside it."""
+
+    runs: list[str] = field(default_factory=list)
+    """Folders of training runs (--logger.run_dir). Required."""
+    output_dir: str = "./runs/report"
+    """Folder of report.html, figures/*.png and data/*.csv."""
+    group: tyro.conf.UseAppendAction[list[str]] = field(default_factory=list)
+    """NAME=RUN[,RUN...]: show these runs as one curve of this name; * and ? stand for any text and any character. May
+    be given several times. Other runs are one curve where they differ in nothing but --train.seed."""
+    subject_key: str | None = None
+    """Column of the training data, such as a subject or a level: show which of its values were selected when."""
+
+
+def main() -> int:
+    """Write the report; 2 when it cannot be made, with the reason on stderr."""
+    options = tyro.cli(ReportOptions, use_underscores=True)
+    key = options.subject_key
+    subjects = (lambda run: _subjects(run, key)) if key else None
+    try:
+        page = write_report(options.runs, options.output_dir, options.group, key, subjects)
+    except ConfigError as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 2
+    print(page)
+    return 0
+
+
+def _subjects(run: Run, key: str) -> Mapping[int, str]:
+    """The values of a column of the run's dataset, which only the training stack can load."""
+    from prepo_rlhf.config import from_yaml
+    from prepo_rlhf.evaluation.coverage import row_subjects
+    from prepo_rlhf.evaluation.table import natural_order
+
+    values = row_subjects(from_yaml(run.folder / "config.yaml"), key)
+    return dict(sorted(values.items(), key=lambda item: natural_order(item[1])))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

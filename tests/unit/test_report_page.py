@@ -1,0 +1,244 @@
+"""The report as a whole: page, pictures, tables and errors."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tiny_runs import lifelike_run, write_run
+
+from prepo_rlhf.analysis.page import render
+from prepo_rlhf.analysis.report import write_report
+from prepo_rlhf.analysis.section import Picture, Section, Table, file_name
+from prepo_rlhf.cli import report
+from prepo_rlhf.config import ConfigError
+
+TITLES = [
+    "Runs", "Held-out accuracy", "Learning signal", "Policy entropy", "Perplexity window",
+    "Perplexity against pass rate", "Rollout weights", "Time by phase", "Coverage",
+]  # fmt: skip
+
+
+class Page(HTMLParser):
+    """What a page holds: its tags with their attributes, the text of each kind of tag, and what is left open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        if tag not in ("meta", "link", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, text: str) -> None:
+        if self.open and text.strip():
+            self.texts.setdefault(self.open[-1], []).append(text)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def read_page(path: Path) -> Page:
+    page = Page(path.read_text(encoding="utf-8"))
+    assert page.open == []
+    return page
+
+
+def pictures(page: Page) -> list[bytes]:
+    sources = [image["src"] or "" for image in page.all("img")]
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    return [base64.b64decode(source.split(",")[1]) for source in sources]
+
+
+def assert_is_a_drawing(png: bytes) -> None:
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    assert image.width > 500 and image.height > 200
+    colours = image.getcolors(maxcolors=image.width * image.height)
+    assert len([colour for _, colour in colours if max(colour) - min(colour) > 60]) > 1  # more than black on white
+
+
+def test_one_run(tmp_path: Path) -> None:
+    lifelike_run(tmp_path / "run", seed=1)
+    out = tmp_path / "out"
+    assert write_report([str(tmp_path / "run")], str(out)) == out / "report.html"
+    page = read_page(out / "report.html")
+    assert page.texts["h2"] == TITLES and page.texts["h1"] == ["Training runs"]
+    assert not any("Left out" in text for text in page.texts["p"])
+    embedded = pictures(page)
+    assert len(embedded) == 2 + 3 + 1 + 1 + 1 + 4 + 1 + 1
+    assert sorted(embedded) == sorted(path.read_bytes() for path in (out / "figures").glob("*.png"))
+    for png in embedded:
+        assert_is_a_drawing(png)
+    assert all(image["alt"] for image in page.all("img"))
+    with (out / "data" / "signals.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 30 and rows[0].keys() >= {"group", "run", "seed", "step", "metric", "value", "smoothed"}
+    named = {name for text in page.texts["p"] if text.startswith("Numbers") for name in text[9:].split(", ")}
+    assert named == {f"data/{path.name}" for path in (out / "data").iterdir()}
+
+
+@pytest.mark.slow
+def test_twenty_runs_in_five_curves(tmp_path: Path) -> None:
+    arms = [("prepo", "relative"), ("prepo", "none"), ("random", "none"), ("low-ppl", "none"), ("high-ppl", "none")]
+    folders = [
+        str(lifelike_run(tmp_path / f"{arm}_{seed}", seed, selector=selector, prepo__entropy_weight=weight))
+        for arm, (selector, weight) in enumerate(arms)
+        for seed in range(4)
+    ]
+    page = read_page(write_report(folders, str(tmp_path / "out")))
+    assert "20 runs in 5 curves." in page.texts["p"]
+    cells = page.texts["td"]
+    assert [f"{selector}, entropy_weight={weight}" in cells for selector, weight in arms] == [True] * 5
+    assert cells.count("0, 1, 2, 3") == 5
+    windows = sorted(path.name for path in (tmp_path / "out" / "figures").glob("window_*"))
+    assert len(windows) == 4 and not any("random" in name for name in windows)
+    for png in pictures(page):
+        assert_is_a_drawing(png)
+
+
+@pytest.mark.slow
+def test_twenty_curves(tmp_path: Path) -> None:
+    folders = [str(lifelike_run(tmp_path / f"run{i}", 0, steps=10, rollout__batch_size=16 + i)) for i in range(20)]
+    page = read_page(write_report(folders, str(tmp_path / "out")))
+    assert "20 runs in 20 curves." in page.texts["p"]
+    accuracy, plain = (Image.open(tmp_path / "out" / "figures" / name) for name in (
+        "accuracy_default_avg@4_rollouts.png", "window_1_prepo_batch_size_16.png",
+    ))  # fmt: skip
+    assert accuracy.height > plain.height + 200  # the legend lies below the panel, which keeps its size
+
+
+def test_what_a_run_lacks_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    write_run(tmp_path / "bare", [{"step": 0}, {"step": 1, "rollout/total": 8}])
+    page = read_page(write_report([str(tmp_path / "bare")], str(tmp_path / "out")))
+    reasons = [text for text in page.texts["p"] if text.startswith("Left out: ")]
+    assert page.texts["h2"] == TITLES and len(reasons) == 8
+    assert "None of the runs has been evaluated" in reasons[0]
+    assert not page.all("img") and list((tmp_path / "out" / "data").iterdir()) == [tmp_path / "out/data/runs.csv"]
+
+
+def test_a_run_before_its_first_step(tmp_path: Path) -> None:
+    write_run(tmp_path / "new", [{"step": 0, "eval/default/avg@4": 0.5}], [])
+    page = read_page(write_report([str(tmp_path / "new")], str(tmp_path / "out")))
+    assert len(page.all("img")) == 2 and "0.500" in page.texts["td"]
+
+
+def test_runs_of_different_kinds_on_one_page(tmp_path: Path) -> None:
+    """One still going, one without evaluations, one of a selector without scores."""
+    lifelike_run(tmp_path / "whole", seed=1)
+    lifelike_run(tmp_path / "random", seed=1, selector="random")
+    going = lifelike_run(tmp_path / "going", seed=2)
+    text = (going / "metrics.jsonl").read_text()
+    (going / "metrics.jsonl").write_text(text[: len(text) // 2])
+    write_run(tmp_path / "bare", [{"step": 1, "prepo/entropy_mean": 0.5}], prepo__selector="high-ppl")
+    folders = [str(tmp_path / name) for name in ("whole", "random", "going", "bare")]
+    page = read_page(write_report(folders, str(tmp_path / "out")))
+    assert "4 runs in 3 curves." in page.texts["p"] and not any("Left out" in text for text in page.texts["p"])
+    with (tmp_path / "out" / "data" / "runs.csv").open() as file:
+        steps = {row["run"]: float(row["steps"]) for row in csv.DictReader(file)}
+    assert steps["whole"] == 30 and 10 < steps["going"] < 20 and steps["bare"] == 1
+
+
+def test_text_is_text(tmp_path: Path) -> None:
+    """Names may hold what HTML, mathematical text, formats and legends treat as more than characters."""
+    name = '_<script>alert("1")</script>&amp; $\\frac$ {0} %s'
+    lifelike_run(tmp_path / "run", seed=1, steps=3)
+    write_report([str(tmp_path / "run")], str(tmp_path / "out"), [f"{name}=run"])
+    page = read_page(tmp_path / "out" / "report.html")
+    assert not page.all("script") and name in page.texts["td"]
+    assert any(name in (image["alt"] or "") for image in page.all("img"))
+    with (tmp_path / "out" / "data" / "entropy.csv").open() as file:
+        assert {row["group"] for row in csv.DictReader(file)} == {name}
+
+
+def test_every_part_of_a_section_is_escaped() -> None:
+    table = Table(["<b>h"], [["<b>c\n<b>d"]], texts=0)
+    section = Section("<b>t", "<b>r", "<b>a", table, [Picture("p", '"<b>', b"")])
+    text = render("<b>title", "<b>summary", [section])
+    assert "<b>" not in text and text.count("&lt;b&gt;") == 2 + 1 + 1 + 7
+    assert '<img alt="&quot;&lt;b&gt;"' in text
+
+
+def test_names_of_files() -> None:
+    assert file_name("window", 3, "../a b/<c>: lr=1e-06") == "window_3_.._a_b_c_lr_1e-06"
+    assert len(file_name("x" * 300)) == 80
+
+
+def test_the_page_asks_for_nothing(tmp_path: Path) -> None:
+    lifelike_run(tmp_path / "run", seed=1, steps=5)
+    page = read_page(write_report([str(tmp_path / "run")], str(tmp_path / "out")))
+    addresses = [value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "href")]
+    assert addresses and all(address.startswith(("data:", "#")) for address in addresses)
+    targets = {attributes.get("id") for _, attributes in page.tags}
+    assert {link["href"][1:] for link in page.all("a")} <= targets
+    assert "url(" not in page.texts["style"][0] and "@import" not in page.texts["style"][0]
+
+
+def test_the_same_runs_make_the_same_report(tmp_path: Path) -> None:
+    lifelike_run(tmp_path / "run", seed=1, steps=5)
+    first, second = (write_report([str(tmp_path / "run")], str(tmp_path / name)).read_bytes() for name in "ab")
+    assert first == second
+
+
+def test_an_output_folder_that_cannot_be(tmp_path: Path) -> None:
+    run = lifelike_run(tmp_path / "run", seed=1, steps=3)
+    (tmp_path / "file").write_text("")
+    for output in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ConfigError, match=f"^--output_dir {output}: the report can't be written there"):
+            write_report([str(run)], str(output))
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a_1", "a_2", "b_1"):
+        lifelike_run(tmp_path / name, seed=1, steps=3)
+    arguments = ["--runs", *(str(tmp_path / name) for name in ("a_1", "a_2", "b_1"))]
+    arguments += ["--output_dir", str(tmp_path / "out"), "--group", "A=a_*", "--group", "B=b_1"]
+    monkeypatch.setattr(sys, "argv", ["report", *arguments])
+    assert report.main() == 0 and capsys.readouterr().out == f"{tmp_path}/out/report.html\n"
+    cells = read_page(tmp_path / "out" / "report.html").texts["td"]
+    assert "A" in cells and "B" in cells
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--runs is missing"),
+        (["--runs", "nowhere"], "--runs nowhere: there is no such folder"),
+        (["--runs", "run", "--group", "A"], "--group A: give NAME=RUN"),
+        (["--runs", "run", "--output_dir", "run/metrics.jsonl"], "--output_dir run/metrics.jsonl: the report can't be"),
+        pytest.param(
+            ["--runs", "run", "--subject_key", "topic"],
+            "--data.prompt_dataset gone.jsonl: cannot be loaded",
+            marks=pytest.mark.slow,  # loading a dataset takes the training stack
+        ),
+    ],
+)
+def test_mistakes_end_the_command_with_2_and_a_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    lifelike_run(tmp_path / "run", seed=1, steps=3, data__prompt_dataset="gone.jsonl")
+    command = [sys.executable, "-m", "prepo_rlhf.cli.report", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and f"report: {message}" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_it_needs_none_of_the_stack(tmp_path: Path) -> None:
+    lifelike_run(tmp_path / "run", seed=1, steps=3)
+    heavy = ("torch", "ray", "vllm", "openrlhf", "deepspeed", "transformers", "datasets")
+    code = (
+        "import sys\nfrom prepo_rlhf.cli.report import main\nsys.argv = ['report', '--runs', 'run']\n"
+        f"main()\nprint([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "runs/report/report.html\n[]\n", done.stderr
