@@ -39,6 +39,7 @@ _PR_SET_PDEATHSIG = 1
 
 class MathVerifier:
     """A pool of worker processes that grade answers; starts with the first batch, and again if it ever breaks.
+    The server that they are forked from starts with the verifier, to be ready by then.
 
     Safe to use from several threads and event loops at once. Use it as a context manager, or `close` it.
     """
@@ -46,6 +47,7 @@ class MathVerifier:
     def __init__(self, options: MathOptions | None = None) -> None:
         self._options = options or MathOptions()
         self._memory = int(self._options.memory_gb * 2**30)
+        self._context = _context()
         self._lock = Lock()
         self._pool: ProcessPool | None = None
         self._closed = False
@@ -87,7 +89,7 @@ class MathVerifier:
             if self._pool is None or not self._pool.active:
                 self._stop_pool()
                 self._pool = ProcessPool(
-                    options.num_workers, initializer=_limit_worker, initargs=(self._memory,), context=_context()
+                    options.num_workers, initializer=_limit_worker, initargs=(self._memory,), context=self._context
                 )
             self._last_news = time.monotonic()
             return self._pool, self._pool.schedule(function, arguments, timeout=options.timeout)
@@ -131,11 +133,13 @@ class MathVerifier:
 
 
 def _context() -> BaseContext:
-    """Workers are forked from a clean server that has imported math-verify: quick to replace, and without the threads
-    and memory of the process that owns the pool."""
+    """Workers are forked from a clean server in which math-verify is ready: quick to replace, and without the threads
+    and memory of the process that owns the pool. Starts the server, which takes a few seconds, and does not wait."""
     context = multiprocessing.get_context("forkserver")
     # A worker imports its owner's main module, and a Ray worker's imports Ray: once in the server, not once a worker.
-    context.set_forkserver_preload(["prepo_rlhf.rewards.grading", *(["ray"] if "ray" in sys.modules else [])])
+    modules = [__name__, "prepo_rlhf.rewards.warm_up", *(["ray"] if "ray" in sys.modules else [])]
+    context.set_forkserver_preload(modules)
+    forkserver.ensure_running()
     return context
 
 

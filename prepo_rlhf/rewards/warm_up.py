@@ -1,0 +1,27 @@
+r"""Grades an answer of each kind when it is imported, by the server that the verifier's workers are forked from.
+
+The first formula of a kind costs math-verify up to half a second, for grammar tables and the like, which every new
+worker would otherwise spend within the time limit of somebody's answer.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from prepo_rlhf.rewards.grading import grade_response
+
+ANSWERS = {
+    r"-\frac{1}{2}": "0.25",
+    r"\sqrt{2}+\pi": "3",
+    r"3^{2}\cdot 5": "x",
+    "x=2y+1": "y=(x-1)/3",
+    "(1,2]": r"[1,\infty)",
+    "1, x": r"\{x, 2\}",
+    r"\begin{pmatrix}1\\2\end{pmatrix}": r"\begin{pmatrix}1\\3\end{pmatrix}",
+    r"12\text{ cm}": r"50\%",
+    "x>1": r"\sin(x)",
+}
+
+logging.getLogger("math_verify").setLevel(logging.ERROR)
+for answer, gold in ANSWERS.items():
+    grade_response(rf"\boxed{{{answer}}}", gold, "boxed", max_answer_length=100)
