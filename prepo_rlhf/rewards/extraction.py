@@ -46,7 +46,8 @@ def gold_answer(gold: str | int | float | Sequence[str] | None) -> str:
         the answer alone; empty where the row has none.
     """
     if isinstance(gold, str):
-        return _after_hashes(gold) or last_boxed(gold) or gold.strip()
+        after_hashes = _after_hashes(gold)
+        return (last_boxed(gold) or gold.strip()) if after_hashes is None else after_hashes
     if isinstance(gold, Sequence):
         return ", ".join(gold_answer(member) for member in gold)
     return "" if gold is None else str(gold)

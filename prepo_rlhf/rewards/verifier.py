@@ -63,6 +63,7 @@ class MathVerifier:
         Raises:
             ValueError: not as many golds as responses.
             RuntimeError: the verifier is closed.
+            BrokenProcessPool: no worker can be started.
             Exception: whatever a bug in the grading raises.
         """
         pairs = list(zip(responses, golds, strict=True))
@@ -71,13 +72,17 @@ class MathVerifier:
     async def _grade_one(self, response: str, gold: Gold) -> Grade:
         options = self._options
         arguments = (self._memory, response, gold, options.extraction, options.max_answer_length)
-        for _ in range(ATTEMPTS):
+        for attempts_left in reversed(range(ATTEMPTS)):
             try:
                 return await self._result(*self._schedule(_grade_in_worker, arguments))
             except (TimeoutError, MemoryError):
                 break
-            except (ProcessExpired, BrokenProcessPool):
+            except ProcessExpired:
                 continue
+            except BrokenProcessPool:
+                # A pool that cannot be had at all must not pass for wrong answers.
+                if not attempts_left:
+                    raise
         return Grade("timeout", seconds=options.timeout)
 
     def _schedule(self, function: Callable[..., Grade], arguments: tuple[Any, ...]) -> tuple[ProcessPool, Future]:

@@ -141,6 +141,8 @@ def test_levels_try_the_same_places_in_the_same_order(
         ("", ""),
         (" ", ""),
         ([], ""),
+        (None, ""),
+        ("unfinished\n#### ", ""),
     ],
 )
 def test_gold_answer(gold: Any, answer: str) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import psutil
@@ -111,6 +112,17 @@ def test_a_lost_call_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(verifier, "_schedule", lose_the_first)
         assert [grade.status for grade in verifier.grade(["#### 18"], ["18"])] == ["correct"]
         assert not lost
+
+
+def test_workers_that_cannot_start_are_an_error_and_no_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifier_module, "_limit_worker", die)
+    with MathVerifier(MathOptions(timeout=1)) as verifier, pytest.raises(BrokenProcessPool):
+        verifier.grade(["#### 18"], ["18"])
+
+
+def die(memory: int) -> None:
+    """A worker's first call, that ends it."""
+    os._exit(1)
 
 
 @pytest.mark.slow

@@ -130,7 +130,7 @@ texts = st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join) | st.text
 def test_no_text_raises_or_hangs() -> None:
     statuses = set(get_args(get_type_hints(Grade)["status"]))
 
-    @settings(max_examples=150, deadline=30_000, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=500, deadline=30_000, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.tuples(texts, texts), min_size=10, max_size=30), st.booleans())
     def grade(pairs: list[tuple[str, str]], in_box: bool) -> None:
         answers, golds = map(list, zip(*pairs, strict=True))
