@@ -47,6 +47,7 @@ def job_options(model: str, data: str, reward: str, run_dir: Path, **changes: An
         "data__input_key": "question",
         "data__label_key": "answer",
         "data__max_len": 256,
+        "ds__param_dtype": "fp32",  # not every CPU computes in bf16
         "reward__remote_url": reward,
         "rollout__batch_size": 4,
         "rollout__n_samples_per_prompt": 4,

@@ -29,6 +29,7 @@ JOB=(
     --actor.adam.lr 3e-4
     --actor.lr_scheduler constant
     --actor.lr_warmup_ratio 0
+    --ds.param_dtype fp32
     --vllm.num_engines 1
     --data.prompt_dataset "$DATA/train.jsonl"
     --data.input_key prompt

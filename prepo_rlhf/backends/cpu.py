@@ -65,6 +65,22 @@ def patch_openrlhf() -> None:
     replay_buffer.torch = _TorchOnCpu("torch")
 
 
+def leave_reductions_to_gloo() -> None:
+    """Keep DeepSpeed from compiling its all-reduce through shared memory when a rank starts.
+
+    That takes a C++ compiler and half a minute, and a rank that is killed meanwhile leaves a lock behind for which
+    all later ones wait for ever. DeepSpeed looks its operators up in a table of what can be built here.
+
+    Raises:
+        RuntimeError: the table is no longer the one this was written for.
+    """
+    from deepspeed.ops import __compatible_ops__ as compatible
+
+    if "deepspeed_shm_comm" not in compatible:
+        raise RuntimeError("deepspeed.ops changed: review prepo_rlhf.backends.cpu.leave_reductions_to_gloo")
+    compatible["deepspeed_shm_comm"] = False
+
+
 class _TorchOnCpu(ModuleType):
     """torch, except that every device is the CPU."""
 

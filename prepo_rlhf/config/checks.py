@@ -46,7 +46,7 @@ def check(config: Config) -> None:
     problems = [*_required(config), *_bounds(config)]
     if not problems:
         rules = (_selection, _windows, _weights, _groups, _lengths, _train_batches, _rollout_batches, _placement)
-        for rule in (*rules, _engines, _loss, _records):
+        for rule in (*rules, _data_types, _engines, _loss, _records):
             problems.extend(rule(config))
     if problems:
         raise ConfigError("\n".join(problems))
@@ -218,8 +218,15 @@ def _placement(c: Config) -> Iterator[str]:
             f"--train.{shared} with --algo.kl.init_coef above 0: --ref.num_nodes {ref[0]} and "
             f"--ref.num_gpus_per_node {ref[1]} must be those of the actor, {actor[0]} and {actor[1]}"
         )
+
+
+def _data_types(c: Config) -> Iterator[str]:
     if c.ds.tensor_parallel_size > 1 and c.ds.param_dtype != "bf16":
         yield f"--ds.param_dtype {c.ds.param_dtype}: --ds.tensor_parallel_size above 1 needs bf16"
+    if c.ds.param_dtype == "fp32" and "flash_attention" in (c.ds.attn_implementation or ""):
+        yield "--ds.param_dtype fp32: flash attention computes in 16 bits; take bf16, or --ds.attn_implementation sdpa"
+    if c.ds.load_in_4bit and c.ds.param_dtype != "bf16":
+        yield f"--ds.param_dtype {c.ds.param_dtype}: --ds.load_in_4bit needs bf16"
 
 
 def _engines(c: Config) -> Iterator[str]:

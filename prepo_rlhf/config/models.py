@@ -133,8 +133,8 @@ class DeepSpeedOptions(Options):
 
     zero_stage: int = 2
     """DeepSpeed's ZeRO stage, 0 to 3."""
-    param_dtype: Literal["bf16", "fp16"] = "bf16"
-    """Data type of the weights."""
+    param_dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """Data type of the weights, in policy and engines. Many CPUs can only emulate bf16 and are faster with fp32."""
     attn_implementation: str | None = None
     """Attention of the policy, by its name in transformers; by default flash_attention_2 if installed, else sdpa."""
     experts_implementation: Literal["eager", "batched_mm", "grouped_mm", "deepgemm"] | None = None

@@ -66,8 +66,8 @@ class BenchmarkOptions(Options):
     """GPUs for each engine."""
     gpu_memory_utilization: float = 0.9
     """Share of a GPU's memory that an engine may take."""
-    param_dtype: Literal["bf16", "fp16"] = "bf16"
-    """Data type of the weights."""
+    param_dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """Data type of the weights. Many CPUs can only emulate bf16 and are faster with fp32."""
     backend: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to run; auto takes GPUs if there are any."""
     output_dir: str = "./runs/eval"

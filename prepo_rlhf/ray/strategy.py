@@ -1,4 +1,4 @@
-"""OpenRLHF's DeepSpeed strategy, with an optimizer that every machine can run."""
+"""OpenRLHF's DeepSpeed strategy, with an optimizer and reductions that every machine can run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from prepo_rlhf.config import Config
 
 class Strategy(DeepspeedStrategy):
     """How models are distributed and trained; made once in the driver, and sent to every actor."""
+
+    def setup_distributed(self, *args: Any, **kwargs: Any) -> None:
+        if backends.current_backend() == "cpu":
+            from prepo_rlhf.backends import cpu
+
+            cpu.leave_reductions_to_gloo()
+        super().setup_distributed(*args, **kwargs)
 
     def get_ds_train_config(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         config = super().get_ds_train_config(*args, **kwargs)

@@ -97,6 +97,7 @@ def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward
         ),
         pytest.param(
             {
+                "ds__param_dtype": "bf16",
                 "train__colocate_all": True,
                 "actor__num_gpus_per_node": 2,
                 "ref__num_gpus_per_node": 2,
@@ -110,7 +111,7 @@ def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward
                 "actor__policy_loss_type": "gspo",
                 "prepo__entropy_mean": "token",
             },
-            id="colocated-zero3-kl-gspo-scored-by-actor",
+            id="bf16-colocated-zero3-kl-gspo-scored-by-actor",
         ),
     ],
 )

@@ -88,9 +88,9 @@ def test_one_and_two_ranks_zero2_and_zero3_agree(tiny_llama: str, tmp_path: Path
     assert not torch.allclose(by_sign, plain, rtol=1e-4)
     assert updates["one"].abs().max() > 0.01
     for name in ("two", "two-zero3"):
-        torch.testing.assert_close(weights[name], weights["one"], rtol=4e-3, atol=0)  # half of bf16's spacing
-        assert norms[name] == pytest.approx(norms["one"], rel=0.02)
-        assert torch.nn.functional.cosine_similarity(updates[name], updates["one"], dim=0) > 0.98
+        torch.testing.assert_close(weights[name], weights["one"], rtol=1e-4, atol=0)
+        assert norms[name] == pytest.approx(norms["one"], rel=1e-3)
+        assert torch.nn.functional.cosine_similarity(updates[name], updates["one"], dim=0) > 0.999
         # Adam's first step has the size of the learning rate everywhere, so compare where the gradient is not noise.
         assert (updates[name] - updates["one"]).abs().mean() < 0.05 * updates["one"].abs().mean()
 
@@ -124,7 +124,7 @@ def test_after_a_sync_the_engines_have_the_policys_weights(
         for _ in range(2):
             ray.get(fleet.policy.async_run_method("broadcast_to_vllm"))
             synced = np.concatenate(engine_log_probs(fleet.engines, prompts))
-            assert np.abs(synced - trained).mean() < 0.03
+            assert np.abs(synced - trained).mean() < 1e-3
         for engine in fleet.engines:
             alone = np.concatenate(engine_log_probs([engine], prompts))
-            assert np.abs(alone - trained).mean() < 0.03
+            assert np.abs(alone - trained).mean() < 1e-3

@@ -24,6 +24,9 @@ def test_a_required_option_is_asked_for(missing: str) -> None:
     ("flags", "named"),
     [
         ("--prepo.candidate_batch_size 1023", "--prepo.candidate_batch_size 1023"),
+        ("--ds.param_dtype fp32 --ds.attn_implementation flash_attention_2", "--ds.param_dtype fp32"),
+        ("--ds.param_dtype fp32 --ds.packing_samples", "--ds.attn_implementation sdpa"),
+        ("--ds.param_dtype fp32 --ds.load_in_4bit", "--ds.load_in_4bit"),
         ("--prepo.weight_clip 2 1", "--prepo.weight_clip"),
         ("--prepo.weight_clip -1 1", "--prepo.weight_clip"),
         ("--prepo.pacing sqrt --prepo.selector low-ppl", "--prepo.pacing sqrt"),
