@@ -15,11 +15,13 @@ import resource
 import signal
 import sys
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
+from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -52,6 +54,8 @@ class MathVerifier:
         self._pool: ProcessPool | None = None
         self._closed = False
         self._last_news = 0.0  # when a call was last queued or answered
+        # At exit pebble ends its workers; if it has just started another, that one would be waited for.
+        Finalize(self, _close, args=(weakref.ref(self),), exitpriority=0)
 
     def grade(self, responses: Sequence[str], golds: Sequence[Gold]) -> list[Grade]:
         """Grades of `responses[i]` against `golds[i]`, in that order, from a thread without an event loop."""
@@ -82,8 +86,26 @@ class MathVerifier:
             except BrokenProcessPool:
                 # A pool that cannot be had at all must not pass for wrong answers.
                 if not attempts_left:
-                    raise
+                    await self._check_that_workers_start()
         return Grade("timeout", seconds=options.timeout)
+
+    async def _check_that_workers_start(self) -> None:
+        """Have a worker of its own do nothing, away from whatever breaks the pool.
+
+        Raises:
+            BrokenProcessPool: no worker can be started.
+        """
+        pool = self._new_pool(num_workers=1)
+        answer = asyncio.wrap_future(pool.schedule(_do_nothing))
+        await asyncio.wait([answer], timeout=PATIENCE_SECONDS)
+        works = answer.done() and not answer.exception()
+        pool.stop()
+        pool.join()
+        if not works:
+            raise BrokenProcessPool("no worker can be started")
+
+    def _new_pool(self, num_workers: int | None) -> ProcessPool:
+        return ProcessPool(num_workers, initializer=_limit_worker, initargs=(self._memory,), context=self._context)
 
     def _schedule(self, function: Callable[..., Grade], arguments: tuple[Any, ...]) -> tuple[ProcessPool, Future]:
         """Queue a call in the pool, made anew if there is none or if the death of an idle worker has broken it."""
@@ -93,9 +115,7 @@ class MathVerifier:
                 raise RuntimeError("the verifier is closed")
             if self._pool is None or not self._pool.active:
                 self._stop_pool()
-                self._pool = ProcessPool(
-                    options.num_workers, initializer=_limit_worker, initargs=(self._memory,), context=self._context
-                )
+                self._pool = self._new_pool(options.num_workers)
             self._last_news = time.monotonic()
             return self._pool, self._pool.schedule(function, arguments, timeout=options.timeout)
 
@@ -146,6 +166,16 @@ def _context() -> BaseContext:
     context.set_forkserver_preload(modules)
     forkserver.ensure_running()
     return context
+
+
+def _close(verifier: weakref.ref[MathVerifier]) -> None:
+    """Close it if it is still there."""
+    if there := verifier():
+        there.close()
+
+
+def _do_nothing() -> None:
+    """What a worker that works can do."""
 
 
 def _grade_in_worker(memory: int, *arguments: Any) -> Grade:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,10 +13,23 @@ import ray
 from prepo_rlhf import backends
 from prepo_rlhf.backends import flash_attention
 from prepo_rlhf.config import Config
+from prepo_rlhf.selection.base import Candidate
+
+MakeScorer = Callable[[Config, Any, Any], Callable[[list[Candidate]], list[float]]]
+"""Options, actors and prepared data -> what gives each candidate the number that selectors rank by."""
 
 
-def run(config: Config) -> None:
-    """Train as `config` says.
+def perplexity_scorer(config: Config, fleet: Any, prepared: Any) -> Callable[[list[Candidate]], list[float]]:
+    """Prompt perplexities under the current policy, from the engines or the policy (`--prepo.score_with`)."""
+    from prepo_rlhf.trainer.scoring import PromptScorer, engine_log_probs, policy_log_probs
+
+    if config.prepo.score_with == "rollout":
+        return PromptScorer(prepared.train, partial(engine_log_probs, fleet.engines))
+    return PromptScorer(prepared.train, partial(policy_log_probs, fleet.policy, config.rollout.micro_batch_size))
+
+
+def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> None:
+    """Train as `config` says; `make_scorer` may put another score in the place of candidates' perplexity.
 
     Raises:
         ConfigError: before anything heavy is started, if the job cannot work.
@@ -37,7 +51,7 @@ def run(config: Config) -> None:
     placement.check_cluster(config)
     strategy = make_strategy(config)
     fleet = placement.create_fleet(config)
-    stream = PromptStream(**stream_arguments, score=_scorer(config, fleet, prepared))
+    stream = PromptStream(**stream_arguments, score=make_scorer(config, fleet, prepared))
     load_models(config, strategy, fleet, stream.total_draws)
     Trainer(config, strategy, fleet, prepared, stream).fit()
     ray.get(fleet.policy.async_save_model())
@@ -92,14 +106,6 @@ def load_models(config: Config, strategy: Any, fleet: Any, total_steps: int) -> 
         calls += fleet.reference.async_init_model_from_pretrained(strategy, path)
     calls += [engine.get_num_unfinished_requests.remote() for engine in fleet.engines]
     ray.get(calls)
-
-
-def _scorer(config: Config, fleet: Any, prepared: Any) -> Any:
-    from prepo_rlhf.trainer.scoring import PromptScorer, engine_log_probs, policy_log_probs
-
-    if config.prepo.score_with == "rollout":
-        return PromptScorer(prepared.train, partial(engine_log_probs, fleet.engines))
-    return PromptScorer(prepared.train, partial(policy_log_probs, fleet.policy, config.rollout.micro_batch_size))
 
 
 def _stream_arguments(config: Config, prepared: Any) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"train__async_enable": True, "prepo__selector": "random"}, id="async-random"),
+        pytest.param({"train__async_enable": True, "prepo__selector": "mopps"}, id="async-mopps"),
         pytest.param({"prepo__selector": "greso", "prepo__weight_balance": "sign"}, id="greso-balanced-weights"),
         pytest.param(
             {"algo__dynamic_filtering_enable": True, "prepo__selector": "low-ppl", "vllm__num_engines": 2},
@@ -89,11 +89,12 @@ def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward
             {
                 "train__async_enable": True,
                 "train__partial_rollout_enable": True,
+                "prepo__selector": "calibrated",
                 "algo__advantage__is_correction_level": "token",
                 "actor__policy_loss_type": "ppo",
                 "ds__lora__rank": 4,
             },
-            id="partial-rollout-importance-correction-lora",
+            id="partial-rollout-importance-correction-lora-calibrated",
         ),
         pytest.param(
             {
@@ -129,7 +130,7 @@ def test_variants_run(
     if changes.get("prepo__weight_balance") == "sign":
         means = [row[f"prepo/weight_{sign}_mean"] for row in steps for sign in ("positive", "negative")]
         assert means == pytest.approx([1] * len(means), abs=1e-5)
-    if changes.get("prepo__selector") in ("random", "greso"):
+    if changes.get("prepo__selector") in ("mopps", "greso"):
         assert steps[0]["timing/score_prompts"] == 0 and "prepo/ppl_selected_min" not in steps[0]
 
 
