@@ -26,6 +26,9 @@ def environment() -> dict[str, str]:
         # OpenRLHF compiles `compute_entropy`; on a CPU that would need a C++ compiler at run time.
         "TORCHDYNAMO_DISABLE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind"),
+        # The engine computes in its own process. With 1 vLLM starts another for that, since its threads could not be
+        # bound to cores otherwise, which they are not here.
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),
     }
 
