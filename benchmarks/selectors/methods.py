@@ -1,0 +1,110 @@
+"""What is compared: the methods, and the settings that they all share.
+
+Boundary: options of the training command, nothing else. A method is what it changes of Random without weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TASK = ROOT / "examples" / "arithmetic"
+TRAIN_SIZE, HELDOUT_SIZE = 1200, 72  # 15 steps an epoch; a held-out problem for each number of steps and wording
+CANDIDATES, PROMPTS, ROLLOUTS = 80, 16, 8  # |B|, K, n
+STEPS_PER_EPOCH = TRAIN_SIZE // CANDIDATES
+EVAL_SAMPLES = 16
+SETTINGS = ("weak", "mid")
+LENGTHS = (60, 150)  # steps: 4 and 10 epochs
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to spend rollouts.
+
+    Attributes:
+        options: of the training command.
+        clocked: whether its choices depend on the length of the run. The first 60 steps of a run of 150 of any other
+            method are a run of 60 steps, since learning rate and prompt order do not depend on the length either.
+        epochs: epochs it may draw from, as a multiple of Random's: those that drop groups use prompts up at another
+            pace, and are compared at Random's number of rollouts.
+        eval_steps: steps between evaluations, fewer where a step takes more rollouts.
+        oracle: whether `oracle.py` runs it in place of the training command.
+    """
+
+    options: tuple[str, ...] = ()
+    clocked: bool = False
+    epochs: int = 1
+    eval_steps: int = 10
+    oracle: bool = False
+
+
+WEIGHTS = ("--prepo.entropy_weight", "relative")
+BALANCED = (*WEIGHTS, "--prepo.weight_balance", "sign")
+
+
+def _selector(name: str, *options: str) -> tuple[str, ...]:
+    return ("--prepo.selector", name, *options)
+
+
+METHODS: dict[str, Method] = {
+    "random": Method(),
+    "random+weights": Method(WEIGHTS),
+    "random+balanced": Method(BALANCED),
+    "random+bounded": Method((*WEIGHTS, "--prepo.weight_clip", "0.7", "1.5")),
+    "prepo": Method(_selector("prepo", *WEIGHTS), clocked=True),
+    "prepo-weights": Method(_selector("prepo"), clocked=True),
+    "low-ppl": Method(_selector("low-ppl")),
+    "high-ppl": Method(_selector("high-ppl")),
+    "length": Method(_selector("length"), clocked=True),
+    "greso": Method(_selector("greso"), epochs=2, eval_steps=5),
+    "mopps": Method(_selector("mopps")),
+    "dynamic": Method(
+        ("--algo.dynamic_filtering_enable", "--algo.dynamic_filtering_criterion", "zero-variance"), eval_steps=4
+    ),
+    "feedback": Method(_selector("prepo", "--prepo.pacing", "feedback")),
+    "calibrated": Method(_selector("calibrated"), clocked=True),
+    "calibrated+weights": Method(_selector("calibrated", *WEIGHTS), clocked=True),
+    "calibrated+balanced": Method(_selector("calibrated", *BALANCED), clocked=True),
+    "oracle": Method(_selector("low-ppl"), oracle=True),
+}
+
+
+def shared_options(setting: str, data: Path, learning_rate: float) -> list[str]:
+    """The options that all methods of a setting share; what a method sets again wins.
+
+    Args:
+        setting: the base model, one of SETTINGS.
+        data: folder of train.jsonl and heldout.jsonl.
+    """
+    options = {
+        "backend": "cpu",
+        "actor.model_name_or_path": TASK / "checkpoints" / setting,
+        "actor.num_gpus_per_node": 1,
+        "actor.adam.lr": learning_rate,
+        "actor.lr_scheduler": "constant",
+        "actor.lr_warmup_ratio": 0,
+        "ds.param_dtype": "fp32",
+        "vllm.num_engines": 1,
+        "data.prompt_dataset": data / "train.jsonl",
+        "data.input_key": "prompt",
+        "data.label_key": "label",
+        "data.max_len": 128,
+        "reward.remote_url": TASK / "reward.py",
+        "prepo.selector": "random",
+        "prepo.entropy_weight": "none",
+        "prepo.candidate_batch_size": CANDIDATES,
+        "rollout.batch_size": PROMPTS,
+        "rollout.n_samples_per_prompt": ROLLOUTS,
+        "rollout.max_new_tokens": 48,
+        "rollout.micro_batch_size": 128,
+        "rollout.temperature": 1.0,
+        "train.batch_size": 64,
+        "train.micro_batch_size": 64,
+        "eval.dataset": data / "heldout.jsonl",
+        "eval.n_samples_per_prompt": EVAL_SAMPLES,
+        "eval.temperature": 1.0,
+        "ckpt.best_metric_key": "none",
+    }
+    switches = ["--ckpt.save_hf", "--ckpt.disable_ds"]  # models to measure, nothing to resume from
+    return switches + [part for name, value in options.items() for part in (f"--{name}", str(value))]

@@ -1,0 +1,49 @@
+"""Entropy of a run's models on a fixed probe set: the held-out problems with their reference answers.
+
+A run's own entropy (`prepo/entropy_mean`) is that of the rollouts it chose, so it cannot be compared between
+methods; this one can.
+Boundary: reads the models that a run has saved, writes probe.jsonl beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from prepo_rlhf.algorithm.entropy import token_entropy
+
+PROBE_FILE = "probe.jsonl"
+
+
+def saved_models(folder: Path, base_model: Path) -> dict[int, Path]:
+    """Step -> model, of the base model (step 0) and every Hugging Face checkpoint of the run."""
+    checkpoints = (folder / "checkpoints").glob("global_step*_hf")
+    steps = {int(re.search(r"step(\d+)_hf", path.name).group(1)): path for path in checkpoints}
+    return {0: base_model} | dict(sorted(steps.items()))
+
+
+@torch.no_grad()
+def answer_entropy(model_path: Path, heldout: Path) -> float:
+    """Mean entropy, in nats, of the next token over all tokens of the reference answers and the end after them."""
+    model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(model_path)
+    entropies = []
+    for line in heldout.read_text().splitlines():
+        row = json.loads(line)
+        prompt, answer = (tokenizer(row[key], add_special_tokens=False)["input_ids"] for key in ("prompt", "label"))
+        logits = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 :]
+        entropies.append(token_entropy(logits))
+    return torch.cat(entropies).mean().item()
+
+
+def write_probe(folder: Path, base_model: Path, heldout: Path) -> None:
+    """A row for each saved model: step and entropy."""
+    rows = [
+        {"step": step, "entropy": answer_entropy(path, heldout)}
+        for step, path in saved_models(folder, base_model).items()
+    ]
+    (folder / PROBE_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -1,0 +1,185 @@
+"""Tables and figures of a grid.
+
+    python benchmarks/selectors/results.py --runs runs/selectors --output_dir docs/results/selectors
+
+For each setting and length that has runs: `SETTING_STEPS.md` with the tables, `SETTING_STEPS.png` with the curves, and
+`SETTING_STEPS.csv` with every evaluation. Only seeds that Random has too are compared.
+Boundary: reads the records of runs (`prepo_rlhf.analysis`), knows the grid's folders; statistics are in `savings.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from methods import LENGTHS, METHODS, PROMPTS, ROLLOUTS, SETTINGS
+from run_grid import COMPLETE
+from savings import Estimate, paired_difference, saving
+
+from prepo_rlhf.analysis.runs import ROLLOUTS as TOTAL
+from prepo_rlhf.analysis.runs import TOKENS, Run, read_runs
+from prepo_rlhf.analysis.style import house_style, legend_below, line_handles, looks, new_panel, png
+from prepo_rlhf.trainer.step_rows import PHASES
+
+BASELINE = "random"
+ACCURACY = "eval/default/avg@16"
+STEPS_A_POINT = 10  # of a curve: Random's evaluations
+SHARES = (0.5, 0.8, 0.95)  # of Random's gain
+LAST = 10  # steps that an end value is the mean of
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The runs of one method, cut off at the budget.
+
+    `accuracy` and `tokens` are [seeds, points], at equal numbers of rollouts from 0 to the budget; `steps` holds
+    each seed's training steps within the budget.
+    """
+
+    seeds: list[int]
+    accuracy: np.ndarray
+    tokens: np.ndarray
+    steps: list[pd.DataFrame]
+
+    def of(self, seeds: list[int]) -> Cell:
+        rows = [self.seeds.index(seed) for seed in seeds]
+        return Cell(seeds, self.accuracy[rows], self.tokens[rows], [self.steps[row] for row in rows])
+
+    def mean(self, metric: str, last: int | None = None) -> float:
+        """Mean over seeds of a metric's mean over steps, or over the last few; NaN where it was not recorded."""
+        values = [steps[metric].tail(last or len(steps)).mean() for steps in self.steps if metric in steps]
+        return float(np.mean(values)) if values else float("nan")
+
+
+def read_cell(runs_dir: Path, setting: str, method: str, steps: int, grid: np.ndarray) -> Cell | None:
+    """The complete runs of a method; a method without a clock has its shorter runs within its longest."""
+    length = steps if METHODS[method].clocked else max(LENGTHS)
+    folders = sorted((runs_dir / setting / str(length) / method).glob(f"seed*/{COMPLETE}"))
+    if not folders:
+        return None
+    runs = read_runs([str(marker.parent) for marker in folders])
+    curves = [_curve(run, grid) for run in runs]
+    within = [run.steps[(run.steps["step"] > 0) & (run.steps[TOTAL] <= grid[-1])] for run in runs]
+    accuracy, tokens = (np.array(part) for part in zip(*curves, strict=True))
+    return Cell([run.seed for run in runs], accuracy, tokens, within)
+
+
+def _curve(run: Run, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    evaluated = run.steps.dropna(subset=ACCURACY)
+    accuracy = np.interp(grid, evaluated[TOTAL].astype(float), evaluated[ACCURACY])
+    return accuracy, np.interp(grid, run.steps[TOTAL].astype(float), run.steps[TOKENS].astype(float))
+
+
+def accuracy_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
+    """Held-out accuracy on the way, at the end, and against Random's of the same seeds."""
+    last = len(grid) - 1
+    marks = [last // 3, 2 * last // 3, last]
+    header = [f"avg@16 at {int(grid[mark]):,} rollouts" for mark in marks]
+    rows = []
+    for method, cell in cells.items():
+        base = cells[BASELINE].of(cell.seeds)
+        end = paired_difference(base.accuracy[:, -1], cell.accuracy[:, -1])
+        area = paired_difference(base.accuracy.mean(1), cell.accuracy.mean(1))
+        spread = [f"{column.mean():.3f} ± {column.std(ddof=1):.3f}" for column in cell.accuracy[:, marks].T]
+        rows.append([method, str(len(cell.seeds)), *spread, _signed(end), _signed(area)])
+    return _table(["method", "seeds", *header, "end, minus Random's", "mean of the curve, minus Random's"], rows)
+
+
+def saving_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
+    """Rollouts of Random / rollouts of the method to reach shares of Random's gain; and tokens."""
+    rows = []
+    for method, cell in cells.items():
+        base = cells[BASELINE].of(cell.seeds)
+        savings = [saving(grid, base.accuracy, cell.accuracy, share) for share in SHARES]
+        tokens = cell.tokens[:, -1].mean() / base.tokens[:, -1].mean()
+        rows.append([method, *map(_ratio, savings), f"{tokens:.2f}"])
+    header = [f"{share:.0%} of Random's gain" for share in SHARES]
+    return _table(["method", *header, "tokens a rollout / Random's"], rows)
+
+
+def signal_table(cells: dict[str, Cell]) -> list[str]:
+    """What the rollouts were like."""
+    columns = {
+        "zero advantage": "signal/zero_advantage_ratio",
+        "all right": "signal/all_correct_ratio",
+        "all wrong": "signal/all_wrong_ratio",
+        "weight, advantage > 0": "prepo/weight_positive_mean",
+        "weight, advantage < 0": "prepo/weight_negative_mean",
+    }
+    rows = []
+    for method, cell in cells.items():
+        values = [f"{cell.mean(metric):.2f}" for metric in columns.values()]
+        scoring = cell.mean("timing/score_prompts") / sum(cell.mean(f"timing/{phase}") for phase in PHASES)
+        updates = np.mean([len(steps) for steps in cell.steps])
+        rows.append(
+            [method, *values, f"{cell.mean('prepo/entropy_mean', LAST):.3f}", f"{scoring:.0%}", f"{updates:.0f}"]
+        )
+    return _table(["method", *columns, "entropy at the end (nats)", "scoring, of a step's time", "steps"], rows)
+
+
+def figure(cells: dict[str, Cell], grid: np.ndarray, title: str) -> bytes:
+    """Mean accuracy of each method against rollouts."""
+    shown = looks(list(cells))
+    with house_style():
+        drawn, axes = new_panel(title, width=7.5, height=5.0)
+        for method, cell in cells.items():
+            look = shown[method]
+            axes.plot(grid, cell.accuracy.mean(0), color=look.colour, linestyle=look.dashes)
+        axes.set(xlabel="rollouts generated for training", ylabel="held-out avg@16, mean over seeds")
+        legend_below(drawn, line_handles(shown))
+        return png(drawn)
+
+
+def evaluations(cells: dict[str, Cell], grid: np.ndarray) -> pd.DataFrame:
+    """A row for each method, seed and number of rollouts."""
+    rows = [
+        {"method": method, "seed": seed, "rollouts": int(x), "accuracy": accuracy, "tokens": int(tokens)}
+        for method, cell in cells.items()
+        for seed, curve, spent in zip(cell.seeds, cell.accuracy, cell.tokens, strict=True)
+        for x, accuracy, tokens in zip(grid, curve, spent, strict=True)
+    ]
+    return pd.DataFrame(rows).round({"accuracy": 5})
+
+
+def _signed(estimate: Estimate) -> str:
+    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+
+
+def _ratio(estimate: Estimate) -> str:
+    if estimate.value == 0:
+        return "not reached"
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines] + [""]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, required=True, help="output_dir of run_grid.py")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    args = parser.parse_args()
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    for setting in SETTINGS:
+        for steps in LENGTHS:
+            grid = np.arange(0, steps + 1, STEPS_A_POINT) * float(PROMPTS * ROLLOUTS)
+            read = {method: read_cell(args.runs, setting, method, steps, grid) for method in METHODS}
+            if read[BASELINE] is None:
+                continue
+            paired = {m: [s for s in c.seeds if s in read[BASELINE].seeds] for m, c in read.items() if c}
+            cells = {method: read[method].of(seeds) for method, seeds in paired.items() if seeds}
+            tables = [accuracy_table(cells, grid), saving_table(cells, grid), signal_table(cells)]
+            stem = args.output_dir / f"{setting}_{steps}"
+            stem.with_suffix(".md").write_text("\n".join(line for table in tables for line in table))
+            stem.with_suffix(".png").write_bytes(figure(cells, grid, f"{setting}, {steps} steps"))
+            evaluations(cells, grid).to_csv(stem.with_suffix(".csv"), index=False)
+            print("\n".join(line for table in tables for line in table))
+
+
+if __name__ == "__main__":
+    main()

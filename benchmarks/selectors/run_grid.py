@@ -1,0 +1,166 @@
+"""Runs the grid of methods x seeds through the training command, and goes on where it was stopped.
+
+    python benchmarks/selectors/run_grid.py --settings weak --seeds 1 2 3 4 5 --output_dir runs/selectors
+
+Every run has the folder SETTING/STEPS/METHOD/seedN with the records that the training command writes. A run that is
+complete is not run again; one that was cut short starts afresh. Ray is started once, for all runs.
+Boundary: starts commands and looks whether they succeeded; what the runs have measured is for `results.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from methods import (
+    HELDOUT_SIZE,
+    LENGTHS,
+    METHODS,
+    ROOT,
+    SETTINGS,
+    STEPS_PER_EPOCH,
+    TASK,
+    TRAIN_SIZE,
+    shared_options,
+)
+from probe import write_probe
+from tqdm import tqdm
+
+COMPLETE = "complete"  # a file in the folder of a run that has ended well
+LEARNING_RATE = 3e-4
+ORACLE = Path(__file__).with_name("oracle.py")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cell of the grid."""
+
+    setting: str
+    method: str
+    seed: int
+    steps: int
+
+    def folder(self, output_dir: Path) -> Path:
+        return output_dir / self.setting / str(self.steps) / self.method / f"seed{self.seed}"
+
+
+def planned(settings: Sequence[str], methods: Sequence[str], seeds: Sequence[int], lengths: Sequence[int]) -> list[Run]:
+    """The runs of a grid, seed by seed, so that what is there after a stop is paired."""
+    return [
+        Run(setting, method, seed, steps)
+        for setting, seed, method, steps in itertools.product(settings, seeds, methods, sorted(lengths, reverse=True))
+        if METHODS[method].clocked or steps == max(lengths)
+    ]
+
+
+def command(run: Run, folder: Path, data: Path, learning_rate: float) -> list[str]:
+    """The training command of a run."""
+    method = METHODS[run.method]
+    entry = [str(ORACLE)] if method.oracle else ["-m", "prepo_rlhf.cli.train_prepo_ray"]
+    own = {
+        "train.num_episodes": run.steps // STEPS_PER_EPOCH * method.epochs,
+        "train.seed": run.seed,
+        "eval.steps": method.eval_steps,
+        "logger.run_dir": folder,
+        "ckpt.path": folder / "checkpoints",
+        "ckpt.output_dir": folder / "model",
+        "ckpt.save_steps": 3 * method.eval_steps,
+    }
+    options = [part for name, value in own.items() for part in (f"--{name}", str(value))]
+    return [sys.executable, *entry, *shared_options(run.setting, data, learning_rate), *options, *method.options]
+
+
+def execute(run: Run, output_dir: Path, learning_rate: float) -> None:
+    """Run it from its start, measure the entropy of its models, and keep the last of them.
+
+    Raises:
+        RuntimeError: the command failed.
+    """
+    folder = run.folder(output_dir)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with (folder / "job.log").open("w") as log:
+        arguments = command(run, folder, output_dir / "data", learning_rate)
+        done = subprocess.run(arguments, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} ended with {done.returncode}; see {folder / 'job.log'}")
+    write_probe(folder, TASK / "checkpoints" / run.setting, output_dir / "data" / "heldout.jsonl")
+    shutil.rmtree(folder / "checkpoints")
+    (folder / COMPLETE).touch()
+
+
+@contextmanager
+def ray_head(jobs: int) -> Iterator[None]:
+    """A Ray of logical CPUs and GPUs for `jobs` runs at a time, on a free port; gone afterwards."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tempfile.mkdtemp(prefix="grid", dir="/tmp")  # short: Ray keeps sockets in it
+    arguments = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--disable-usage-stats"]
+    arguments += [f"--num-cpus={2 * jobs}", f"--num-gpus={2 * jobs}", f"--port={port}", f"--temp-dir={folder}"]
+    arguments += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", f"--object-store-memory={2**29}"]
+    with open(Path(folder) / "head.log", "w") as log:
+        # In a session of its own, so that Ctrl-C ends the runs first.
+        head = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        _wait_for(port, head)
+        os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
+        yield
+    finally:
+        head.terminate()
+        head.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(port: int, head: subprocess.Popen[bytes]) -> None:
+    while head.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                time.sleep(3)  # the port is open before the node has joined
+                return
+        time.sleep(0.5)
+    raise RuntimeError(f"ray start ended with {head.returncode}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
+    parser.add_argument("--steps", nargs="+", type=int, default=list(LENGTHS), help="lengths of the runs")
+    parser.add_argument("--learning_rate", type=float, default=LEARNING_RATE)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    args = parser.parse_args()
+    output_dir = args.output_dir.resolve()
+    make_data = [sys.executable, str(TASK / "make_data.py"), "--output_dir", str(output_dir / "data"), "--seed", "0"]
+    sizes = ["--train_size", str(TRAIN_SIZE), "--heldout_size", str(HELDOUT_SIZE)]
+    subprocess.run([*make_data, *sizes], check=True)
+    runs = planned(args.settings, args.methods, args.seeds, args.steps)
+    missing = [run for run in runs if not (run.folder(output_dir) / COMPLETE).is_file()]
+    print(f"{len(runs)} runs, of which {len(runs) - len(missing)} are complete")
+    with ray_head(args.jobs), ThreadPoolExecutor(args.jobs) as executor:
+        calls = [executor.submit(execute, run, output_dir, args.learning_rate) for run in missing]
+        try:
+            failures = [call.exception() for call in tqdm(as_completed(calls), total=len(calls), unit="run")]
+        except BaseException:
+            executor.shutdown(cancel_futures=True)
+            raise
+    if any(failures):
+        sys.exit("\n".join(str(failure) for failure in failures if failure))
+
+
+if __name__ == "__main__":
+    main()

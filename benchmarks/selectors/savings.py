@@ -1,0 +1,77 @@
+"""How many rollouts a method saves: statistics over accuracy curves of paired seeds.
+
+Boundary: arrays in, numbers out. A curve is a row of accuracies at common numbers of rollouts; row s of two methods has
+the same seed, so the same order of prompts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its 95% interval over seeds."""
+
+    value: float
+    low: float
+    high: float
+
+
+def rollouts_to(x: np.ndarray, curve: np.ndarray, target: float) -> float:
+    """Rollouts at which an accuracy curve reaches `target` for good; inf where it does not.
+
+    The curve is first made monotone by isotonic regression, which takes out the noise that would let it cross early,
+    and is straight between its points.
+    """
+    smooth = optimize.isotonic_regression(curve).x
+    reached = np.flatnonzero(smooth >= target)
+    if not reached.size:
+        return float("inf")
+    after = reached[0]
+    if after == 0:
+        return float(x[0])
+    before = after - 1
+    share = (target - smooth[before]) / (smooth[after] - smooth[before])
+    return float(x[before] + share * (x[after] - x[before]))
+
+
+def saving(x: np.ndarray, baseline: np.ndarray, method: np.ndarray, share: float, seed: int = 0) -> Estimate:
+    """Rollouts of the baseline / rollouts of the method to reach `share` of the baseline's gain; above 1 saves.
+
+    Of the mean curves over seeds, which are less noisy than their own crossings; the interval is of resamples of
+    seeds (both methods' together, percentiles). 0 where the method never gets there.
+
+    Args:
+        x: [P] numbers of rollouts, from 0.
+        baseline, method: [S, P] accuracies.
+        share: of the way from the baseline's first accuracy to its last.
+    """
+    rng = np.random.default_rng(seed)
+    picks = [np.arange(len(baseline)), *rng.integers(0, len(baseline), (RESAMPLES, len(baseline)))]
+    ratios = [_ratio(x, baseline[pick].mean(0), method[pick].mean(0), share) for pick in picks]
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(ratios[1:], [tail, 1 - tail])
+    return Estimate(ratios[0], float(low), float(high))
+
+
+def _ratio(x: np.ndarray, baseline: np.ndarray, method: np.ndarray, share: float) -> float:
+    smooth = optimize.isotonic_regression(baseline).x
+    target = smooth[0] + share * (smooth[-1] - smooth[0])
+    return rollouts_to(x, baseline, target) / rollouts_to(x, method, target)
+
+
+def paired_difference(baseline: np.ndarray, method: np.ndarray) -> Estimate:
+    """Mean difference of two values a seed, [S] each, with Student's interval; a lone seed has none."""
+    differences = method - baseline
+    mean = float(differences.mean())
+    if len(differences) < 2 or np.ptp(differences) == 0:
+        return Estimate(mean, mean, mean)
+    half = stats.sem(differences) * stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)
+    return Estimate(mean, float(mean - half), float(mean + half))
