@@ -1,0 +1,60 @@
+"""The selectors' benchmark: every method's command is a valid job, and a grid is what it should be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from methods import METHODS, STEPS_PER_EPOCH
+from results import main as write_results
+from run_grid import COMPLETE, Run, command, planned
+
+from prepo_rlhf.config import parse_args
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_is_a_valid_job_of_the_right_length(method: str, tmp_path: Path) -> None:
+    line = command(Run("weak", method, seed=3, steps=60), tmp_path, tmp_path / "data", learning_rate=1e-4)
+    config = parse_args([part for part in line[line.index("--ckpt.save_hf") :]])
+    assert config.train.num_episodes * STEPS_PER_EPOCH == 60 * METHODS[method].epochs
+    assert (config.train.seed, config.actor.adam.lr, config.ds.param_dtype) == (3, 1e-4, "fp32")
+
+
+def test_methods_without_a_clock_run_once_for_all_lengths() -> None:
+    runs = planned(["weak"], ["random", "prepo"], [1, 2], [60, 150])
+    of_a_seed = [("random", 150), ("prepo", 150), ("prepo", 60)]
+    assert [(run.method, run.steps) for run in runs] == of_a_seed * 2
+    assert [run.seed for run in runs] == [1, 1, 1, 2, 2, 2]
+
+
+def test_results_of_made_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method that is twice as fast as Random saves half of its rollouts, at either length."""
+    for seed in (1, 2, 3):
+        write_run(tmp_path, "random", seed, speed=1.0)
+        write_run(tmp_path, "mopps", seed, speed=2.0)
+    monkeypatch.setattr("sys.argv", ["results.py", "--runs", str(tmp_path), "--output_dir", str(tmp_path / "out")])
+    write_results()
+    for steps in (60, 150):
+        tables = (tmp_path / "out" / f"weak_{steps}.md").read_text()
+        (saved,) = [line for line in tables.splitlines() if line.startswith("| mopps | 2.00 [2.00, 2.00] |")]
+        assert saved.split("|")[3].strip() == "2.00 [2.00, 2.00]" and saved.split("|")[5].strip() == "1.00"
+        assert (tmp_path / "out" / f"weak_{steps}.png").is_file()
+        assert (tmp_path / "out" / f"weak_{steps}.csv").read_text().count("\n") == 1 + 2 * 3 * (steps // 10 + 1)
+
+
+def write_run(folder: Path, method: str, seed: int, speed: float) -> None:
+    """The records of a run of 150 steps whose accuracy rises from 0.2 to at most 0.8."""
+    run = folder / "weak" / "150" / method / f"seed{seed}"
+    run.mkdir(parents=True)
+    (run / COMPLETE).touch()
+    (run / "config.yaml").write_text(yaml.safe_dump({"train": {"seed": seed}}))
+    rows = []
+    for step in range(151):
+        row = {"step": step, "rollout/total": 128 * step, "rollout/total_tokens": 3000 * step}
+        if step % 10 == 0:
+            row["eval/default/avg@16"] = 0.2 + 0.6 * float(np.minimum(1, speed * step / 300))
+        rows.append(row if step else {key: row[key] for key in ("step", "eval/default/avg@16")})
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
