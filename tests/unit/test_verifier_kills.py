@@ -27,10 +27,12 @@ from prepo_rlhf.rewards.verifier import MathVerifier
 FRACTIONS = [(rf"\boxed{{\frac{{{n}}}{{{n + 1}}}}}", f"{2 * n}/{2 * n + 2}") for n in range(1, 801)]
 KILLER = r"\boxed{9^{9^{9^9}}}"
 OWNER = """
+import signal
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.rewards.verifier import MathVerifier
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore Ctrl-C
     MathVerifier(MathOptions(timeout=600)).grade([r"{killer}"] * 3, ["1"] * 3)
 """
 
