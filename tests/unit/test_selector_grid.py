@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from methods import METHODS, STEPS_PER_EPOCH
+from methods import METHODS, ROOT, STEPS_PER_EPOCH
+from pack import pack
 from results import main as write_results
 from run_grid import COMPLETE, Run, command, planned
 
@@ -45,11 +47,29 @@ def test_results_of_made_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert (tmp_path / "out" / f"weak_{steps}.csv").read_text().count("\n") == 1 + 2 * 3 * (steps // 10 + 1)
 
 
+def test_packed_records_are_complete_runs_elsewhere(tmp_path: Path) -> None:
+    """No path of this machine gets into the archive, and a run that was cut short does not either."""
+    write_run(tmp_path, "random", 1, speed=1.0)
+    write_run(tmp_path, "random", 2, speed=1.0)
+    run = tmp_path / "weak" / "150" / "random" / "seed1"
+    (run / "config.yaml").write_text(yaml.safe_dump({"data": {"prompt_dataset": f"{ROOT}/runs/train.jsonl"}}))
+    (run.with_name("seed2") / COMPLETE).unlink()
+    assert pack(tmp_path, "weak", tmp_path / "weak.tar.xz") == 1
+    with tarfile.open(tmp_path / "weak.tar.xz") as archive:
+        archive.extractall(tmp_path / "elsewhere", filter="data")
+    copy = tmp_path / "elsewhere" / "weak" / "150" / "random" / "seed1"
+    assert {path.name for path in copy.parent.iterdir()} == {"seed1"}
+    assert {path.name for path in copy.iterdir()} == {path.name for path in run.iterdir()}
+    assert (copy / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
+    assert yaml.safe_load((copy / "config.yaml").read_text())["data"]["prompt_dataset"] == "runs/train.jsonl"
+
+
 def write_run(folder: Path, method: str, seed: int, speed: float) -> None:
     """The records of a run of 150 steps whose accuracy rises from 0.2 to at most 0.8."""
     run = folder / "weak" / "150" / method / f"seed{seed}"
     run.mkdir(parents=True)
-    (run / COMPLETE).touch()
+    for name in (COMPLETE, "prompts.jsonl", "probe.jsonl"):
+        (run / name).touch()
     (run / "config.yaml").write_text(yaml.safe_dump({"train": {"seed": seed}}))
     rows = []
     for step in range(151):
