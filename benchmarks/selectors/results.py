@@ -10,14 +10,16 @@ Boundary: reads the records of runs (`prepo_rlhf.analysis`), knows the grid's fo
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from methods import LENGTHS, METHODS, PROMPTS, ROLLOUTS, SETTINGS
+from probe import PROBE_FILE
 from run_grid import COMPLETE
-from savings import Estimate, paired_difference, saving
+from savings import Estimate, paired_difference, rollouts_to, saving
 
 from prepo_rlhf.analysis.runs import ROLLOUTS as TOTAL
 from prepo_rlhf.analysis.runs import TOKENS, Run, read_runs
@@ -28,6 +30,7 @@ BASELINE = "random"
 ACCURACY = "eval/default/avg@16"
 STEPS_A_POINT = 10  # of a curve: Random's evaluations
 SHARES = (0.5, 0.8, 0.95)  # of Random's gain
+EQUAL_ACCURACY = 0.8  # of Random's gain: where entropies are compared
 LAST = 10  # steps that an end value is the mean of
 
 
@@ -35,18 +38,20 @@ LAST = 10  # steps that an end value is the mean of
 class Cell:
     """The runs of one method, cut off at the budget.
 
-    `accuracy` and `tokens` are [seeds, points], at equal numbers of rollouts from 0 to the budget; `steps` holds
-    each seed's training steps within the budget.
+    `accuracy`, `tokens` and `entropy` (of the probe set, nats) are [seeds, points], at equal numbers of rollouts from 0
+    to the budget; `steps` holds each seed's training steps within the budget.
     """
 
     seeds: list[int]
     accuracy: np.ndarray
     tokens: np.ndarray
+    entropy: np.ndarray
     steps: list[pd.DataFrame]
 
     def of(self, seeds: list[int]) -> Cell:
         rows = [self.seeds.index(seed) for seed in seeds]
-        return Cell(seeds, self.accuracy[rows], self.tokens[rows], [self.steps[row] for row in rows])
+        curves = (self.accuracy[rows], self.tokens[rows], self.entropy[rows])
+        return Cell(seeds, *curves, [self.steps[row] for row in rows])
 
     def mean(self, metric: str, last: int | None = None) -> float:
         """Mean over seeds of a metric's mean over steps, or over the last few; NaN where it was not recorded."""
@@ -63,14 +68,20 @@ def read_cell(runs_dir: Path, setting: str, method: str, steps: int, grid: np.nd
     runs = read_runs([str(marker.parent) for marker in folders])
     curves = [_curve(run, grid) for run in runs]
     within = [run.steps[(run.steps["step"] > 0) & (run.steps[TOTAL] <= grid[-1])] for run in runs]
-    accuracy, tokens = (np.array(part) for part in zip(*curves, strict=True))
-    return Cell([run.seed for run in runs], accuracy, tokens, within)
+    return Cell([run.seed for run in runs], *(np.array(part) for part in zip(*curves, strict=True)), within)
 
 
-def _curve(run: Run, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    evaluated = run.steps.dropna(subset=ACCURACY)
-    accuracy = np.interp(grid, evaluated[TOTAL].astype(float), evaluated[ACCURACY])
-    return accuracy, np.interp(grid, run.steps[TOTAL].astype(float), run.steps[TOKENS].astype(float))
+def _curve(run: Run, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Accuracy, tokens and probe entropy at the numbers of rollouts in `grid`."""
+    steps = run.steps.set_index("step")
+    rollouts = steps[TOTAL].astype(float)
+    evaluated = steps[ACCURACY].dropna()
+    probe = pd.DataFrame(map(json.loads, (run.folder / PROBE_FILE).read_text().splitlines()))
+    return (
+        np.interp(grid, rollouts[evaluated.index], evaluated),
+        np.interp(grid, rollouts, steps[TOKENS].astype(float)),
+        np.interp(grid, rollouts[probe["step"]], probe["entropy"]),
+    )
 
 
 def accuracy_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
@@ -100,6 +111,19 @@ def saving_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
     return _table(["method", *header, "tokens a rollout / Random's"], rows)
 
 
+def entropy_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
+    """Entropy of the policies on the probe set, after as many rollouts and when they are as good."""
+    base = cells[BASELINE].accuracy.mean(0)
+    target = base[0] + EQUAL_ACCURACY * (base[-1] - base[0])
+    rows = []
+    for method, cell in cells.items():
+        entropy, there = cell.entropy.mean(0), rollouts_to(grid, cell.accuracy.mean(0), target)
+        when_as_good = f"{np.interp(there, grid, entropy):.3f}" if np.isfinite(there) else "not reached"
+        rows.append([method, f"{entropy[0]:.3f}", f"{entropy[-1]:.3f}", when_as_good])
+    header = ["method", "before (nats)", "at the end", f"at an accuracy of {target:.3f}"]
+    return _table(header, rows)
+
+
 def signal_table(cells: dict[str, Cell]) -> list[str]:
     """What the rollouts were like."""
     columns = {
@@ -117,7 +141,7 @@ def signal_table(cells: dict[str, Cell]) -> list[str]:
         rows.append(
             [method, *values, f"{cell.mean('prepo/entropy_mean', LAST):.3f}", f"{scoring:.0%}", f"{updates:.0f}"]
         )
-    return _table(["method", *columns, "entropy at the end (nats)", "scoring, of a step's time", "steps"], rows)
+    return _table(["method", *columns, "last rollouts' entropy (nats)", "scoring, of a step's time", "steps"], rows)
 
 
 def figure(cells: dict[str, Cell], grid: np.ndarray, title: str) -> bytes:
@@ -174,6 +198,7 @@ def main() -> None:
             paired = {m: [s for s in c.seeds if s in read[BASELINE].seeds] for m, c in read.items() if c}
             cells = {method: read[method].of(seeds) for method, seeds in paired.items() if seeds}
             tables = [accuracy_table(cells, grid), saving_table(cells, grid), signal_table(cells)]
+            tables.append(entropy_table(cells, grid))
             stem = args.output_dir / f"{setting}_{steps}"
             stem.with_suffix(".md").write_text("\n".join(line for table in tables for line in table))
             stem.with_suffix(".png").write_bytes(figure(cells, grid, f"{setting}, {steps} steps"))

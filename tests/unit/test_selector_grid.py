@@ -43,6 +43,8 @@ def test_results_of_made_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         tables = (tmp_path / "out" / f"weak_{steps}.md").read_text()
         (saved,) = [line for line in tables.splitlines() if line.startswith("| mopps | 2.00 [2.00, 2.00] |")]
         assert saved.split("|")[3].strip() == "2.00 [2.00, 2.00]" and saved.split("|")[5].strip() == "1.00"
+        end, as_good = 0.5 - 0.3 * steps / 150, 0.5 - 0.3 * 0.8 * steps / 150
+        assert f"| random | 0.500 | {end:.3f} | {as_good:.3f} |" in tables
         assert (tmp_path / "out" / f"weak_{steps}.png").is_file()
         assert (tmp_path / "out" / f"weak_{steps}.csv").read_text().count("\n") == 1 + 2 * 3 * (steps // 10 + 1)
 
@@ -68,8 +70,10 @@ def write_run(folder: Path, method: str, seed: int, speed: float) -> None:
     """The records of a run of 150 steps whose accuracy rises from 0.2 to at most 0.8."""
     run = folder / "weak" / "150" / method / f"seed{seed}"
     run.mkdir(parents=True)
-    for name in (COMPLETE, "prompts.jsonl", "probe.jsonl"):
+    for name in (COMPLETE, "prompts.jsonl"):
         (run / name).touch()
+    probe = [{"step": step, "entropy": 0.5 - 0.3 * step / 150} for step in (0, 30, 60, 90, 120, 150)]
+    (run / "probe.jsonl").write_text("".join(json.dumps(row) + "\n" for row in probe))
     (run / "config.yaml").write_text(yaml.safe_dump({"train": {"seed": seed}}))
     rows = []
     for step in range(151):
