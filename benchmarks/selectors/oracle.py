@@ -4,7 +4,7 @@
 
 How much room there is for a selector: each candidate is first rolled out SCREENING times, which is not counted, and
 takes as its "perplexity" 1 + |pass rate - 1/2|; `--prepo.selector low-ppl` then chooses those nearest 1/2. It belongs
-to the experiment and not to the product, since it spends five times the rollouts that it saves.
+to the experiment and not to the product, since its screening takes five times the rollouts that it trains on.
 """
 
 from __future__ import annotations

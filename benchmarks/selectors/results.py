@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from methods import LENGTHS, METHODS, PROMPTS, ROLLOUTS, SETTINGS
+from methods import EVAL_SAMPLES, LENGTHS, METHODS, PROMPTS, ROLLOUTS, SETTINGS
 from probe import PROBE_FILE
 from run_grid import COMPLETE
 from savings import Estimate, paired_difference, rollouts_to, saving
@@ -27,8 +27,8 @@ from prepo_rlhf.analysis.style import house_style, legend_below, line_handles, l
 from prepo_rlhf.trainer.step_rows import PHASES
 
 BASELINE = "random"
-ACCURACY = "eval/default/avg@16"
-STEPS_A_POINT = 10  # of a curve: Random's evaluations
+ACCURACY = f"eval/default/avg@{EVAL_SAMPLES}"
+STEPS_A_POINT = METHODS[BASELINE].eval_steps  # of a curve
 SHARES = (0.5, 0.8, 0.95)  # of Random's gain
 EQUAL_ACCURACY = 0.8  # of Random's gain: where entropies are compared
 LAST = 10  # steps that an end value is the mean of
@@ -88,7 +88,7 @@ def accuracy_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
     """Held-out accuracy on the way, at the end, and against Random's of the same seeds."""
     last = len(grid) - 1
     marks = [last // 3, 2 * last // 3, last]
-    header = [f"avg@16 at {int(grid[mark]):,} rollouts" for mark in marks]
+    header = [f"avg@{EVAL_SAMPLES} at {int(grid[mark]):,} rollouts" for mark in marks]
     rows = []
     for method, cell in cells.items():
         base = cells[BASELINE].of(cell.seeds)
@@ -152,7 +152,7 @@ def figure(cells: dict[str, Cell], grid: np.ndarray, title: str) -> bytes:
         for method, cell in cells.items():
             look = shown[method]
             axes.plot(grid, cell.accuracy.mean(0), color=look.colour, linestyle=look.dashes)
-        axes.set(xlabel="rollouts generated for training", ylabel="held-out avg@16, mean over seeds")
+        axes.set(xlabel="rollouts generated for training", ylabel=f"held-out avg@{EVAL_SAMPLES}, mean over seeds")
         legend_below(drawn, line_handles(shown))
         return png(drawn)
 

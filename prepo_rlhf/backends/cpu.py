@@ -71,8 +71,8 @@ def patch_openrlhf() -> None:
 def leave_reductions_to_gloo() -> None:
     """Keep DeepSpeed from compiling its all-reduce through shared memory when a rank starts.
 
-    That takes a C++ compiler and half a minute, and a rank that is killed meanwhile leaves a lock behind for which
-    all later ones wait for ever. DeepSpeed looks its operators up in a table of what can be built here.
+    That takes a C++ compiler and time, and a rank that is killed meanwhile leaves a lock behind for which all later
+    ones wait for ever. DeepSpeed looks its operators up in a table of what can be built here.
 
     Raises:
         RuntimeError: the table is no longer the one this was written for.

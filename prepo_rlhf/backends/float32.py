@@ -11,9 +11,6 @@ from collections.abc import Callable
 
 import torch
 
-# vLLM's names of the data types of --ds.param_dtype.
-VLLM_NAMES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-
 
 def patch_openrlhf() -> None:
     """Let OpenRLHF's `convert_to_torch_dtype` know fp32.

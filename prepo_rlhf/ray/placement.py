@@ -13,11 +13,11 @@ from typing import Any
 import ray
 from openrlhf.trainer.ray.launcher import RayActorGroup
 from openrlhf.trainer.ray.utils import get_bundle_indices
+from openrlhf.utils.utils import convert_to_torch_dtype
 from ray.util.placement_group import PlacementGroup, placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from prepo_rlhf import backends
-from prepo_rlhf.backends.float32 import VLLM_NAMES
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.ray.policy_actor import PolicyActor
 from prepo_rlhf.ray.reference_actor import ReferenceActor
@@ -130,7 +130,7 @@ def engine_arguments(config: Config, seed_offset: int = 0) -> dict[str, Any]:
         "full_determinism": config.train.full_determinism_enable and backends.current_backend() == "cuda",
         "max_model_len": config.data.max_len,
         "enable_prefix_caching": config.vllm.enable_prefix_caching,
-        "dtype": VLLM_NAMES[config.ds.param_dtype],
+        "dtype": str(convert_to_torch_dtype(config.ds.param_dtype)).removeprefix("torch."),
         "gpu_memory_utilization": config.vllm.gpu_memory_utilization,
         "enable_sleep_mode": config.vllm.enable_sleep,
         "disable_log_stats": True,

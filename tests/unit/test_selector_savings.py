@@ -10,7 +10,7 @@ X = np.arange(0, 1601, 100.0)
 
 
 def curves(speed: float, seeds: int = 6, noise: float = 0.0) -> np.ndarray:
-    """Accuracy that rises from 0.2 to 0.6 at a `speed`, with a start of its own for each seed."""
+    """Accuracy that rises from 0.2 to 0.6 at a `speed`; every seed has its own noise."""
     rng = np.random.default_rng(1)
     exact = 0.2 + 0.4 * np.minimum(1, speed * X / 1600)
     return exact + rng.normal(0, 1, (seeds, len(X))) * noise
