@@ -15,8 +15,8 @@ from typing import Any
 
 import ray
 
-from prepo_rlhf.config import Config, ConfigError, parse_args
-from prepo_rlhf.trainer import job
+from prepo_rlhf.cli import train_prepo_ray
+from prepo_rlhf.config import Config
 
 SCREENING = 8
 
@@ -52,15 +52,5 @@ def _pass_rate(responses: list[dict[str, Any]]) -> float:
     return sum(float(response["scores"]) >= 1 for response in responses) / len(responses)
 
 
-def main() -> int:
-    """Train; 2 when the options cannot work, with the reason on stderr."""
-    try:
-        job.run(parse_args(), make_scorer=PassRateScorer)
-    except ConfigError as error:
-        print(f"oracle: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(train_prepo_ray.main(make_scorer=PassRateScorer))

@@ -8,14 +8,13 @@ Paths in config.yaml become relative to the repository. Models and logs stay whe
 
 from __future__ import annotations
 
-import argparse
 import io
 import tarfile
 from pathlib import Path
 
 from methods import ROOT, SETTINGS
 from probe import PROBE_FILE
-from run_grid import COMPLETE
+from run_grid import COMPLETE, read_arguments
 
 from prepo_rlhf.trainer.step_rows import METRICS_FILE, PROMPTS_FILE
 
@@ -36,11 +35,7 @@ def pack(runs: Path, setting: str, archive: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, required=True, help="output_dir of run_grid.py")
-    parser.add_argument("--output_dir", type=Path, required=True)
-    args = parser.parse_args()
-    args.output_dir.mkdir(parents=True, exist_ok=True)
+    args = read_arguments(__doc__)
     for setting in SETTINGS:
         archive = args.output_dir / f"{setting}.tar.xz"
         print(f"{archive}: {pack(args.runs.resolve(), setting, archive)} runs")

@@ -9,7 +9,6 @@ Boundary: reads the records of runs (`prepo_rlhf.analysis`), knows the grid's fo
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 import pandas as pd
 from methods import EVAL_SAMPLES, LENGTHS, METHODS, PROMPTS, ROLLOUTS, SETTINGS
 from probe import PROBE_FILE
-from run_grid import COMPLETE
+from run_grid import COMPLETE, read_arguments
 from savings import Estimate, paired_difference, rollouts_to, saving
 
 from prepo_rlhf.analysis.runs import ROLLOUTS as TOTAL
@@ -184,11 +183,7 @@ def _table(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, required=True, help="output_dir of run_grid.py")
-    parser.add_argument("--output_dir", type=Path, required=True)
-    args = parser.parse_args()
-    args.output_dir.mkdir(parents=True, exist_ok=True)
+    args = read_arguments(__doc__)
     for setting in SETTINGS:
         for steps in LENGTHS:
             grid = np.arange(0, steps + 1, STEPS_A_POINT) * float(PROMPTS * ROLLOUTS)

@@ -101,6 +101,16 @@ def execute(run: Run, output_dir: Path, learning_rate: float) -> None:
     (folder / COMPLETE).touch()
 
 
+def read_arguments(description: str) -> argparse.Namespace:
+    """`runs` and `output_dir` of a command that reads a grid; the latter exists afterwards."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, required=True, help="output_dir of run_grid.py")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    args = parser.parse_args()
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    return args
+
+
 @contextmanager
 def ray_head(jobs: int) -> Iterator[None]:
     """A Ray of logical CPUs and GPUs for `jobs` runs at a time, on a free port; gone afterwards."""
