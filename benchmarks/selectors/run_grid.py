@@ -13,17 +13,15 @@ import argparse
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import ray
 from methods import (
     HELDOUT_SIZE,
     LENGTHS,
@@ -113,35 +111,13 @@ def read_arguments(description: str) -> argparse.Namespace:
 
 @contextmanager
 def ray_head(jobs: int) -> Iterator[None]:
-    """A Ray of logical CPUs and GPUs for `jobs` runs at a time, on a free port; gone afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tempfile.mkdtemp(prefix="grid", dir="/tmp")  # short: Ray keeps sockets in it
-    arguments = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--disable-usage-stats"]
-    arguments += [f"--num-cpus={2 * jobs}", f"--num-gpus={2 * jobs}", f"--port={port}", f"--temp-dir={folder}"]
-    arguments += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", f"--object-store-memory={2**29}"]
-    with open(Path(folder) / "head.log", "w") as log:
-        # In a session of its own, so that Ctrl-C ends the runs first.
-        head = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    """A Ray of logical CPUs and GPUs for `jobs` runs at a time, which they find by its address; gone afterwards."""
+    context = ray.init("local", num_cpus=2 * jobs, num_gpus=2 * jobs, include_dashboard=False, log_to_driver=False)
+    os.environ["RAY_ADDRESS"] = context.address_info["gcs_address"]
     try:
-        _wait_for(port, head)
-        os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         yield
     finally:
-        head.terminate()
-        head.wait()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait_for(port: int, head: subprocess.Popen[bytes]) -> None:
-    while head.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                time.sleep(3)  # the port is open before the node has joined
-                return
-        time.sleep(0.5)
-    raise RuntimeError(f"ray start ended with {head.returncode}")
+        ray.shutdown()
 
 
 def main() -> None:
