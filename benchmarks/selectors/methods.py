@@ -63,9 +63,9 @@ METHODS: dict[str, Method] = {
         ("--algo.dynamic_filtering_enable", "--algo.dynamic_filtering_criterion", "zero-variance"), eval_steps=4
     ),
     "feedback": Method(_selector("prepo", "--prepo.pacing", "feedback")),
-    "calibrated": Method(_selector("calibrated"), clocked=True),
-    "calibrated+weights": Method(_selector("calibrated", *WEIGHTS), clocked=True),
-    "calibrated+balanced": Method(_selector("calibrated", *BALANCED), clocked=True),
+    "calibrated": Method(_selector("calibrated")),
+    "calibrated+weights": Method(_selector("calibrated", *WEIGHTS)),
+    "calibrated+balanced": Method(_selector("calibrated", *BALANCED)),
     "oracle": Method(_selector("low-ppl"), oracle=True),
 }
 

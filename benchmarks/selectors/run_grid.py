@@ -81,7 +81,7 @@ def command(run: Run, folder: Path, data: Path, learning_rate: float) -> list[st
 
 
 def execute(run: Run, output_dir: Path, learning_rate: float) -> None:
-    """Run it from its start, measure the entropy of its models, and keep the last of them.
+    """Run it from its start, and measure the entropy of its models.
 
     Raises:
         RuntimeError: the command failed.
@@ -95,7 +95,6 @@ def execute(run: Run, output_dir: Path, learning_rate: float) -> None:
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} ended with {done.returncode}; see {folder / 'job.log'}")
     write_probe(folder, TASK / "checkpoints" / run.setting, output_dir / "data" / "heldout.jsonl")
-    shutil.rmtree(folder / "checkpoints")
     (folder / COMPLETE).touch()
 
 

@@ -21,10 +21,10 @@ from prepo_rlhf.selection.pass_rate_model import (
 )
 from prepo_rlhf.selection.success_rates import num_right
 
-NUM_FEATURES = 4
+NUM_FEATURES = 3
 PRIOR_VARIANCE = 4.0  # of a coefficient
 OFFSET_VARIANCE = 1.5**2  # of the logit of a prompt never seen, around the regression
-COEFFICIENT_MEMORY = 0.97  # share of the evidence that a step leaves
+COEFFICIENT_MEMORY = 0.95  # share of the evidence that a step leaves
 OFFSET_MEMORY = 0.9  # correlation of a prompt's offset with that at its last visit
 LARGEST_FEATURE = 3.0
 
@@ -35,24 +35,25 @@ class CalibratedSelector(PromptSelector):
     A group teaches most where its pass rate p is near 1/2: rewards have variance p (1 - p). Perplexity says something
     about p, but what, and how much, differs between data sets and changes as the policy learns. So it is learnt:
 
-        logit p_i = w . (1, log perplexity, log length, progress) + b_i
+        logit p_i = w . (1, log perplexity, log length) + b_i
 
     Perplexity and length are relative to the candidates at hand (standardised over them, cut off at 3 standard
     deviations), so a drift of all perplexities changes nothing. The offset b_i is what prompt i has shown of itself
     beyond the regression: N(0, 1.5^2) for one never seen, updated by its groups, and decaying by 0.9 from visit to
     visit, its variance growing back accordingly. After each step the posterior of w and b is updated from the rewards
-    (`laplace_update`); before that the evidence for w is discounted, precision <- 0.97 precision + 0.03 prior's, so
+    (`laplace_update`); before that the evidence for w is discounted, precision <- 0.95 precision + 0.05 prior's, so
     that w follows the policy, while its variance can't exceed the prior's.
 
-    Selection draws w once a step (Thompson sampling) and takes three quarters of K by highest E[p (1 - p)], the
-    expectation over b_i: of two prompts expected near 1/2 the better known wins. One quarter is uniformly random among
-    the rest, so that all difficulties are covered and predictions are checked outside their own choice.
+    Selection draws w once a step (Thompson sampling), so that what is not known well is tried, and takes the K
+    candidates of highest E[p (1 - p)], the expectation over b_i: of two expected near 1/2 the better known wins.
 
     Choices were made in the simulation of tests/unit/selector_simulation.py, by the share of an oracle's gain over
-    random choice. The offset takes it from 0.20 (with the last pass rate as a feature instead, which hides the scatter
-    between prompts from the choice) to 0.28, and from 0.04 to 0.16 where perplexity says nothing. Squares of features,
-    a learnt variance of the offsets, other memories, or the mean in place of a draw of w gain no more than noise. The
-    random quarter costs about its share (0.37 without); what coverage is worth, that simulation can't tell.
+    random choice, and by replaying the pass rates of a real run. A quarter of K at random instead, for coverage, costs
+    a quarter of the gain in both. The offset is worth 0.08 (over the last pass rate as a feature, which hides the
+    scatter between prompts from the choice). Training progress as a feature gains 0.02 in the one and nothing in the
+    other, and would tie the choice to the length of the run. Squares of features, a learnt variance of the offsets,
+    other memories, the mean in place of a draw of w, sqrt(p (1 - p)) or the chance of unequal rewards in place of
+    p (1 - p) gain no more than noise.
 
     Args:
         seed: of the generator.
@@ -71,13 +72,10 @@ class CalibratedSelector(PromptSelector):
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         if k > len(candidates):
             raise ValueError(f"cannot select {k} of {len(candidates)} candidates")
-        features = _features(candidates, progress)
+        features = _features(candidates)
         offsets = self._offsets_now([c.index for c in candidates])
         logits = features @ self._coefficients.draw(self._generator) + offsets.mean
-        ranked = expected_reward_variance(logits, offsets.variance).argsort(descending=True, stable=True)
-        best, rest = ranked[: k - k // 4], ranked[k - k // 4 :]
-        rest = rest[torch.randperm(len(rest), generator=self._generator)]
-        chosen = torch.cat([best, rest[: k // 4]])
+        chosen = expected_reward_variance(logits, offsets.variance).argsort(descending=True, stable=True)[:k]
         predicted = expected_pass_rate(features @ self._coefficients.mean + offsets.mean, offsets.variance)
         self._metrics["prepo/predicted_pass_rate"] = predicted[chosen].mean().item()
         self._pending |= {candidates[i].index: features[i].tolist() for i in chosen.tolist()}
@@ -132,8 +130,8 @@ class CalibratedSelector(PromptSelector):
         return Offsets(OFFSET_MEMORY * mean, share * variance + (1 - share) * OFFSET_VARIANCE)
 
 
-def _features(candidates: Sequence[Candidate], progress: float) -> Tensor:
-    """[N, 4]: 1, log perplexity, log length, progress.
+def _features(candidates: Sequence[Candidate]) -> Tensor:
+    """[N, 3]: 1, log perplexity, log length.
 
     Raises:
         ValueError: a perplexity is missing, or not a finite number.
@@ -142,8 +140,7 @@ def _features(candidates: Sequence[Candidate], progress: float) -> Tensor:
     if not log_ppl.isfinite().all():
         raise ValueError("a candidate's perplexity is not a finite number above 0: no pass rate can be predicted")
     log_length = torch.tensor([c.num_tokens for c in candidates], dtype=torch.float64).log1p()
-    ones = torch.ones_like(log_ppl)
-    return torch.stack([ones, _standardised(log_ppl), _standardised(log_length), progress * ones], dim=-1)
+    return torch.stack([torch.ones_like(log_ppl), _standardised(log_ppl), _standardised(log_length)], dim=-1)
 
 
 def _standardised(values: Tensor) -> Tensor:

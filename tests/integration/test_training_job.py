@@ -32,6 +32,14 @@ def assert_follows_the_schedule(steps: list[dict[str, float]], num_candidates: i
         assert 1 < row["prepo/ppl_selected_min"]
 
 
+def resumed_from(step: int, options: list[str], run_dir: Path) -> list[dict[str, float]]:
+    """Metrics of a finished run after its steps beyond `step` were made anew from that step's checkpoint."""
+    (run_dir / "checkpoints" / "_actor" / "latest").write_text(f"global_step{step}")
+    resumed = run_job([*options, "--ckpt.load_enable"])
+    assert resumed.returncode == 0, resumed.stderr
+    return read_metrics(run_dir)
+
+
 def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path) -> None:
     """Metrics, files and best model of a run; and from the checkpoint of step 3 the same run once more."""
     options = job_options(
@@ -56,10 +64,7 @@ def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward
     assert {"global_step3", "global_step6"} <= tags
     assert best == 0 or f"best_global_step{best}" in tags
 
-    (tmp_path / "checkpoints" / "_actor" / "latest").write_text("global_step3")
-    resumed = run_job([*options, "--ckpt.load_enable"])
-    assert resumed.returncode == 0, resumed.stderr
-    assert [without_timings(row) for row in read_metrics(tmp_path)] == [without_timings(row) for row in rows]
+    assert [without_timings(row) for row in resumed_from(3, options, tmp_path)] == [without_timings(row) for row in rows]
 
     other = run_job([*options, "--ckpt.load_enable", "--train.seed", "1", "--prepo.selector", "random"])
     assert other.returncode == 2
@@ -69,8 +74,30 @@ def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"train__async_enable": True, "prepo__selector": "mopps"}, id="async-mopps"),
+        pytest.param({"prepo__selector": "calibrated"}, id="calibrated"),
         pytest.param({"prepo__selector": "greso", "prepo__weight_balance": "sign"}, id="greso-balanced-weights"),
+    ],
+)
+def test_a_selector_with_a_memory_is_resumed_with_it(
+    changes: dict[str, object], tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
+) -> None:
+    """From the last checkpoint but one, in the second epoch: choices that depend on the rewards of the first."""
+    options = job_options(
+        tiny_llama, tiny_data, parity_reward, tmp_path, data__max_samples=60, train__num_episodes=2, ckpt__save_steps=1,
+        train__full_determinism_enable=True, **changes,
+    )  # fmt: skip
+    done = run_job(options)
+    assert done.returncode == 0, done.stderr
+    rows = read_metrics(tmp_path)
+    anew = resumed_from(len(rows) - 2, options, tmp_path)
+    assert [without_timings(row) for row in anew] == [without_timings(row) for row in rows]
+    assert rows[0]["timing/score_prompts"] == 0 or changes["prepo__selector"] != "greso"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"train__async_enable": True, "prepo__selector": "mopps"}, id="async-mopps"),
         pytest.param(
             {"algo__dynamic_filtering_enable": True, "prepo__selector": "low-ppl", "vllm__num_engines": 2},
             id="dynamic-filtering-two-engines",

@@ -45,12 +45,12 @@ def trained(steps: int = 40) -> CalibratedSelector:
 def test_steps_by_hand() -> None:
     """Features, offsets, ranking and update written out, over three steps in which prompts come again."""
     selector, offsets = CalibratedSelector(seed=0), {}
-    for step, progress in enumerate((0.0, 0.4, 0.8)):
+    for step in range(3):
         candidates = candidates_of(range(10 * step, 10 * step + 20))
         columns = []
         for values in ([math.log(c.perplexity) for c in candidates], [math.log(1 + c.num_tokens) for c in candidates]):
             columns.append([(value - fmean(values)) / pstdev(values) for value in values])
-        x = tensor([[1.0, ppl, length, progress] for ppl, length in zip(*columns, strict=True)])
+        x = tensor([[1.0, ppl, length] for ppl, length in zip(*columns, strict=True)])
         m = tensor([0.9 * offsets[c.index][0] if c.index in offsets else 0.0 for c in candidates])
         v = tensor([0.81 * offsets.get(c.index, (0, 2.25))[1] + 0.19 * 2.25 for c in candidates])
         state = selector.state_dict()
@@ -58,11 +58,11 @@ def test_steps_by_hand() -> None:
         generator = torch.Generator()
         generator.set_state(state["generator"])
         worth = expected_reward_variance(x @ coefficients.draw(generator) + m, v)
-        chosen = selector.select(candidates, 8, progress)
-        assert chosen[:6] == worth.argsort(descending=True)[:6].tolist()
+        chosen = selector.select(candidates, 8, step / 3)
+        assert chosen == worth.argsort(descending=True)[:8].tolist()
         rights = [c % 9 for c in chosen]
         selector.observe([outcome(candidates[c].index, right) for c, right in zip(chosen, rights, strict=True)])
-        discounted = 0.97 * state["precision"] + 0.03 * torch.eye(4, dtype=torch.float64) / 4
+        discounted = 0.95 * state["precision"] + 0.05 * torch.eye(3, dtype=torch.float64) / 4
         prior, own = Coefficients(state["mean"], discounted), Offsets(m[chosen], v[chosen])
         coefficients, own = laplace_update(prior, own, x[chosen], tensor(rights), torch.full((8,), 8.0).double())
         assert torch.allclose(selector.state_dict()["mean"], coefficients.mean)
@@ -72,16 +72,11 @@ def test_steps_by_hand() -> None:
         assert {i: pytest.approx(moment) for i, moment in offsets.items()} == selector.state_dict()["offsets"]
 
 
-def test_three_quarters_near_one_half_and_a_quarter_anywhere() -> None:
-    selector, counts = trained(), Counter()
+def test_those_near_one_half_are_taken() -> None:
+    selector = trained()
     for step in range(200):
         chosen = selector.select(graded(41, offset=10_000 + 100 * step), 16, 1.0)
-        assert all(5 <= i <= 35 for i in chosen[:12])
-        counts.update(chosen[12:])
-    assert set(counts) >= {0, 1, 2, 38, 39, 40}
-    others = [counts[i] for i in (*range(8), *range(33, 41))]  # rest of about 29, 4 of them taken: 200 * 4 / 29 each
-    assert sum(others) / len(others) == pytest.approx(200 * 4 / 29, rel=0.15)
-    assert max(others) < 2 * min(others)
+        assert all(5 <= i <= 35 for i in chosen)
 
 
 def test_predictions_are_calibrated_and_reported_before_the_rewards() -> None:
@@ -104,7 +99,7 @@ def test_a_prompt_is_known_by_its_own_rewards() -> None:
     alike = [Candidate("", "", i, 20, perplexity=2.0) for i in range(60)]
     selector.select(alike, 60, 0.0)
     selector.observe([outcome(i, (4, 0, 8)[i % 3]) for i in range(60)])
-    counts = Counter(i % 3 for _ in range(50) for i in selector.select(alike, 16, 0.0)[:12])
+    counts = Counter(i % 3 for _ in range(50) for i in selector.select(alike, 16, 0.0))
     assert counts[0] > 0.95 * counts.total()
 
 
@@ -113,7 +108,7 @@ def test_of_two_expected_alike_the_better_known_comes_first() -> None:
     alike = [Candidate("", "", i, 20, perplexity=2.0) for i in range(80)]
     selector.select(alike[:40], 40, 0.0)
     selector.observe([outcome(i, 4) for i in range(40)])
-    counts = Counter(i < 40 for _ in range(50) for i in selector.select(alike, 16, 0.0)[:12])
+    counts = Counter(i < 40 for _ in range(50) for i in selector.select(alike, 16, 0.0))
     assert counts[True] > 0.95 * counts.total()
 
 
@@ -128,7 +123,7 @@ def test_the_variance_of_the_coefficients_never_exceeds_the_priors() -> None:
 
 
 def test_outcomes_may_come_after_later_selections_and_count_once() -> None:
-    """Each with the features of its own selection, which moved with the candidates beside it and with progress."""
+    """Each with the features of its own selection, which moved with the candidates beside it."""
     late, punctual = CalibratedSelector(seed=0), CalibratedSelector(seed=0)
     late.select(graded(9), 9, 0.0)
     late.select(graded(9, offset=100), 9, 1.0)
