@@ -64,7 +64,8 @@ def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward
     assert {"global_step3", "global_step6"} <= tags
     assert best == 0 or f"best_global_step{best}" in tags
 
-    assert [without_timings(row) for row in resumed_from(3, options, tmp_path)] == [without_timings(row) for row in rows]
+    anew = resumed_from(3, options, tmp_path)
+    assert [without_timings(row) for row in anew] == [without_timings(row) for row in rows]
 
     other = run_job([*options, "--ckpt.load_enable", "--train.seed", "1", "--prepo.selector", "random"])
     assert other.returncode == 2
@@ -185,9 +186,7 @@ def test_dapo_chat_lists_in_parquet(benchmarks: Path, parity_reward: str, tiny_l
     assert_follows_the_schedule(read_metrics(tmp_path), 20, 4)
 
 
-def test_a_reward_that_raises_stops_the_run_with_its_traceback(
-    tiny_llama: str, tiny_data: str, tmp_path: Path
-) -> None:
+def test_a_reward_that_raises_stops_the_run_with_its_traceback(tiny_llama: str, tiny_data: str, tmp_path: Path) -> None:
     reward = tmp_path / "broken.py"
     reward.write_text("def reward_func(queries, prompts, labels):\n    raise ZeroDivisionError('of this reward')\n")
     done = run_job(job_options(tiny_llama, tiny_data, str(reward), tmp_path))
