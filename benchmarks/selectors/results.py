@@ -59,12 +59,13 @@ class Cell:
 
 
 def read_cell(runs_dir: Path, setting: str, method: str, steps: int, grid: np.ndarray) -> Cell | None:
-    """The complete runs of a method; a method without a clock has its shorter runs within its longest."""
-    length = steps if METHODS[method].clocked else max(LENGTHS)
-    folders = sorted((runs_dir / setting / str(length) / method).glob(f"seed*/{COMPLETE}"))
-    if not folders:
+    """The complete runs of a method; longer ones too where it has no clock."""
+    lengths = [steps] if METHODS[method].clocked else [length for length in sorted(LENGTHS) if length >= steps]
+    complete = [marker for n in lengths for marker in (runs_dir / setting / str(n) / method).glob(f"seed*/{COMPLETE}")]
+    longest = {marker.parent.name: marker.parent for marker in complete}  # of each seed
+    if not longest:
         return None
-    runs = read_runs([str(marker.parent) for marker in folders])
+    runs = read_runs([str(longest[seed]) for seed in sorted(longest)])
     curves = [_curve(run, grid) for run in runs]
     within = [run.steps[(run.steps["step"] > 0) & (run.steps[TOTAL] <= grid[-1])] for run in runs]
     return Cell([run.seed for run in runs], *(np.array(part) for part in zip(*curves, strict=True)), within)

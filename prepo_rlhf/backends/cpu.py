@@ -93,4 +93,3 @@ class _TorchOnCpu(ModuleType):
     @staticmethod
     def device(_spec: object) -> torch.device:
         return _CPU
-

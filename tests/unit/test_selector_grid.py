@@ -12,6 +12,7 @@ import yaml
 from methods import METHODS, ROOT, STEPS_PER_EPOCH
 from pack import pack
 from results import main as write_results
+from results import read_cell
 from run_grid import COMPLETE, Run, command, planned
 
 from prepo_rlhf.config import parse_args
@@ -49,6 +50,18 @@ def test_results_of_made_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert (tmp_path / "out" / f"weak_{steps}.csv").read_text().count("\n") == 1 + 2 * 3 * (steps // 10 + 1)
 
 
+def test_a_short_run_counts_for_its_seed_until_there_is_a_long_one(tmp_path: Path) -> None:
+    write_run(tmp_path, "random", 1, speed=1.0)
+    for seed, length, speed in ((1, 60, 2.0), (2, 60, 2.0), (3, 150, 1.0)):
+        write_run(tmp_path, "random", seed, speed, length)
+    grid = np.arange(0, 61, 10) * 128.0
+    cell = read_cell(tmp_path, "weak", "random", 60, grid)
+    assert cell.seeds == [1, 2, 3] and cell.accuracy[:, -1] == pytest.approx([0.32, 0.44, 0.32])
+    assert read_cell(tmp_path, "weak", "random", 150, grid).seeds == [1, 3]
+    write_run(tmp_path, "prepo", 1, speed=1.0)  # its clock makes a run of 60 steps another run
+    assert read_cell(tmp_path, "weak", "prepo", 60, grid) is None
+
+
 def test_packed_records_are_complete_runs_elsewhere(tmp_path: Path) -> None:
     """No path of this machine gets into the archive, and a run that was cut short does not either."""
     write_run(tmp_path, "random", 1, speed=1.0)
@@ -66,9 +79,9 @@ def test_packed_records_are_complete_runs_elsewhere(tmp_path: Path) -> None:
     assert yaml.safe_load((copy / "config.yaml").read_text())["data"]["prompt_dataset"] == "runs/train.jsonl"
 
 
-def write_run(folder: Path, method: str, seed: int, speed: float) -> None:
-    """The records of a run of 150 steps whose accuracy rises from 0.2 to at most 0.8."""
-    run = folder / "weak" / "150" / method / f"seed{seed}"
+def write_run(folder: Path, method: str, seed: int, speed: float, length: int = 150) -> None:
+    """The records of 150 steps, called a run of `length`, whose accuracy rises from 0.2 to at most 0.8."""
+    run = folder / "weak" / str(length) / method / f"seed{seed}"
     run.mkdir(parents=True)
     for name in (COMPLETE, "prompts.jsonl"):
         (run / name).touch()
