@@ -14,7 +14,10 @@ TRAIN_SIZE, HELDOUT_SIZE = 1200, 72  # 15 steps an epoch; a held-out problem for
 CANDIDATES, PROMPTS, ROLLOUTS = 80, 16, 8  # |B|, K, n
 STEPS_PER_EPOCH = TRAIN_SIZE // CANDIDATES
 EVAL_SAMPLES = 16
-SETTINGS = ("weak", "mid")
+SETTINGS = {  # base model -> how often problems of 1 to 6 steps come in its training data
+    "weak": (1, 1, 1, 1, 8, 8),  # a collection that is mostly beyond the policy, of which it solves no 5 or 6 steps
+    "mid": (1, 1, 1, 1, 1, 1),
+}
 LENGTHS = (60, 150)  # steps: 4 and 10 epochs
 
 
@@ -106,5 +109,6 @@ def shared_options(setting: str, data: Path, learning_rate: float) -> list[str]:
         "eval.temperature": 1.0,
         "ckpt.best_metric_key": "none",
     }
-    switches = ["--ckpt.save_hf", "--ckpt.disable_ds"]  # models to measure, nothing to resume from
+    # Models to measure are kept, and nothing to resume from.
+    switches = ["--ds.packing_samples", "--ckpt.save_hf", "--ckpt.disable_ds"]
     return switches + [part for name, value in options.items() for part in (f"--{name}", str(value))]

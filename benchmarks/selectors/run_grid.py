@@ -90,12 +90,20 @@ def execute(run: Run, output_dir: Path, learning_rate: float) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with (folder / "job.log").open("w") as log:
-        arguments = command(run, folder, output_dir / "data", learning_rate)
+        arguments = command(run, folder, output_dir / run.setting / "data", learning_rate)
         done = subprocess.run(arguments, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} ended with {done.returncode}; see {folder / 'job.log'}")
-    write_probe(folder, TASK / "checkpoints" / run.setting, output_dir / "data" / "heldout.jsonl")
+    write_probe(folder, TASK / "checkpoints" / run.setting, output_dir / run.setting / "data" / "heldout.jsonl")
     (folder / COMPLETE).touch()
+
+
+def make_data(setting: str, output_dir: Path) -> None:
+    """Training and held-out problems of a setting."""
+    sizes = ["--train_size", str(TRAIN_SIZE), "--heldout_size", str(HELDOUT_SIZE)]
+    weights = ["--step_weights", *map(str, SETTINGS[setting])]
+    script = [sys.executable, str(TASK / "make_data.py"), "--output_dir", str(output_dir / setting / "data")]
+    subprocess.run([*script, *sizes, *weights, "--seed", "0"], check=True)
 
 
 def read_arguments(description: str) -> argparse.Namespace:
@@ -130,9 +138,8 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, required=True)
     args = parser.parse_args()
     output_dir = args.output_dir.resolve()
-    make_data = [sys.executable, str(TASK / "make_data.py"), "--output_dir", str(output_dir / "data"), "--seed", "0"]
-    sizes = ["--train_size", str(TRAIN_SIZE), "--heldout_size", str(HELDOUT_SIZE)]
-    subprocess.run([*make_data, *sizes], check=True)
+    for setting in args.settings:
+        make_data(setting, output_dir)
     runs = planned(args.settings, args.methods, args.seeds, args.steps)
     missing = [run for run in runs if not (run.folder(output_dir) / COMPLETE).is_file()]
     print(f"{len(runs)} runs, of which {len(runs) - len(missing)} are complete")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from problems import MAX_STEPS, Corpus, Problem, sample_corpus, sample_uniform
+from problems import MAX_STEPS, Corpus, Problem, sample_corpus, sample_problems
 from reward import reward_func
 from tokenizer import EOS, build_tokenizer
 from tqdm import tqdm
@@ -100,7 +100,7 @@ def train(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, seed: int) -> Llam
     decay = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / 100, 1 - 0.9 * step / recipe.max_steps)
     )
-    problems = sample_uniform(480, random.Random(f"validation-{seed}"))
+    problems = sample_problems(480, random.Random(f"validation-{seed}"))
     stream = batches(recipe.corpus, tokenizer, random.Random(f"corpus-{seed}"))
     progress = tqdm(itertools.islice(stream, recipe.max_steps), total=recipe.max_steps, desc="base model")
     for step, ids in enumerate(progress, start=1):
@@ -123,7 +123,7 @@ def train(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, seed: int) -> Llam
 
 def report(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, samples: int = 8) -> str:
     """A table of pass rates over 432 fresh problems, `samples` a problem: rows are steps, columns pairs of bands."""
-    problems = sample_uniform(432, random.Random(f"report-{seed}")) * samples
+    problems = sample_problems(432, random.Random(f"report-{seed}")) * samples
     rewards = sample_rewards(model, tokenizer, problems)
     cells: dict[tuple[str, str], list[float]] = {}
     for problem, reward in zip(problems, rewards, strict=True):

@@ -8,10 +8,11 @@ Boundary: pure Python; knows nothing of tokenizers, models or rewards.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 MAX_STEPS = 6
+EVENLY = (1,) * MAX_STEPS
 SEPARATORS = (",", ";", "/", "|")
 # The same mark after an operation and before its step in the answer lets a small model find the operation. (A mark
 # before the operation misled it at the last one, whose operand no further mark follows.)
@@ -96,9 +97,16 @@ def sample_problem(steps: int, band: int, rng: random.Random) -> Problem:
     return Problem(_prompt(start, noun, operations), SEPARATORS[0].join(_chain(start, operations)), steps, band)
 
 
-def sample_uniform(count: int, rng: random.Random, exclude: Collection[str] = ()) -> list[Problem]:
-    """`count` problems with different prompts, none in `exclude`, spread evenly over steps and bands, shuffled."""
-    cells = [(steps, band) for steps in range(1, MAX_STEPS + 1) for band in range(len(BANDS))]
+def sample_problems(
+    count: int, rng: random.Random, exclude: Collection[str] = (), step_weights: Sequence[int] = EVENLY
+) -> list[Problem]:
+    """`count` problems with different prompts, none in `exclude`, spread evenly over bands, shuffled.
+
+    Args:
+        step_weights: how often problems of 1, 2, ... steps come, relative to each other.
+    """
+    steps_drawn = [steps for steps, weight in enumerate(step_weights, start=1) for _ in range(weight)]
+    cells = [(steps, band) for steps in steps_drawn for band in range(len(BANDS))]
     rng.shuffle(cells)
     taken, problems = set(exclude), []
     while len(problems) < count:

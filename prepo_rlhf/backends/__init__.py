@@ -1,8 +1,8 @@
-"""What differs between machines: the CPU in place of a GPU, attention without flash-attn, float32.
+"""What differs between machines: the CPU in place of a GPU, attention and packing without flash-attn, float32.
 
 Every monkeypatch of a dependency lives in this package, with its reason and the version it was written for.
 `activate` runs once in every process of a job, before OpenRLHF is imported there; on a GPU with flash-attn
-all that it changes is that the policy may be float32.
+all that it changes is that the policy may be float32, and packed in float32.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def activate() -> None:
     installed = version("openrlhf")
     if installed != OPENRLHF_VERSION:
         raise RuntimeError(f"prepo_rlhf builds on openrlhf {OPENRLHF_VERSION}, but {installed} is installed")
-    from prepo_rlhf.backends import flash_attention, float32
+    from prepo_rlhf.backends import flash_attention, float32, packed_attention
 
     backend = current_backend()
     if backend == "cpu":
@@ -46,5 +46,6 @@ def activate() -> None:
         cpu.patch_torch()
     flash_attention.import_openrlhf_without()
     float32.patch_openrlhf()
+    packed_attention.register()
     if backend == "cpu":
         cpu.patch_openrlhf()

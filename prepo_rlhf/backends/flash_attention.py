@@ -1,24 +1,24 @@
 """OpenRLHF without flash-attn.
 
-`openrlhf.models.ring_attn_utils` (0.11.2) imports flash-attn when it is itself imported, though only sample
-packing and ring attention use it. Where flash-attn is not installed, that one module is imported over a
-stand-in whose functions raise; the stand-in is gone afterwards, so that no other library takes it for the
-real package.
+`openrlhf.models.ring_attn_utils` (0.11.2) imports flash-attn when it is itself imported. Sample packing needs only
+its functions that take padding out and put it back, which transformers has too; ring attention needs the rest. Where
+flash-attn is not installed, that one module is imported over a stand-in of those functions; the stand-in is gone
+afterwards, so that no other library takes it for the real package.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import operator
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from prepo_rlhf.backends import packed_attention
 
 _MODULE = "openrlhf.models.ring_attn_utils"
-_NAMES = {
-    "flash_attn.bert_padding": ("index_first_axis", "pad_input", "rearrange", "unpad_input"),
-    "flash_attn.utils.distributed": ("all_gather",),
-}
 
 
 def installed() -> bool:
@@ -26,9 +26,11 @@ def installed() -> bool:
     return importlib.util.find_spec("flash_attn") is not None
 
 
-def default_attention() -> str:
+def default_attention(in_float32: bool, packing: bool) -> str:
     """The attention implementation for `--ds.attn_implementation` when the user names none."""
-    return "flash_attention_2" if installed() else "sdpa"
+    if installed() and not in_float32:
+        return "flash_attention_2"
+    return packed_attention.NAME if packing else "sdpa"
 
 
 def import_openrlhf_without() -> None:
@@ -41,19 +43,30 @@ def import_openrlhf_without() -> None:
     (package,) = importlib.util.find_spec("openrlhf").submodule_search_locations
     spec = importlib.util.spec_from_file_location(_MODULE, Path(package) / "models" / "ring_attn_utils.py")
     module = importlib.util.module_from_spec(spec)
-    stand_ins = {"flash_attn": ModuleType("flash_attn"), "flash_attn.utils": ModuleType("flash_attn.utils")}
-    for module_name, functions in _NAMES.items():
-        stand_ins[module_name] = ModuleType(module_name)
-        for function in functions:
-            setattr(stand_ins[module_name], function, _refuse)
+    stand_ins = {name: ModuleType(name) for name in ("flash_attn", "flash_attn.utils")}
+    for name, functions in _functions().items():
+        stand_ins[name] = ModuleType(name)
+        vars(stand_ins[name]).update(functions)
     sys.modules.update(stand_ins)
     try:
         spec.loader.exec_module(module)
     finally:
-        for module_name in stand_ins:
-            del sys.modules[module_name]
+        for name in stand_ins:
+            del sys.modules[name]
     sys.modules[_MODULE] = module
 
 
+def _functions() -> dict[str, dict[str, Callable[..., Any]]]:
+    """What the module takes from flash-attn."""
+    from einops import rearrange
+    from transformers.modeling_flash_attention_utils import _pad_input, _unpad_input
+
+    padding = {
+        "index_first_axis": operator.getitem, "pad_input": _pad_input, "rearrange": rearrange,
+        "unpad_input": _unpad_input,
+    }  # fmt: skip
+    return {"flash_attn.bert_padding": padding, "flash_attn.utils.distributed": {"all_gather": _refuse}}
+
+
 def _refuse(*_args: object, **_kwargs: object) -> NoReturn:
-    raise RuntimeError("--ds.packing_samples and --ds.ring_attn_size above 1 need flash-attn, which is not installed")
+    raise RuntimeError("--ds.ring_attn_size above 1 needs flash-attn, which is not installed")

@@ -46,7 +46,7 @@ def check(config: Config) -> None:
     problems = [*_required(config), *_bounds(config)]
     if not problems:
         rules = (_selection, _windows, _weights, _groups, _lengths, _train_batches, _rollout_batches, _placement)
-        for rule in (*rules, _data_types, _engines, _loss, _records):
+        for rule in (*rules, _data_types, _attention, _engines, _loss, _records):
             problems.extend(rule(config))
     if problems:
         raise ConfigError("\n".join(problems))
@@ -227,6 +227,17 @@ def _data_types(c: Config) -> Iterator[str]:
         yield "--ds.param_dtype fp32: flash attention computes in 16 bits; take bf16, or --ds.attn_implementation sdpa"
     if c.ds.load_in_4bit and c.ds.param_dtype != "bf16":
         yield f"--ds.param_dtype {c.ds.param_dtype}: --ds.load_in_4bit needs bf16"
+
+
+def _attention(c: Config) -> Iterator[str]:
+    named = c.ds.attn_implementation
+    in_flash = c.ds.param_dtype != "fp32" if named is None else "flash" in named
+    if c.ds.ring_attn_size > 1 and not in_flash:
+        yield f"--ds.ring_attn_size {c.ds.ring_attn_size}: ring attention is flash attention, in 16 bits"
+    elif c.ds.packing_samples and named not in (None, "packed_sdpa") and not in_flash:
+        yield f"--ds.attn_implementation {named}: not for packed samples; take flash_attention_2 or packed_sdpa"
+    if named == "packed_sdpa" and not c.ds.packing_samples:
+        yield "--ds.attn_implementation packed_sdpa: only for --ds.packing_samples; take sdpa"
 
 
 def _engines(c: Config) -> Iterator[str]:

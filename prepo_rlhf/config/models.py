@@ -136,13 +136,14 @@ class DeepSpeedOptions(Options):
     param_dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
     """Data type of the weights, in policy and engines. Many CPUs can only emulate bf16 and are faster with fp32."""
     attn_implementation: str | None = None
-    """Attention of the policy, by its name in transformers; by default flash_attention_2 if installed, else sdpa."""
+    """Attention of the policy, by its name in transformers; by default flash_attention_2 if installed and the data type
+    is one of its own, else sdpa. For packed samples that is packed_sdpa, which pads in attention alone."""
     experts_implementation: Literal["eager", "batched_mm", "grouped_mm", "deepgemm"] | None = None
     """How experts are computed in mixture-of-experts models; by default transformers chooses."""
     packing_samples: bool = False
-    """Train on sequences laid end to end, without padding (needs flash-attn)."""
+    """Train on sequences laid end to end, without padding."""
     ring_attn_size: int = 1
-    """GPUs that share one sequence by ring attention; above 1 implies packing_samples."""
+    """GPUs that share one sequence by ring attention; above 1 implies packing_samples and needs flash-attn."""
     ring_attn_head_stride: int = 1
     """Heads in one pass of ring attention; a divisor of the number of heads."""
     tensor_parallel_size: int = 1

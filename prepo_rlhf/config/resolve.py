@@ -85,10 +85,8 @@ def _packing(config: Config) -> None:
         config.ds.packing_samples = True
     if config.train.dynamic_batch_enable and config.rollout.max_tokens_per_gpu is None:
         config.rollout.max_tokens_per_gpu = config.train.max_tokens_per_gpu
-    if config.ds.packing_samples and "flash_attention" not in (config.ds.attn_implementation or ""):
-        if config.ds.attn_implementation is not None:
-            warn("--ds.packing_samples needs flash attention: --ds.attn_implementation is changed", stacklevel=3)
-        config.ds.attn_implementation = "flash_attention_2"
+    if config.ds.packing_samples and config.ds.attn_implementation == "sdpa":
+        config.ds.attn_implementation = "packed_sdpa"
 
 
 def _placement(config: Config) -> None:

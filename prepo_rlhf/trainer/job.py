@@ -61,8 +61,9 @@ def apply_backend(config: Config) -> None:
     """Settle what `auto` and None stand for on this machine, for this process and for the job's options."""
     os.environ[backends.BACKEND_VARIABLE] = config.backend = backends.resolve_backend(config.backend)
     if config.ds.attn_implementation is None:
-        in_float32 = config.ds.param_dtype == "fp32"
-        config.ds.attn_implementation = "sdpa" if in_float32 else flash_attention.default_attention()
+        config.ds.attn_implementation = flash_attention.default_attention(
+            in_float32=config.ds.param_dtype == "fp32", packing=config.ds.packing_samples
+        )
     if config.backend == "cpu":
         from prepo_rlhf.backends import cpu
 

@@ -108,12 +108,12 @@ def _check_writable(option: str, folder: str) -> None:
 def _check_attention(config: Config) -> None:
     if flash_attention.installed():
         return
+    if config.ds.ring_attn_size > 1:
+        raise ConfigError(f"--ds.ring_attn_size {config.ds.ring_attn_size}: needs flash-attn, which is not installed")
     if "flash_attention" in config.ds.attn_implementation:
         raise ConfigError(
             f"--ds.attn_implementation {config.ds.attn_implementation}: flash-attn is not installed; use `sdpa`"
         )
-    if config.ds.packing_samples:
-        raise ConfigError("--ds.packing_samples needs flash-attn, which is not installed: leave it out, or install it")
 
 
 def _check_reward(config: Config) -> None:

@@ -35,7 +35,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "missing reward file": ({"reward__remote_url": "/nowhere/reward.py"}, "--reward.remote_url"),
     "no reward function": ({"reward__remote_url": "EMPTY_REWARD"}, "--reward.remote_url"),
     "unwritable run_dir": ({"logger__run_dir": "/proc/run"}, "--logger.run_dir /proc/run"),
-    "packing without flash-attn": ({"ds__packing_samples": True}, "flash"),
+    "ring attention without flash-attn": (
+        {"ds__ring_attn_size": 2, "ds__param_dtype": "bf16", "actor__num_gpus_per_node": 2},
+        "--ds.ring_attn_size 2: needs flash-attn",
+    ),
     "a missing eval set": ({"eval__dataset": "/nowhere/eval.jsonl", "eval__steps": 1}, "--eval.dataset"),
     "math without labels": ({"reward__remote_url": "math", "data__label_key": None}, "needs --data.label_key"),
     "math without a reference answer": (

@@ -110,8 +110,9 @@ def test_a_selector_with_a_memory_is_resumed_with_it(
                 "prepo__weight_balance": "sign",
                 "prepo__pacing": "sqrt",
                 "prepo__ppl_length_bins": 2,
+                "ds__packing_samples": True,
             },
-            id="zero-variance-filtering-balanced-weights-length-bins",
+            id="packed-zero-variance-filtering-balanced-weights-length-bins",
         ),
         pytest.param(
             {

@@ -62,14 +62,23 @@ def weights_of(experiences: list[Any]) -> torch.Tensor:
     return torch.cat([experience.info["prepo_weight"] for experience in experiences])
 
 
-def test_one_and_two_ranks_zero2_and_zero3_agree(tiny_llama: str, tmp_path: Path) -> None:
-    layouts = {"one": (1, 2), "two": (2, 2), "two-zero3": (2, 3)}
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "one": {},
+    "two": {"actor__num_gpus_per_node": 2},
+    "two-zero3": {"actor__num_gpus_per_node": 2, "ds__zero_stage": 3},
+    "packed": {"ds__packing_samples": True},
+    "two-packed-zero3": {"actor__num_gpus_per_node": 2, "ds__zero_stage": 3, "ds__packing_samples": True},
+}
+
+
+def test_every_layout_makes_the_same_update(tiny_llama: str, tmp_path: Path) -> None:
+    """Ranks, ZeRO stages, and samples packed without padding."""
     weights, updates, norms = {}, {}, {}
     before = load_file(Path(tiny_llama) / "model.safetensors")
-    for name, (ranks, stage) in layouts.items():
+    for name, layout in LAYOUTS.items():
         config = make_config(
-            tiny_llama, tmp_path / name, actor__num_gpus_per_node=ranks, ds__zero_stage=stage, train__batch_size=16,
-            train__micro_batch_size=4, rollout__micro_batch_size=4, actor__adam__lr=0.05, actor__lr_warmup_ratio=0.0,
+            tiny_llama, tmp_path / name, train__batch_size=16, train__micro_batch_size=4, rollout__micro_batch_size=4,
+            actor__adam__lr=0.05, actor__lr_warmup_ratio=0.0, **layout,
         )  # fmt: skip
         with running_fleet(config, with_engines=False) as fleet:
             by_token = weights_of(make_experiences(fleet, "token"))
@@ -87,7 +96,7 @@ def test_one_and_two_ranks_zero2_and_zero3_agree(tiny_llama: str, tmp_path: Path
     assert by_sign[~right].mean().item() == pytest.approx(1, abs=1e-5)
     assert not torch.allclose(by_sign, plain, rtol=1e-4)
     assert updates["one"].abs().max() > 0.01
-    for name in ("two", "two-zero3"):
+    for name in LAYOUTS:
         torch.testing.assert_close(weights[name], weights["one"], rtol=1e-4, atol=0)
         assert norms[name] == pytest.approx(norms["one"], rel=1e-3)
         assert torch.nn.functional.cosine_similarity(updates[name], updates["one"], dim=0) > 0.999

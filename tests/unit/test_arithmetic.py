@@ -63,10 +63,17 @@ def test_the_answer_is_the_solution_of_the_words() -> None:
 
 
 def test_problems_are_spread_evenly_and_follow_the_seed() -> None:
-    drawn = problems.sample_uniform(144, random.Random(3))
-    assert drawn == problems.sample_uniform(144, random.Random(3)) != problems.sample_uniform(144, random.Random(4))
+    drawn = problems.sample_problems(144, random.Random(3))
+    assert drawn == problems.sample_problems(144, random.Random(3)) != problems.sample_problems(144, random.Random(4))
     cells = [(problem.steps, problem.band) for problem in drawn]
     assert all(cells.count((steps, band)) == 2 for steps in range(1, 7) for band in range(12))
+
+
+def test_steps_may_come_more_or_less_often() -> None:
+    drawn = problems.sample_problems(240, random.Random(3), step_weights=(1, 0, 0, 1, 0, 8))
+    cells = [(problem.steps, problem.band) for problem in drawn]
+    counts = {(steps, band): 2 * n for steps, n in ((1, 1), (2, 0), (4, 1), (6, 8)) for band in range(12)}
+    assert all(cells.count(cell) == count for cell, count in counts.items())
 
 
 def test_the_corpus_is_sloppier_where_wording_is_rare() -> None:

@@ -128,7 +128,7 @@ def test_an_openrlhf_command_line_keeps_its_meaning() -> None:
     assert config.data.prompt_dataset == "a.jsonl,b.jsonl" and config.data.apply_chat_template
     assert config.rollout.n_samples_per_prompt == 8 and config.rollout.max_new_tokens == 3072
     assert config.algo.advantage.is_correction_threshold == (0.0, 2.0)
-    assert config.ds.attn_implementation == "flash_attention_2"
+    assert config.ds.packing_samples and config.ds.attn_implementation is None  # flash_attention_2 where installed
     assert config.vllm.sync_backend == "ipc"
     assert config.ckpt.max_mem == 100.0 and config.logger.wandb.key == "secret"
 
@@ -308,7 +308,6 @@ def test_resolving_twice_changes_nothing() -> None:
         ("--ds.ring_attn_size 2", "ds.packing_samples", True, "--ds.ring_attn_size"),
         ("--train.dynamic_batch_enable", "ds.packing_samples", True, "--train.dynamic_batch_enable"),
         ("--train.dynamic_batch_enable", "rollout.max_tokens_per_gpu", 16192, "--train.dynamic_batch_enable"),
-        ("--ds.packing_samples --ds.attn_implementation sdpa", "ds.attn_implementation", "flash_attention_2", "--ds.p"),
         ("--vllm.enable_sleep", "vllm.enable_sleep", False, "--vllm.enable_sleep"),
         ("--data.input_template Question:", "data.input_template", None, "--data.input_template"),
         (r"--data.input_template {}\n", "data.input_template", r"{}\n", "--data.input_template"),
@@ -322,6 +321,11 @@ def test_implied_settings_are_told(flags: str, option: str, value: object, warni
     with pytest.warns(UserWarning, match=warning):
         config = parse(*flags.split())
     assert dict(flatten(config.to_dict()))[option] == value
+
+
+def test_packed_samples_have_their_own_sdpa() -> None:
+    config = parse("--ds.packing_samples", "--ds.attn_implementation", "sdpa")
+    assert config.ds.attn_implementation == "packed_sdpa"
 
 
 def test_config_is_a_plain_mutable_object() -> None:

@@ -25,7 +25,10 @@ def test_a_required_option_is_asked_for(missing: str) -> None:
     [
         ("--prepo.candidate_batch_size 1023", "--prepo.candidate_batch_size 1023"),
         ("--ds.param_dtype fp32 --ds.attn_implementation flash_attention_2", "--ds.param_dtype fp32"),
-        ("--ds.param_dtype fp32 --ds.packing_samples", "--ds.attn_implementation sdpa"),
+        ("--ds.param_dtype fp32 --ds.ring_attn_size 2 --ds.packing_samples", "--ds.ring_attn_size 2"),
+        ("--ds.attn_implementation sdpa --ds.ring_attn_size 2 --ds.packing_samples", "--ds.ring_attn_size 2"),
+        ("--ds.attn_implementation eager --ds.packing_samples", "--ds.attn_implementation eager"),
+        ("--ds.attn_implementation packed_sdpa", "--ds.attn_implementation packed_sdpa"),
         ("--ds.param_dtype fp32 --ds.load_in_4bit", "--ds.load_in_4bit"),
         ("--prepo.weight_clip 2 1", "--prepo.weight_clip"),
         ("--prepo.weight_clip -1 1", "--prepo.weight_clip"),

@@ -1,0 +1,76 @@
+"""Attention over sequences laid end to end, by PyTorch alone: `--ds.packing_samples` without flash-attn.
+
+Everything but the attention of a transformer works on single tokens, so that sequences without padding between them
+save as much as the padding would have been. Only attention has to know where one ends: here it pads, once in each
+layer, and lets PyTorch's own kernel do the rest. Registered by name in transformers, as its documentation intends.
+
+Boundary: torch and transformers' attention interface.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+NAME = "packed_sdpa"
+
+
+def register() -> None:
+    """Make the name known to transformers in this process."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, packed_sdpa)
+
+
+def packed_sdpa(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    position_ids: Tensor | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention within each sequence of a packed row, as transformers asks for it.
+
+    Args:
+        query: [1, H, N, D]; key, value: [1, H or fewer, N, D].
+        position_ids: [1, N], 0 at the start of each sequence.
+
+    Returns:
+        [1, N, H, D], and no attention weights.
+
+    Raises:
+        NotImplementedError: the model asks for something that only flash-attn does with packed sequences.
+    """
+    if position_ids is None or attention_mask is not None or len(query) != 1:
+        raise NotImplementedError(f"{type(module).__name__} does not tell where packed sequences start")
+    positions = position_ids[0]
+    length = int(positions.max()) + 1
+    if softcap is not None or (sliding_window or length) < length:
+        raise NotImplementedError(
+            f"{type(module).__name__} caps or windows its attention: packing such a model needs flash-attn"
+        )
+    sequence = (positions == 0).cumsum(0) - 1
+    where = sequence * length + positions
+    shape = (int(sequence[-1]) + 1, length)
+    padded = (_pad(states[0].transpose(0, 1), where, shape) for states in (query, key, value))
+    # Padding is at the end, where causality keeps it from every real token.
+    attended = functional.scaled_dot_product_attention(
+        *padded, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
+    )
+    return attended.transpose(1, 2).flatten(0, 1)[where].unsqueeze(0), None
+
+
+def _pad(states: Tensor, where: Tensor, shape: tuple[int, int]) -> Tensor:
+    """[N, H, D] -> [sequences, H, length, D], zeros where there is no token."""
+    sequences, length = shape
+    flat = states.new_zeros(sequences * length, *states.shape[1:]).index_copy(0, where, states)
+    return flat.unflatten(0, (sequences, length)).transpose(1, 2)
