@@ -29,6 +29,11 @@ class WeightedActorTrainer(ActorPPOTrainer):
     def training_step(
         self, experience: Experience, kl_ctl: float, step: int, loss_batch_info: dict[str, Any] | None = None
     ) -> dict[str, Any]:
+        if self.args.train.dynamic_batch_enable:
+            # OpenRLHF tells DeepSpeed of one micro-batch a step, so that DeepSpeed (0.19) would take the last one's
+            # gradient for the whole step's.
+            is_last = bool(self.replay_buffer.dynamic_optimizer_step[step])
+            self.actor.model.set_gradient_accumulation_boundary(is_last)
         weights = torch.as_tensor(experience.info.pop(WEIGHT_KEY), dtype=torch.float32)
         policy_loss = self.actor_loss_fn
         self.actor_loss_fn = partial(policy_loss, weights=weights.to(experience.sequences.device))

@@ -59,7 +59,13 @@ def train_on(fleet: Any, experiences: list[Any]) -> dict[str, float]:
 
 
 def weights_of(experiences: list[Any]) -> torch.Tensor:
-    return torch.cat([experience.info["prepo_weight"] for experience in experiences])
+    """In the order of the rollouts, which filling micro-batches by tokens changes."""
+    weights = {
+        tuple(sequence[mask.bool()].tolist()): weight
+        for e in experiences
+        for sequence, mask, weight in zip(e.sequences, e.attention_mask, e.info["prepo_weight"].tolist(), strict=True)
+    }
+    return torch.tensor([weights[tuple(rollout.sequences[0].tolist())] for rollout in make_rollouts(16)])
 
 
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -67,12 +73,16 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "two": {"actor__num_gpus_per_node": 2},
     "two-zero3": {"actor__num_gpus_per_node": 2, "ds__zero_stage": 3},
     "packed": {"ds__packing_samples": True},
-    "two-packed-zero3": {"actor__num_gpus_per_node": 2, "ds__zero_stage": 3, "ds__packing_samples": True},
-}
+    "dynamic": {"train__dynamic_batch_enable": True, "train__max_tokens_per_gpu": 120},
+    "two-zero3-dynamic": {
+        "actor__num_gpus_per_node": 2, "ds__zero_stage": 3, "train__dynamic_batch_enable": True,
+        "train__max_tokens_per_gpu": 120,
+    },
+}  # fmt: skip
 
 
 def test_every_layout_makes_the_same_update(tiny_llama: str, tmp_path: Path) -> None:
-    """Ranks, ZeRO stages, and samples packed without padding."""
+    """Ranks, ZeRO stages, samples packed without padding, and micro-batches filled by tokens."""
     weights, updates, norms = {}, {}, {}
     before = load_file(Path(tiny_llama) / "model.safetensors")
     for name, layout in LAYOUTS.items():
