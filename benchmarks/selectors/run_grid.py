@@ -37,7 +37,7 @@ from probe import write_probe
 from tqdm import tqdm
 
 COMPLETE = "complete"  # a file in the folder of a run that has ended well
-LEARNING_RATE = 3e-4
+LEARNING_RATE = 1e-4  # chosen on random, seeds 101 and 102: docs/results/selectors.md
 ORACLE = Path(__file__).with_name("oracle.py")
 
 

@@ -30,6 +30,7 @@ JOB=(
     --actor.lr_scheduler constant
     --actor.lr_warmup_ratio 0
     --ds.param_dtype fp32
+    --ds.packing_samples
     --vllm.num_engines 1
     --data.prompt_dataset "$DATA/train.jsonl"
     --data.input_key prompt
