@@ -2,8 +2,9 @@
 
     python benchmarks/selectors/results.py --runs runs/selectors --output_dir docs/results/selectors
 
-For each setting and length that has runs: `SETTING_STEPS.md` with the tables, `SETTING_STEPS.png` with the curves, and
-`SETTING_STEPS.csv` with every evaluation. Only seeds that Random has too are compared.
+For each setting and length that has runs: `SETTING_STEPS.md` with the tables, `SETTING_STEPS_rollouts.png` and
+`SETTING_STEPS_tokens.png` with the curves, and `SETTING_STEPS.csv` with every evaluation. Only seeds that Random
+has too are compared.
 Boundary: reads the records of runs (`prepo_rlhf.analysis`), knows the grid's folders; statistics are in `savings.py`.
 """
 
@@ -100,14 +101,15 @@ def accuracy_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
 
 
 def saving_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
-    """Rollouts of Random / rollouts of the method to reach shares of Random's gain; and tokens."""
+    """Rollouts of Random / rollouts of the method to reach shares of Random's gain; the same in response tokens."""
     rows = []
     for method, cell in cells.items():
         base = cells[BASELINE].of(cell.seeds)
-        savings = [saving(grid, base.accuracy, cell.accuracy, share) for share in SHARES]
+        spent = (grid, grid), (base.tokens.mean(0), cell.tokens.mean(0))
+        savings = [_ratio(saving(x, base.accuracy, cell.accuracy, share)) for x in spent for share in SHARES]
         tokens = cell.tokens[:, -1].mean() / base.tokens[:, -1].mean()
-        rows.append([method, *map(_ratio, savings), f"{tokens:.2f}"])
-    header = [f"{share:.0%} of Random's gain" for share in SHARES]
+        rows.append([method, *savings, f"{tokens:.2f}"])
+    header = [f"{share:.0%}, {unit}" for unit in ("rollouts", "tokens") for share in SHARES]
     return _table(["method", *header, "tokens a rollout / Random's"], rows)
 
 
@@ -144,15 +146,15 @@ def signal_table(cells: dict[str, Cell]) -> list[str]:
     return _table(["method", *columns, "last rollouts' entropy (nats)", "scoring, of a step's time", "steps"], rows)
 
 
-def figure(cells: dict[str, Cell], grid: np.ndarray, title: str) -> bytes:
-    """Mean accuracy of each method against rollouts."""
+def figure(cells: dict[str, Cell], spent: dict[str, np.ndarray], unit: str, title: str) -> bytes:
+    """Mean accuracy of each method against what it has `spent` at each point, in rollouts or tokens."""
     shown = looks(list(cells))
     with house_style():
         drawn, axes = new_panel(title, width=7.5, height=5.0)
         for method, cell in cells.items():
             look = shown[method]
-            axes.plot(grid, cell.accuracy.mean(0), color=look.colour, linestyle=look.dashes)
-        axes.set(xlabel="rollouts generated for training", ylabel=f"held-out avg@{EVAL_SAMPLES}, mean over seeds")
+            axes.plot(spent[method], cell.accuracy.mean(0), color=look.colour, linestyle=look.dashes)
+        axes.set(xlabel=f"{unit} generated for training", ylabel=f"held-out avg@{EVAL_SAMPLES}, mean over seeds")
         legend_below(drawn, line_handles(shown))
         return png(drawn)
 
@@ -197,7 +199,11 @@ def main() -> None:
             tables.append(entropy_table(cells, grid))
             stem = args.output_dir / f"{setting}_{steps}"
             stem.with_suffix(".md").write_text("\n".join(line for table in tables for line in table))
-            stem.with_suffix(".png").write_bytes(figure(cells, grid, f"{setting}, {steps} steps"))
+            spent = {"rollouts": {method: grid for method in cells}}
+            spent["tokens"] = {method: cell.tokens.mean(0) for method, cell in cells.items()}
+            for unit, x in spent.items():
+                path = args.output_dir / f"{setting}_{steps}_{unit}.png"
+                path.write_bytes(figure(cells, x, unit, f"{setting}, {steps} steps"))
             evaluations(cells, grid).to_csv(stem.with_suffix(".csv"), index=False)
             print("\n".join(line for table in tables for line in table))
 

@@ -42,29 +42,31 @@ def rollouts_to(x: np.ndarray, curve: np.ndarray, target: float) -> float:
     return float(x[before] + share * (x[after] - x[before]))
 
 
-def saving(x: np.ndarray, baseline: np.ndarray, method: np.ndarray, share: float, seed: int = 0) -> Estimate:
+def saving(
+    spent: tuple[np.ndarray, np.ndarray], baseline: np.ndarray, method: np.ndarray, share: float, seed: int = 0
+) -> Estimate:
     """Rollouts of the baseline / rollouts of the method to reach `share` of the baseline's gain; above 1 saves.
 
     Of the mean curves over seeds, which are less noisy than their own crossings; the interval is of resamples of
     seeds (both methods' together, percentiles). 0 where the method never gets there.
 
     Args:
-        x: [P] numbers of rollouts, from 0.
+        spent: [P] numbers of rollouts, or of tokens, from 0; of the baseline, and of the method.
         baseline, method: [S, P] accuracies.
         share: of the way from the baseline's first accuracy to its last.
     """
     rng = np.random.default_rng(seed)
     picks = [np.arange(len(baseline)), *rng.integers(0, len(baseline), (RESAMPLES, len(baseline)))]
-    ratios = [_ratio(x, baseline[pick].mean(0), method[pick].mean(0), share) for pick in picks]
+    ratios = [_ratio(spent, baseline[pick].mean(0), method[pick].mean(0), share) for pick in picks]
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(ratios[1:], [tail, 1 - tail])
     return Estimate(ratios[0], float(low), float(high))
 
 
-def _ratio(x: np.ndarray, baseline: np.ndarray, method: np.ndarray, share: float) -> float:
+def _ratio(spent: tuple[np.ndarray, np.ndarray], baseline: np.ndarray, method: np.ndarray, share: float) -> float:
     smooth = optimize.isotonic_regression(baseline).x
     target = smooth[0] + share * (smooth[-1] - smooth[0])
-    return rollouts_to(x, baseline, target) / rollouts_to(x, method, target)
+    return rollouts_to(spent[0], baseline, target) / rollouts_to(spent[1], method, target)
 
 
 def paired_difference(baseline: np.ndarray, method: np.ndarray) -> Estimate:

@@ -34,19 +34,21 @@ def test_methods_without_a_clock_run_once_for_all_lengths() -> None:
 
 
 def test_results_of_made_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A method that is twice as fast as Random saves half of its rollouts, at either length."""
+    """A method that is twice as fast as Random saves half of its rollouts, at either length; and with half of the
+    tokens a rollout three quarters of those."""
     for seed in (1, 2, 3):
         write_run(tmp_path, "random", seed, speed=1.0)
-        write_run(tmp_path, "mopps", seed, speed=2.0)
+        write_run(tmp_path, "mopps", seed, speed=2.0, tokens=1500)
     monkeypatch.setattr("sys.argv", ["results.py", "--runs", str(tmp_path), "--output_dir", str(tmp_path / "out")])
     write_results()
     for steps in (60, 150):
         tables = (tmp_path / "out" / f"weak_{steps}.md").read_text()
         (saved,) = [line for line in tables.splitlines() if line.startswith("| mopps | 2.00 [2.00, 2.00] |")]
-        assert saved.split("|")[3].strip() == "2.00 [2.00, 2.00]" and saved.split("|")[5].strip() == "1.00"
+        columns = [column.strip() for column in saved.split("|")[2:-1]]
+        assert columns == ["2.00 [2.00, 2.00]"] * 3 + ["4.00 [4.00, 4.00]"] * 3 + ["0.50"]
         end, as_good = 0.5 - 0.3 * steps / 150, 0.5 - 0.3 * 0.8 * steps / 150
         assert f"| random | 0.500 | {end:.3f} | {as_good:.3f} |" in tables
-        assert (tmp_path / "out" / f"weak_{steps}.png").is_file()
+        assert all((tmp_path / "out" / f"weak_{steps}_{unit}.png").is_file() for unit in ("rollouts", "tokens"))
         assert (tmp_path / "out" / f"weak_{steps}.csv").read_text().count("\n") == 1 + 2 * 3 * (steps // 10 + 1)
 
 
@@ -79,7 +81,7 @@ def test_packed_records_are_complete_runs_elsewhere(tmp_path: Path) -> None:
     assert yaml.safe_load((copy / "config.yaml").read_text())["data"]["prompt_dataset"] == "runs/train.jsonl"
 
 
-def write_run(folder: Path, method: str, seed: int, speed: float, length: int = 150) -> None:
+def write_run(folder: Path, method: str, seed: int, speed: float, length: int = 150, tokens: int = 3000) -> None:
     """The records of 150 steps, called a run of `length`, whose accuracy rises from 0.2 to at most 0.8."""
     run = folder / "weak" / str(length) / method / f"seed{seed}"
     run.mkdir(parents=True)
@@ -90,7 +92,7 @@ def write_run(folder: Path, method: str, seed: int, speed: float, length: int = 
     (run / "config.yaml").write_text(yaml.safe_dump({"train": {"seed": seed}}))
     rows = []
     for step in range(151):
-        row = {"step": step, "rollout/total": 128 * step, "rollout/total_tokens": 3000 * step}
+        row = {"step": step, "rollout/total": 128 * step, "rollout/total_tokens": tokens * step}
         if step % 10 == 0:
             row["eval/default/avg@16"] = 0.2 + 0.6 * float(np.minimum(1, speed * step / 300))
         rows.append(row if step else {key: row[key] for key in ("step", "eval/default/avg@16")})

@@ -31,13 +31,13 @@ def test_a_peak_of_noise_is_no_crossing() -> None:
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
 @pytest.mark.parametrize("speed", [0.9, 1.0, 2.0])
 def test_a_method_of_another_speed_saves_as_much(share: float, speed: float) -> None:
-    estimate = saving(X, curves(1.0), curves(speed), share)
+    estimate = saving((X, X), curves(1.0), curves(speed), share)
     expected = 0 if share > speed else speed  # 0 where it never gets there
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx((expected,) * 3)
 
 
 def test_the_interval_widens_with_noise_and_holds_the_truth() -> None:
-    noisy = saving(X, curves(1.0, noise=0.03), curves(1.5, noise=0.03)[::-1], 0.5)
+    noisy = saving((X, X), curves(1.0, noise=0.03), curves(1.5, noise=0.03)[::-1], 0.5)
     assert noisy.low < 1.5 < noisy.high and noisy.high - noisy.low > 0.01
 
 
