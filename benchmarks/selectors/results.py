@@ -95,7 +95,7 @@ def accuracy_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
         base = cells[BASELINE].of(cell.seeds)
         end = paired_difference(base.accuracy[:, -1], cell.accuracy[:, -1])
         area = paired_difference(base.accuracy.mean(1), cell.accuracy.mean(1))
-        spread = [f"{column.mean():.3f} ± {column.std(ddof=1):.3f}" for column in cell.accuracy[:, marks].T]
+        spread = [_mean_and_deviation(column) for column in cell.accuracy[:, marks].T]
         rows.append([method, str(len(cell.seeds)), *spread, _signed(end), _signed(area)])
     return _table(["method", "seeds", *header, "end, minus Random's", "mean of the curve, minus Random's"], rows)
 
@@ -168,6 +168,11 @@ def evaluations(cells: dict[str, Cell], grid: np.ndarray) -> pd.DataFrame:
         for x, accuracy, tokens in zip(grid, curve, spent, strict=True)
     ]
     return pd.DataFrame(rows).round({"accuracy": 5})
+
+
+def _mean_and_deviation(values: np.ndarray) -> str:
+    """Of one value there is no deviation."""
+    return f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
 
 
 def _signed(estimate: Estimate) -> str:
