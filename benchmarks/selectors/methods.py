@@ -15,7 +15,7 @@ CANDIDATES, PROMPTS, ROLLOUTS = 80, 16, 8  # |B|, K, n
 STEPS_PER_EPOCH = TRAIN_SIZE // CANDIDATES
 EVAL_SAMPLES = 16
 SETTINGS = {  # base model -> how often problems of 1 to 6 steps come in its training data
-    "weak": (1, 1, 1, 1, 8, 8),  # a collection that is mostly beyond the policy, of which it solves no 5 or 6 steps
+    "weak": (1, 1, 1, 1, 8, 8),  # mostly beyond the policy, which solves hardly any of 5 or 6 steps
     "mid": (1, 1, 1, 1, 1, 1),
 }
 LENGTHS = (60, 150)  # steps: 4 and 10 epochs

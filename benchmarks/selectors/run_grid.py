@@ -86,15 +86,15 @@ def execute(run: Run, output_dir: Path, learning_rate: float) -> None:
     Raises:
         RuntimeError: the command failed.
     """
-    folder = run.folder(output_dir)
+    folder, data = run.folder(output_dir), output_dir / run.setting / "data"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with (folder / "job.log").open("w") as log:
-        arguments = command(run, folder, output_dir / run.setting / "data", learning_rate)
+        arguments = command(run, folder, data, learning_rate)
         done = subprocess.run(arguments, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} ended with {done.returncode}; see {folder / 'job.log'}")
-    write_probe(folder, TASK / "checkpoints" / run.setting, output_dir / run.setting / "data" / "heldout.jsonl")
+    write_probe(folder, TASK / "checkpoints" / run.setting, data / "heldout.jsonl")
     (folder / COMPLETE).touch()
 
 

@@ -48,12 +48,11 @@ class CalibratedSelector(PromptSelector):
     candidates of highest E[p (1 - p)], the expectation over b_i: of two expected near 1/2 the better known wins.
 
     Choices were made in the simulation of tests/unit/selector_simulation.py, by the share of an oracle's gain over
-    random choice, and by replaying the pass rates of a real run. A quarter of K at random instead, for coverage, costs
-    a quarter of the gain in both. The offset is worth 0.08 (over the last pass rate as a feature, which hides the
-    scatter between prompts from the choice). Training progress as a feature gains 0.02 in the one and nothing in the
-    other, and would tie the choice to the length of the run. Squares of features, a learnt variance of the offsets,
-    other memories, the mean in place of a draw of w, sqrt(p (1 - p)) or the chance of unequal rewards in place of
-    p (1 - p) gain no more than noise.
+    random choice. A quarter of K at random instead, for coverage, costs about a quarter of the gain; what coverage is
+    worth, that simulation can't tell. The offset is worth 0.08 (over the last pass rate as a feature, which hides the
+    scatter between prompts from the choice). Training progress as a feature gains 0.02, and would tie the choice to
+    the length of the run. Squares of features, a learnt variance of the offsets, other memories, or the mean in place
+    of a draw of w gain no more than noise.
 
     Args:
         seed: of the generator.

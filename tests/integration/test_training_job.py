@@ -92,7 +92,11 @@ def test_a_selector_with_a_memory_is_resumed_with_it(
     rows = read_metrics(tmp_path)
     anew = resumed_from(len(rows) - 2, options, tmp_path)
     assert [without_timings(row) for row in anew] == [without_timings(row) for row in rows]
-    assert rows[0]["timing/score_prompts"] == 0 or changes["prepo__selector"] != "greso"
+    assert all(row["train/grad_norm"] > 0 for row in rows if row["signal/zero_advantage_ratio"] < 1)
+    if changes["prepo__selector"] == "greso":
+        assert rows[0]["timing/score_prompts"] == 0 and "prepo/ppl_selected_min" not in rows[0]
+        means = [row[f"prepo/weight_{sign}_mean"] for row in rows for sign in ("positive", "negative")]
+        assert means == pytest.approx([1] * len(means), abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -153,13 +157,13 @@ def test_variants_run(
     steps = read_metrics(tmp_path)
     assert steps and steps[-1]["step"] == len(steps)
     assert all(row["train/grad_norm"] > 0 for row in steps if row["signal/zero_advantage_ratio"] < 1)
-    filtering = "algo__dynamic_filtering_enable" in changes or changes.get("prepo__selector") == "greso"
+    filtering = "algo__dynamic_filtering_enable" in changes
     assert all(row["rollout/total"] >= 16 * row["step"] for row in steps)
     assert filtering or len(steps) == 3 and steps[-1]["rollout/total"] == 48
     if changes.get("prepo__weight_balance") == "sign":
         means = [row[f"prepo/weight_{sign}_mean"] for row in steps for sign in ("positive", "negative")]
         assert means == pytest.approx([1] * len(means), abs=1e-5)
-    if changes.get("prepo__selector") in ("mopps", "greso"):
+    if changes.get("prepo__selector") == "mopps":
         assert steps[0]["timing/score_prompts"] == 0 and "prepo/ppl_selected_min" not in steps[0]
 
 
