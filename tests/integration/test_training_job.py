@@ -77,6 +77,16 @@ def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward
     [
         pytest.param({"prepo__selector": "calibrated"}, id="calibrated"),
         pytest.param({"prepo__selector": "greso", "prepo__weight_balance": "sign"}, id="greso-balanced-weights"),
+        pytest.param({"prepo__selector": "mopps"}, id="mopps"),
+        pytest.param(
+            {
+                "prepo__selector": "prepo",
+                "prepo__pacing": "feedback",
+                "algo__dynamic_filtering_enable": True,
+                "algo__dynamic_filtering_criterion": "zero-variance",
+            },
+            id="feedback-zero-variance-filtering",
+        ),
     ],
 )
 def test_a_selector_with_a_memory_is_resumed_with_it(
