@@ -1,4 +1,4 @@
-"""Prompts that a calibrated prediction of the pass rate puts near one half.
+"""Prompts whose pass rate, drawn from a calibrated prediction of it, is near one half.
 
 Boundary: torch only; the statistics are in `pass_rate_model`.
 """
@@ -16,7 +16,6 @@ from prepo_rlhf.selection.pass_rate_model import (
     Coefficients,
     Offsets,
     expected_pass_rate,
-    expected_reward_variance,
     laplace_update,
 )
 from prepo_rlhf.selection.success_rates import num_right
@@ -30,7 +29,7 @@ LARGEST_FEATURE = 3.0
 
 
 class CalibratedSelector(PromptSelector):
-    """Candidates by expected variance of their rewards, predicted from perplexity, length and history.
+    """Candidates whose pass rate, drawn from a posterior given perplexity, length and history, is near 1/2.
 
     A group teaches most where its pass rate p is near 1/2: rewards have variance p (1 - p). Perplexity says something
     about p, but what, and how much, differs between data sets and changes as the policy learns. So it is learnt:
@@ -44,15 +43,14 @@ class CalibratedSelector(PromptSelector):
     (`laplace_update`); before that the evidence for w is discounted, precision <- 0.95 precision + 0.05 prior's, so
     that w follows the policy, while its variance can't exceed the prior's.
 
-    Selection draws w once a step (Thompson sampling), so that what is not known well is tried, and takes the K
-    candidates of highest E[p (1 - p)], the expectation over b_i: of two expected near 1/2 the better known wins.
+    Selection is Thompson sampling: it draws w and every candidate's b_i, and takes the K candidates whose logit is then
+    nearest 0. What is not known well is tried; and a prompt is taken about as often as it is likely to be among those
+    nearest 1/2, so that a batch spreads over all that may be.
 
-    Choices were made in the simulation of tests/unit/selector_simulation.py, by the share of an oracle's gain over
-    random choice. A quarter of K at random instead, for coverage, costs about a quarter of the gain; what coverage is
-    worth, that simulation can't tell. The offset is worth 0.08 (over the last pass rate as a feature, which hides the
-    scatter between prompts from the choice). Training progress as a feature gains 0.02, and would tie the choice to
-    the length of the run. Squares of features, a learnt variance of the offsets, other memories, or the mean in place
-    of a draw of w gain no more than noise.
+    To take the K of highest E[p (1 - p)], the expectation over b_i, is sharper and narrower: twice as good in a
+    simulation that knows only pass rates (tests/unit/selector_simulation.py), but a batch is then of nearly one length.
+    In training that was worth nothing where few prompts are in reach, and slower than Random where all are
+    (docs/results/selectors.md).
 
     Args:
         seed: of the generator.
@@ -73,8 +71,8 @@ class CalibratedSelector(PromptSelector):
             raise ValueError(f"cannot select {k} of {len(candidates)} candidates")
         features = _features(candidates)
         offsets = self._offsets_now([c.index for c in candidates])
-        logits = features @ self._coefficients.draw(self._generator) + offsets.mean
-        chosen = expected_reward_variance(logits, offsets.variance).argsort(descending=True, stable=True)[:k]
+        logits = features @ self._coefficients.draw(self._generator) + offsets.draw(self._generator)
+        chosen = logits.abs().argsort(stable=True)[:k]
         predicted = expected_pass_rate(features @ self._coefficients.mean + offsets.mean, offsets.variance)
         self._metrics["prepo/predicted_pass_rate"] = predicted[chosen].mean().item()
         self._pending |= {candidates[i].index: features[i].tolist() for i in chosen.tolist()}

@@ -46,20 +46,15 @@ class Offsets:
     mean: Tensor
     variance: Tensor
 
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """A sample [N]."""
+        noise = torch.randn(len(self.mean), dtype=torch.float64, generator=generator)
+        return self.mean + self.variance.sqrt() * noise
+
 
 def expected_pass_rate(logits: Tensor, variance: Tensor) -> Tensor:
     """E[sigmoid(x)] for x ~ N(logits, variance), as sigmoid(c x) with c = (1 + pi variance / 8)^-1/2 (MacKay 1992)."""
-    return torch.sigmoid(logits * _shrinkage(variance))
-
-
-def expected_reward_variance(logits: Tensor, variance: Tensor) -> Tensor:
-    """E[p (1 - p)] for logit p ~ N(logits, variance).
-
-    p (1 - p) is the derivative of the sigmoid, and the mean of a derivative is the derivative of the mean, so it is
-    that of `expected_pass_rate`: c q (1 - q). Between two prompts expected at the middle, the better known wins.
-    """
-    expected = expected_pass_rate(logits, variance)
-    return _shrinkage(variance) * expected * (1 - expected)
+    return torch.sigmoid(logits * (1 + math.pi / 8 * variance).rsqrt())
 
 
 def laplace_update(
@@ -95,7 +90,3 @@ def laplace_update(
         if move < TOLERANCE:
             break
     return Coefficients(w, precision), Offsets(b, 1 / own_precision)
-
-
-def _shrinkage(variance: Tensor) -> Tensor:
-    return (1 + math.pi / 8 * variance).rsqrt()
