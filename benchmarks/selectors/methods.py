@@ -29,15 +29,13 @@ class Method:
         options: of the training command.
         clocked: whether its choices depend on the length of the run. The first 60 steps of a run of 150 of any other
             method are a run of 60 steps, since learning rate and prompt order do not depend on the length either.
-        epochs: epochs it may draw from, as a multiple of Random's: those that drop groups use prompts up at another
-            pace, and are compared at Random's number of rollouts.
-        eval_steps: steps between evaluations, fewer where a step takes more rollouts.
+        eval_steps: steps between evaluations, fewer where a step takes more rollouts. Those that drop groups make fewer
+            steps of the same prompts, and are compared at Random's number of rollouts.
         oracle: whether `oracle.py` runs it in place of the training command.
     """
 
     options: tuple[str, ...] = ()
     clocked: bool = False
-    epochs: int = 1
     eval_steps: int = 10
     oracle: bool = False
 
@@ -60,7 +58,7 @@ METHODS: dict[str, Method] = {
     "low-ppl": Method(_selector("low-ppl")),
     "high-ppl": Method(_selector("high-ppl")),
     "length": Method(_selector("length"), clocked=True),
-    "greso": Method(_selector("greso"), epochs=2, eval_steps=5),
+    "greso": Method(_selector("greso"), eval_steps=5),
     "mopps": Method(_selector("mopps")),
     "dynamic": Method(
         ("--algo.dynamic_filtering_enable", "--algo.dynamic_filtering_criterion", "zero-variance"), eval_steps=4
