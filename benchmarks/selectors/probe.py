@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from prepo_rlhf.algorithm.entropy import token_entropy
+from prepo_rlhf.algorithm.output_head import log_probs_and_entropies
 
 PROBE_FILE = "probe.jsonl"
 
@@ -36,7 +36,7 @@ def answer_entropy(model_path: Path, heldout: Path) -> float:
         row = json.loads(line)
         prompt, answer = (tokenizer(row[key], add_special_tokens=False)["input_ids"] for key in ("prompt", "label"))
         logits = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 :]
-        entropies.append(token_entropy(logits))
+        entropies.append(log_probs_and_entropies(logits, logits.argmax(dim=-1))[1])
     return torch.cat(entropies).mean().item()
 
 

@@ -1,4 +1,4 @@
-"""Relative-entropy weight of each rollout.
+"""Mean entropy of each rollout, and the weight that it has relative to the others.
 
 Boundary: torch only; the caller brings the whole batch of the step, all data-parallel ranks together.
 """
@@ -9,6 +9,21 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+
+from prepo_rlhf.algorithm.masked import masked_mean
+
+
+def sequence_mean_entropy(entropies: Tensor, mask: Tensor) -> Tensor:
+    """Hbar_i = (1/|o_i|) sum_t H_t of each response (PREPO, arXiv 2511.00794).
+
+    Args:
+        entropies: [B, T] token entropies in nats.
+        mask: [B, T], 1 at response tokens.
+
+    Returns:
+        [B]; 0 for a response without tokens.
+    """
+    return masked_mean(entropies, mask, dim=-1)
 
 
 @torch.no_grad()

@@ -15,9 +15,10 @@ from openrlhf.trainer.ppo_utils.experience import Experience
 from openrlhf.trainer.ray.ppo_actor import ActorPPOTrainer, PolicyModelActor
 from openrlhf.utils.deepspeed import DeepspeedStrategy
 
-from prepo_rlhf.algorithm.entropy import sequence_mean_entropy
 from prepo_rlhf.algorithm.policy_loss import PolicyLoss
+from prepo_rlhf.algorithm.weights import sequence_mean_entropy
 from prepo_rlhf.ray import plain_class
+from prepo_rlhf.ray.policy_model import PolicyModel
 from prepo_rlhf.ray.weight_sync import WeightSync
 
 WEIGHT_KEY = "prepo_weight"  # in Experience.info: the relative-entropy weight w_i of each sequence
@@ -52,6 +53,7 @@ class PolicyActor(plain_class(PolicyModelActor)):
         # Without engines OpenRLHF builds no weight-sync group of its own.
         super().init_model_from_pretrained(strategy, pretrain, max_steps, vllm_engines=None)
         args = strategy.args
+        self.actor.__class__ = PolicyModel
         self.trainer.__class__ = WeightedActorTrainer
         self.trainer.actor_loss_fn = PolicyLoss(
             clip_eps_low=args.actor.eps_clip_low_high[0],

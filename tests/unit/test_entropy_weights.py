@@ -1,8 +1,6 @@
-"""Token entropy, sequence entropy and relative weights."""
+"""Entropy of sequences and relative weights."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import reference
@@ -10,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prepo_rlhf.algorithm import relative_entropy_weights, sequence_mean_entropy, token_entropy
+from prepo_rlhf.algorithm import relative_entropy_weights, sequence_mean_entropy
 
 BATCHES = st.lists(st.lists(st.floats(0.01, 8.0), min_size=1, max_size=9), min_size=1, max_size=12)
 
@@ -19,29 +17,6 @@ def summarise(batch: list[list[float]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean entropies [N] float64 and lengths [N]."""
     means = torch.tensor([sum(h) / len(h) for h in batch], dtype=torch.float64)
     return means, torch.tensor([len(h) for h in batch])
-
-
-def test_token_entropy_equals_the_formula() -> None:
-    torch.manual_seed(0)
-    logits = torch.randn(3, 4, 11) * 5
-    expected = [[reference.entropy(row.tolist()) for row in sequence] for sequence in logits]
-    torch.testing.assert_close(token_entropy(logits), torch.tensor(expected), atol=1e-6, rtol=1e-5)
-
-
-def test_token_entropy_of_known_distributions() -> None:
-    barred = torch.tensor([0.0, 0.0, -float("inf"), -float("inf")])
-    certain = torch.tensor([100.0, -100.0, -100.0, -100.0])
-    entropies = token_entropy(torch.stack([torch.zeros(4), barred, certain]))
-    torch.testing.assert_close(entropies, torch.tensor([math.log(4), math.log(2), 0.0]))
-
-
-def test_token_entropy_is_float32_without_gradient_and_the_same_in_pieces() -> None:
-    torch.manual_seed(0)
-    logits = torch.randn(2, 1500, 7, requires_grad=True)
-    whole = token_entropy(logits.bfloat16())
-    assert whole.dtype == torch.float32 and whole.shape == (2, 1500) and not whole.requires_grad
-    rows = torch.stack([token_entropy(row) for row in logits.bfloat16().view(-1, 7)])
-    torch.testing.assert_close(whole.flatten(), rows)
 
 
 def test_sequence_mean_counts_response_tokens_only() -> None:

@@ -1,0 +1,142 @@
+"""Log-probs of the tokens taken, and entropies, from hidden states: no (tokens x vocabulary) tensor is ever whole.
+
+The logits of a few tokens are made, used and dropped. With gradients, backward makes them once more: a fourth product
+with the output head where there were three.
+Boundary: torch only; which tokens, and where their hidden states come from, is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Float32 logits held at once, 128 MiB of them: 220 tokens of a vocabulary of 152,064.
+LOGITS_AT_ONCE = 2**25
+
+
+@dataclass(frozen=True)
+class OutputHead:
+    """What turns a hidden state h into logits: cap tanh(scale (W h + b) / cap) / temperature.
+
+    Attributes:
+        weight: [V, D].
+        bias: [V].
+        scale: of the raw logits (Cohere's logit_scale, the inverse of Granite's logits_scaling).
+        cap: soft limit of the logits (Gemma's final_logit_softcapping); None where there is none.
+        temperature: of sampling.
+    """
+
+    weight: Tensor
+    bias: Tensor | None = None
+    scale: float = 1.0
+    cap: float | None = None
+    temperature: float = 1.0
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[N, V] float32 of [N, D]; the product is in the weight's type, as the model's own would be."""
+        logits = torch.nn.functional.linear(hidden, self.weight, self.bias).float()
+        factor = self.scale / self.temperature
+        if self.cap is not None:
+            return logits.mul_(self.scale / self.cap).tanh_().mul_(self.cap / self.temperature)
+        return logits if factor == 1.0 else logits.mul_(factor)
+
+    def raw_gradient(self, logits: Tensor, gradient: Tensor) -> Tensor:
+        """From the gradient of `logits` to that of W h + b; works on `gradient` in place."""
+        factor = self.scale / self.temperature
+        if self.cap is not None:
+            return gradient.mul_(1 - (logits * (self.temperature / self.cap)).square()).mul_(factor)
+        return gradient if factor == 1.0 else gradient.mul_(factor)
+
+
+def log_probs_and_entropies(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """ln p of each target, and H = -sum_v p_v ln p_v over the whole vocabulary, in nats (PREPO, arXiv 2511.00794).
+
+    With y = z - max z and S = sum_v exp y_v: ln p_v = y_v - ln S, and H = ln S - sum_v y_v exp(y_v) / S.
+
+    Args:
+        logits: [N, V] float32, divided by the sampling temperature; -inf bars a token. Used up: y afterwards.
+        targets: [N].
+
+    Returns:
+        Two [N] float32.
+    """
+    logits.sub_(logits.amax(dim=-1, keepdim=True))
+    chosen = logits.gather(-1, targets[:, None]).squeeze(-1)
+    weighted = logits.exp()
+    total = weighted.sum(dim=-1)
+    # A barred token counts 0 times the most negative number, not 0 times infinity.
+    weighted.mul_(logits.clamp_min_(torch.finfo(logits.dtype).min))
+    log_total = total.log()
+    return chosen - log_total, log_total - weighted.sum(dim=-1) / total
+
+
+def head_statistics(hidden: Tensor, targets: Tensor, head: OutputHead) -> Tensor:
+    """[N, 2] float32: log-prob of each target, and entropy, in nats; with gradients to hidden states, weight and bias.
+
+    Args:
+        hidden: [N, D], in the weight's type.
+        targets: [N].
+    """
+    return _HeadStatistics.apply(hidden, targets, head.weight, head.bias, head)
+
+
+class _HeadStatistics(torch.autograd.Function):
+    """Forward keeps nothing of the logits but two numbers a token, which are its result."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor | None, head: OutputHead
+    ) -> Tensor:
+        statistics = torch.empty(len(hidden), 2, dtype=torch.float32, device=hidden.device)
+        for rows in _chunks(len(hidden), len(weight)):
+            pair = log_probs_and_entropies(head.logits(hidden[rows]), targets[rows])
+            statistics[rows] = torch.stack(pair, dim=-1)
+        ctx.save_for_backward(hidden, targets, weight, bias)
+        ctx.head = replace(head, weight=None, bias=None)
+        return statistics
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None, Tensor | None, None]:
+        hidden, targets, weight, bias = ctx.saved_tensors
+        head = replace(ctx.head, weight=weight, bias=bias)
+        of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        # Summed in float32 over chunks, whatever the type of the weight.
+        of_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[2] else None
+        of_bias = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and ctx.needs_input_grad[3] else None
+        for rows in _chunks(len(hidden), len(weight)):
+            logits = head.logits(hidden[rows])
+            raw = head.raw_gradient(logits, _logit_gradient(logits, targets[rows], gradient[rows]))
+            raw = raw.to(weight.dtype)
+            if of_hidden is not None:
+                of_hidden[rows] = raw @ weight
+            if of_weight is not None:
+                of_weight += raw.T @ hidden[rows]
+            if of_bias is not None:
+                of_bias += raw.sum(dim=0)
+        of_weight = of_weight.to(weight.dtype) if of_weight is not None else None
+        of_bias = of_bias.to(bias.dtype) if of_bias is not None else None
+        return of_hidden, None, of_weight, of_bias, None
+
+
+def _logit_gradient(logits: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+    """Of N tokens' logits [N, V], from that of their log-probs and entropies [N, 2].
+
+    d ln p_a / dz_v = [v = a] - p_v; dH / dz_v = -p_v (ln p_v + H).
+    """
+    of_log_prob, of_entropy = gradient.unbind(dim=-1)
+    log_p = logits - logits.logsumexp(dim=-1, keepdim=True)
+    p = log_p.exp()
+    result = p * -of_log_prob[:, None]
+    if of_entropy.any():
+        entropy = -(p * log_p).sum(dim=-1, keepdim=True)
+        result -= p * (log_p + entropy) * of_entropy[:, None]
+    return result.scatter_add_(-1, targets[:, None], of_log_prob[:, None].to(result.dtype))
+
+
+def _chunks(num_tokens: int, vocabulary: int) -> Iterator[slice]:
+    size = max(1, LOGITS_AT_ONCE // vocabulary)
+    return (slice(start, start + size) for start in range(0, num_tokens, size))

@@ -1,0 +1,138 @@
+"""OpenRLHF's Actor, with log-probs and entropies that come from hidden states: see `algorithm/output_head`.
+
+While the model runs, the forward of its output head gives two numbers for each token wanted, in place of a vocabulary
+of logits. It is still called as the module that it is, so that DeepSpeed gathers its weight under ZeRO-3, once, and
+transformers packs, checkpoints and adapts around it as ever.
+Boundary: one forward pass of one rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from openrlhf.models.actor import Actor
+from openrlhf.models.ring_attn_utils import (
+    gather_and_pad_tensor,
+    get_tensor_in_current_ring_attn_rank,
+    unpad_and_slice_tensor,
+)
+from torch import Tensor, nn
+
+from prepo_rlhf.algorithm.output_head import OutputHead, head_statistics
+
+TOLERANCE = {torch.float32: 1e-3}  # of the first sequence's log-probs, against the model's own logits, in nats
+LOW_PRECISION_TOLERANCE = 0.1
+
+
+class PolicyModel(Actor):
+    """The policy's log-probs and entropies. Heads that it does not know take OpenRLHF's way, with all logits."""
+
+    _knows_head: bool | None = None  # found out in the first pass
+
+    def forward(
+        self,
+        sequences: Tensor,
+        action_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        return_output: bool = False,
+        return_logprobs: bool = False,
+        ring_attn_group: Any = None,
+        return_entropy: bool = False,
+        **others: Any,
+    ) -> Any:
+        """As OpenRLHF's; the entropies, `output.entropy` [B, T - 1], are zero where no log-prob is asked for."""
+        if self._knows_head is None:
+            self._knows_head = self._recognises_head(sequences[:1], attention_mask[:1], ring_attn_group)
+        if not self._knows_head or (action_mask is None and not return_logprobs):
+            return super().forward(
+                sequences, action_mask, attention_mask, return_output=return_output, return_logprobs=return_logprobs,
+                ring_attn_group=ring_attn_group, return_entropy=return_entropy, **others,
+            )  # fmt: skip
+        wanted = attention_mask.bool()
+        if action_mask is not None:
+            wanted = torch.zeros_like(wanted)
+            wanted[:, -action_mask.shape[1] - 1 : -1] = action_mask.bool()
+        log_probs, entropies, output = self._statistics(sequences, attention_mask, wanted, ring_attn_group)
+        output.entropy = entropies
+        if action_mask is not None:
+            log_probs = log_probs[:, -action_mask.shape[1] :] * action_mask.float()
+        return (log_probs, output) if return_output else log_probs
+
+    def _statistics(
+        self, sequences: Tensor, attention_mask: Tensor, wanted: Tensor, ring_attn_group: Any
+    ) -> tuple[Tensor, Tensor, Any]:
+        """Log-probs and entropies, each [B, T - 1], at the positions wanted [B, T] and 0 elsewhere."""
+        if self.packing_samples:
+            tokens, positions, targets, padding, indices = unpad_and_slice_tensor(
+                sequences, attention_mask, ring_attn_group
+            )
+            mask, wanted = None, wanted.flatten()[indices][None]
+            if ring_attn_group is not None:
+                wanted, _ = get_tensor_in_current_ring_attn_rank(wanted, ring_attn_group, 0)
+        else:
+            tokens, targets, mask = sequences, sequences.roll(shifts=-1, dims=1), attention_mask
+            positions = (attention_mask.long().cumsum(-1) - 1).masked_fill(attention_mask == 0, 1)
+        model = _transformer(self.model)
+        with _statistics_for_logits(model, targets, wanted, self.temperature):
+            output = self.model(tokens, attention_mask=mask, position_ids=positions)
+        statistics = output["logits"]
+        if self.packing_samples:
+            shape = (padding, indices, *sequences.shape)
+            statistics = torch.stack(
+                [gather_and_pad_tensor(part, ring_attn_group, *shape) for part in statistics.unbind(-1)], dim=-1
+            )
+        log_probs, entropies = statistics[:, :-1].unbind(-1)
+        return log_probs, entropies, output
+
+    @torch.no_grad()
+    def _recognises_head(self, sequences: Tensor, attention_mask: Tensor, ring_attn_group: Any) -> bool:
+        """Whether one sequence's log-probs are those of OpenRLHF's forward. Every rank comes here in the same pass."""
+        head = _transformer(self.model).get_output_embeddings()
+        if type(head) is not nn.Linear or "forward" in vars(head) or getattr(self, "is_vlm", False):
+            return False
+        logits_way = {"return_logprobs": True, "ring_attn_group": ring_attn_group}
+        expected = super().forward(sequences, attention_mask=attention_mask, **logits_way)
+        actual = self._statistics(sequences, attention_mask, attention_mask.bool(), ring_attn_group)[0]
+        followed = (attention_mask[:, :-1] * attention_mask[:, 1:]).bool()
+        tolerance = TOLERANCE.get(head.weight.dtype, LOW_PRECISION_TOLERANCE)
+        agrees = (actual - expected)[followed].abs().max().item() < tolerance
+        if not agrees:
+            print(f"{type(_transformer(self.model)).__name__}: its logits are not the head's alone, all are computed")
+        return agrees
+
+
+def _transformer(model: nn.Module) -> nn.Module:
+    """The model of transformers inside DeepSpeed's engine and PEFT's wrapper."""
+    model = getattr(model, "module", model)
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+@contextmanager
+def _statistics_for_logits(model: nn.Module, targets: Tensor, wanted: Tensor, temperature: float) -> Iterator[None]:
+    """While it lasts, the model's logits [B, T, V] are [B, T, 2]: see `head_statistics`; 0 where not wanted."""
+    head, config = model.get_output_embeddings(), model.config
+    cap = getattr(config, "final_logit_softcapping", None)
+    scale, divisor = getattr(model, "logit_scale", 1.0), getattr(config, "logits_scaling", 1.0)
+    index = wanted.flatten().nonzero().squeeze(-1)
+
+    def forward(hidden: Tensor) -> Tensor:
+        output_head = OutputHead(head.weight, head.bias, scale / divisor, cap, temperature)
+        statistics = head_statistics(hidden.flatten(0, 1)[index], targets.flatten()[index], output_head)
+        everywhere = statistics.new_zeros(wanted.numel(), 2).index_copy(0, index, statistics)
+        return everywhere.view(*wanted.shape, 2)
+
+    # What the model does to its logits, the output head does here.
+    neutral = ((config, "final_logit_softcapping", None), (config, "logits_scaling", 1.0), (model, "logit_scale", 1.0))
+    changed = [(owner, name, getattr(owner, name), value) for owner, name, value in neutral if hasattr(owner, name)]
+    for owner, name, _, value in changed:
+        setattr(owner, name, value)
+    head.forward = forward
+    try:
+        yield
+    finally:
+        del head.forward
+        for owner, name, value, _ in changed:
+            setattr(owner, name, value)
