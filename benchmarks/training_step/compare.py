@@ -4,7 +4,8 @@
 
 Both sides train the arithmetic example's `mid` model in float32 on this machine's CPU, 16 prompts of 8 rollouts a step,
 through their own command lines, in turns. OpenRLHF runs with its default micro-batches of one sequence, and with those
-of this project's CPU script. A step's time is what lies between two rows of TensorBoard; the first step warms up.
+of this project's CPU script. A step's time is what lies between two rows of TensorBoard, and those of its phases are
+what each side writes there itself; the first step warms up.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -35,12 +37,20 @@ MICRO_BATCHES = {  # rollout, train
 }
 
 
+PHASES = {  # ours -> OpenRLHF's
+    "generation": "generation",
+    "make_experience": "make_experience",
+    "train": "ppo_train",
+    "weight_sync": "broadcast",
+}
+
+
 def command(side: str, data: Path, folder: Path, args: argparse.Namespace) -> list[str]:
     """What both are told, and what only one of them knows or needs."""
     rollout, train = MICRO_BATCHES[side]
     prompts_a_step = CANDIDATES if side == OURS else PROMPTS
     options = {
-        "actor.model_name_or_path": TASK / "checkpoints" / "mid",
+        "actor.model_name_or_path": args.model,
         "actor.num_gpus_per_node": 1,
         "actor.adam.lr": 1e-4,
         "vllm.num_engines": 1,
@@ -71,15 +81,22 @@ def command(side: str, data: Path, folder: Path, args: argparse.Namespace) -> li
     return [sys.executable, *entry, *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
 
 
-def step_seconds(folder: Path) -> float:
-    """Median of the steps but the first."""
-    files = sorted(folder.rglob("events*"))
-    events = EventAccumulator(str(files[0].parent)).Reload()
-    tag = next(tag for tag in events.Tags()["scalars"] if tag.endswith("policy_loss"))
-    return median(later.wall_time - earlier.wall_time for earlier, later in pairwise(events.Scalars(tag)))
+def step_seconds(folder: Path) -> dict[str, float]:
+    """Medians over the steps but the first: of the whole, and of its phases."""
+    events = EventAccumulator(str(next(folder.rglob("events*")).parent)).Reload()
+    tags = events.Tags()["scalars"]
+
+    def after_first(*endings: str) -> list[Any]:
+        return events.Scalars(next(tag for tag in tags if tag.endswith(endings)))[1:]
+
+    whole = events.Scalars(next(tag for tag in tags if tag.endswith("policy_loss")))
+    seconds = {"step": median(later.wall_time - earlier.wall_time for earlier, later in pairwise(whole))}
+    for phase, theirs in PHASES.items():
+        seconds[phase] = median(row.value for row in after_first(f"timing/{phase}", f"timing/{theirs}"))
+    return seconds
 
 
-def run(side: str, data: Path, args: argparse.Namespace) -> float:
+def run(side: str, data: Path, args: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(command(side, data, Path(folder), args), capture_output=True, text=True, cwd=ROOT)
         if done.returncode:
@@ -88,7 +105,7 @@ def run(side: str, data: Path, args: argparse.Namespace) -> float:
 
 
 def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Seconds a step, and this project's as a share of each side's in the same round."""
+    """Seconds, and this project's step as a share of each side's in the same round: median, lowest and highest."""
     os.environ.pop("RAY_ADDRESS", None)
     with tempfile.TemporaryDirectory() as data:
         script = [sys.executable, str(TASK / "make_data.py"), "--output_dir", data]
@@ -96,31 +113,29 @@ def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
         rounds = [
             {side: run(side, Path(data), args) for side in MICRO_BATCHES} for _ in tqdm(range(args.pairs), unit="round")
         ]
-    return {
-        side: {
-            "seconds": median(row[side] for row in rounds),
-            "ratio": median(row[OURS] / row[side] for row in rounds),
-            "lowest": min(row[OURS] / row[side] for row in rounds),
-            "highest": max(row[OURS] / row[side] for row in rounds),
-        }
-        for side in MICRO_BATCHES
-    }
+    result = {}
+    for side in MICRO_BATCHES:
+        ratios = [row[OURS]["step"] / row[side]["step"] for row in rounds]
+        seconds = {name: median(row[side][name] for row in rounds) for name in ("step", *PHASES)}
+        result[side] = {"ratio": median(ratios), "lowest": min(ratios), "highest": max(ratios)} | seconds
+    return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=TASK / "checkpoints" / "mid")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--max_new_tokens", type=int, default=48)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     result = measure(args)
-    table = Table("side", "seconds a step", "ours / its", "lowest", "highest")
+    table = Table("side", "ours / its", "lowest", "highest", "step (s)", *PHASES)
     for side, row in result.items():
         table.add_row(side, *(f"{value:.3g}" for value in row.values()))
     Console().print(table)
     if args.output:
-        settings = {name: value for name, value in vars(args).items() if name != "output"}
+        settings = {name: str(value) for name, value in vars(args).items() if name != "output"}
         args.output.write_text(json.dumps({"settings": settings, "sides": result}, indent=2) + "\n")
 
 

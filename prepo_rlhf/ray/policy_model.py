@@ -43,7 +43,8 @@ class PolicyModel(Actor):
         return_entropy: bool = False,
         **others: Any,
     ) -> Any:
-        """As OpenRLHF's; the entropies, `output.entropy` [B, T - 1], are zero where no log-prob is asked for."""
+        """As OpenRLHF's, but for `output`: its logits are no vocabulary's, and its entropies [B, T - 1], in nats at the
+        sampling temperature, are 0 where no log-prob is asked for."""
         if self._knows_head is None:
             self._knows_head = self._recognises_head(sequences[:1], attention_mask[:1], ring_attn_group)
         if not self._knows_head or (action_mask is None and not return_logprobs):
@@ -58,7 +59,7 @@ class PolicyModel(Actor):
         log_probs, entropies, output = self._statistics(sequences, attention_mask, wanted, ring_attn_group)
         output.entropy = entropies
         if action_mask is not None:
-            log_probs = log_probs[:, -action_mask.shape[1] :] * action_mask.float()
+            log_probs = log_probs[:, -action_mask.shape[1] :]
         return (log_probs, output) if return_output else log_probs
 
     def _statistics(
