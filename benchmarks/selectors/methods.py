@@ -29,6 +29,8 @@ class Method:
         options: of the training command.
         clocked: whether its choices depend on the length of the run. The first 60 steps of a run of 150 of any other
             method are a run of 60 steps, since learning rate and prompt order do not depend on the length either.
+        extra_epochs: beyond Random's. Dynamic sampling leaves a window's last groups unused when they fill no step, so
+            it needs more prompts for as many rollouts.
         eval_steps: steps between evaluations, fewer where a step takes more rollouts. Those that drop groups make fewer
             steps of the same prompts, and are compared at Random's number of rollouts.
         oracle: whether `oracle.py` runs it in place of the training command.
@@ -36,6 +38,7 @@ class Method:
 
     options: tuple[str, ...] = ()
     clocked: bool = False
+    extra_epochs: int = 0
     eval_steps: int = 10
     oracle: bool = False
 
@@ -61,7 +64,9 @@ METHODS: dict[str, Method] = {
     "greso": Method(_selector("greso"), eval_steps=5),
     "mopps": Method(_selector("mopps")),
     "dynamic": Method(
-        ("--algo.dynamic_filtering_enable", "--algo.dynamic_filtering_criterion", "zero-variance"), eval_steps=4
+        ("--algo.dynamic_filtering_enable", "--algo.dynamic_filtering_criterion", "zero-variance"),
+        extra_epochs=1,
+        eval_steps=3,
     ),
     "feedback": Method(_selector("prepo", "--prepo.pacing", "feedback")),
     "calibrated": Method(_selector("calibrated")),

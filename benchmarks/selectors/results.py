@@ -81,7 +81,7 @@ def _curve(run: Run, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return (
         np.interp(grid, rollouts[evaluated.index], evaluated),
         np.interp(grid, rollouts, steps[TOKENS].astype(float)),
-        np.interp(grid, rollouts[probe["step"]], probe["entropy"]),
+        np.interp(grid, rollouts[probe["step"]], probe["entropy"], right=np.nan),  # of no model saved later
     )
 
 
@@ -121,7 +121,8 @@ def entropy_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
     for method, cell in cells.items():
         entropy, there = cell.entropy.mean(0), rollouts_to(grid, cell.accuracy.mean(0), target)
         when_as_good = f"{np.interp(there, grid, entropy):.3f}" if np.isfinite(there) else "not reached"
-        rows.append([method, f"{entropy[0]:.3f}", f"{entropy[-1]:.3f}", when_as_good])
+        end = f"{entropy[-1]:.3f}" if np.isfinite(entropy[-1]) else "no model saved"
+        rows.append([method, f"{entropy[0]:.3f}", end, when_as_good])
     header = ["method", "before (nats)", "at the end", f"at an accuracy of {target:.3f}"]
     return _table(header, rows)
 

@@ -68,7 +68,7 @@ def command(run: Run, folder: Path, data: Path, learning_rate: float) -> list[st
     method = METHODS[run.method]
     entry = [str(ORACLE)] if method.oracle else ["-m", "prepo_rlhf.cli.train_prepo_ray"]
     own = {
-        "train.num_episodes": run.steps // STEPS_PER_EPOCH,
+        "train.num_episodes": run.steps // STEPS_PER_EPOCH + method.extra_epochs,
         "train.seed": run.seed,
         "eval.steps": method.eval_steps,
         "logger.run_dir": folder,

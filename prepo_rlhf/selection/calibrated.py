@@ -49,7 +49,7 @@ class CalibratedSelector(PromptSelector):
 
     To take the K of highest E[p (1 - p)], the expectation over b_i, is sharper and narrower: twice as good in a
     simulation that knows only pass rates (tests/unit/selector_simulation.py), but a batch is then of nearly one length.
-    In training that was worth nothing where few prompts are in reach, and slower than Random where all are
+    In training that saved little more where few prompts are in reach, and was slower than Random where all are
     (docs/results/selectors.md).
 
     Args:
