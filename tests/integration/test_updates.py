@@ -68,11 +68,6 @@ def weights_of(experiences: list[Any]) -> torch.Tensor:
     return torch.tensor([weights[tuple(rollout.sequences[0].tolist())] for rollout in make_rollouts(16)])
 
 
-def knows_head(rank: Any) -> bool:
-    """Whether a rank of the policy computes its log-probs without all logits."""
-    return rank.actor._knows_head
-
-
 LAYOUTS: dict[str, dict[str, Any]] = {
     "one": {},
     "two": {"actor__num_gpus_per_node": 2},
@@ -100,7 +95,8 @@ def test_every_layout_makes_the_same_update(tiny_llama: str, tmp_path: Path) -> 
             by_sign = weights_of(make_experiences(fleet, weight_balance="sign"))
             experiences = make_experiences(fleet)
             norms[name] = train_on(fleet, experiences)["actor_grad_norm"]
-            assert all(ray.get([rank.__ray_call__.remote(knows_head) for rank in fleet.policy._actor_handlers]))
+            ranks = fleet.policy._actor_handlers
+            assert all(ray.get([rank.__ray_call__.remote(lambda own: own.actor._knows_head) for rank in ranks]))
             ray.get(fleet.policy.async_save_model())
         weights[name] = torch.stack([weights_of(experiences), by_token, by_sign])
         after = load_file(Path(config.ckpt.output_dir) / "model.safetensors")
