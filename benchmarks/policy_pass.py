@@ -28,6 +28,7 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 from prepo_rlhf.ray.policy_model import Actor, PolicyModel
 
 SIDES = ("log-probs, OpenRLHF", "both, OpenRLHF", "both, this project")
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Pass = Callable[[], None]
 
 
@@ -43,19 +44,23 @@ def make_model(path: str, args: argparse.Namespace) -> None:
     AutoModelForCausalLM.from_config(config, dtype=dtype).save_pretrained(path)
 
 
-def passes(path: str, args: argparse.Namespace, num_tokens: int) -> dict[str, Pass]:
-    """The sides, on the same weights and the same packed batch."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    options = {"attn_implementation": "packed_sdpa", "param_dtype": args.dtype, "packing_samples": True}
-    ours = Actor(path, **options).to(device).eval()
-    theirs = Actor(ours.model)
-    theirs.packing_samples = True
-    ours.__class__ = PolicyModel
+def load(path: str, dtype: str) -> tuple[Actor, PolicyModel]:
+    """OpenRLHF's model and this project's, around the same weights."""
+    options = {"attn_implementation": "packed_sdpa", "param_dtype": dtype, "packing_samples": True}
+    theirs = Actor(path, **options).to(DEVICE).eval()
+    ours = Actor(theirs.model)
+    ours.packing_samples, ours.__class__ = True, PolicyModel
+    return theirs, ours
+
+
+def passes(models: tuple[Actor, PolicyModel], args: argparse.Namespace, num_tokens: int) -> dict[str, Pass]:
+    """The sides, on the same packed batch."""
+    theirs, ours = models
     rows = max(1, num_tokens // args.length)
-    sequences = torch.randint(args.vocabulary, (rows, args.length), device=device)
+    sequences = torch.randint(args.vocabulary, (rows, args.length), device=DEVICE)
     batch = {"sequences": sequences, "attention_mask": torch.ones_like(sequences)}
     prompt = round(args.length * args.prompt_share)
-    batch["action_mask"] = torch.ones(rows, args.length - max(prompt, 1), dtype=torch.long, device=device)
+    batch["action_mask"] = torch.ones(rows, args.length - max(prompt, 1), dtype=torch.long, device=DEVICE)
     calls = {
         SIDES[0]: lambda: theirs(**batch),
         SIDES[1]: lambda: theirs(**batch, return_output=True, return_entropy=True),
@@ -67,17 +72,17 @@ def passes(path: str, args: argparse.Namespace, num_tokens: int) -> dict[str, Pa
 def seconds(call: Pass) -> float:
     start = time.perf_counter()
     call()
-    if torch.cuda.is_available():
+    if DEVICE == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
 def peak_bytes(path: str, args: argparse.Namespace, side: str) -> int:
     """What a pass adds, at its highest, to the memory in use before it."""
-    passes(path, args, args.length)[side]()  # loads libraries, and looks at the head
-    call = passes(path, args, args.num_tokens)[side]
-    if torch.cuda.is_available():
-        call()
+    models = load(path, args.dtype)
+    passes(models, args, args.length)[side]()  # loads libraries, and finds out about the head
+    call = passes(models, args, args.num_tokens)[side]
+    if DEVICE == "cuda":
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         call()
@@ -100,7 +105,7 @@ def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
         for side in SIDES:
             with multiprocessing.get_context("spawn").Pool(1) as process:
                 peaks[side] = process.apply(peak_bytes, (path, args, side))
-        calls = passes(path, args, args.num_tokens)
+        calls = passes(load(path, args.dtype), args, args.num_tokens)
         times = {side: [] for side in SIDES}
         for number in tqdm(range(args.pairs + 1), unit="round"):
             for side, call in calls.items():

@@ -81,7 +81,7 @@ def _curve(run: Run, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return (
         np.interp(grid, rollouts[evaluated.index], evaluated),
         np.interp(grid, rollouts, steps[TOKENS].astype(float)),
-        np.interp(grid, rollouts[probe["step"]], probe["entropy"], right=np.nan),  # of no model saved later
+        np.interp(grid, rollouts[probe["step"]], probe["entropy"], right=np.nan),  # NaN after the last model
     )
 
 

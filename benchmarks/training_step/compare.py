@@ -50,7 +50,7 @@ def command(side: str, data: Path, folder: Path, args: argparse.Namespace) -> li
     rollout, train = MICRO_BATCHES[side]
     prompts_a_step = CANDIDATES if side == OURS else PROMPTS
     options = {
-        "actor.model_name_or_path": args.model,
+        "actor.model_name_or_path": TASK / "checkpoints" / "mid",
         "actor.num_gpus_per_node": 1,
         "actor.adam.lr": 1e-4,
         "vllm.num_engines": 1,
@@ -123,7 +123,6 @@ def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=TASK / "checkpoints" / "mid")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--max_new_tokens", type=int, default=48)
     parser.add_argument("--pairs", type=int, default=5)
@@ -135,7 +134,7 @@ def main() -> None:
         table.add_row(side, *(f"{value:.3g}" for value in row.values()))
     Console().print(table)
     if args.output:
-        settings = {name: str(value) for name, value in vars(args).items() if name != "output"}
+        settings = {name: value for name, value in vars(args).items() if name != "output"}
         args.output.write_text(json.dumps({"settings": settings, "sides": result}, indent=2) + "\n")
 
 

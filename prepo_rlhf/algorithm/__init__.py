@@ -1,4 +1,4 @@
-"""The paper in pure torch: prompt perplexity, its schedule, entropy weights, the weighted objective, training signals.
+"""The paper in pure torch: prompt perplexity, its schedule, entropies and weights, the weighted objective, signals.
 
 Boundary: imports torch and the standard library only; knows nothing of Ray, vLLM, DeepSpeed, OpenRLHF or options.
 """

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from prepo_rlhf.algorithm.output_head import OutputHead, head_statistics
 
-TOLERANCE = {torch.float32: 1e-3}  # of the first sequence's log-probs, against the model's own logits, in nats
-LOW_PRECISION_TOLERANCE = 0.1
+# Of a sequence's log-probs, against those of the model's own logits, in nats: in float32, and in what is rounded more.
+TOLERANCE, LOW_PRECISION_TOLERANCE = 1e-3, 0.1
 
 
 class PolicyModel(Actor):
@@ -46,7 +46,8 @@ class PolicyModel(Actor):
         """As OpenRLHF's, but for `output`: its logits are no vocabulary's, and its entropies [B, T - 1], in nats at the
         sampling temperature, are 0 where no log-prob is asked for."""
         if self._knows_head is None:
-            self._knows_head = self._recognises_head(sequences[:1], attention_mask[:1], ring_attn_group)
+            longest = attention_mask.sum(dim=-1).argmax(keepdim=True)
+            self._knows_head = self._recognises_head(sequences[longest], attention_mask[longest], ring_attn_group)
         if not self._knows_head or (action_mask is None and not return_logprobs):
             return super().forward(
                 sequences, action_mask, attention_mask, return_output=return_output, return_logprobs=return_logprobs,
@@ -76,17 +77,13 @@ class PolicyModel(Actor):
         else:
             tokens, targets, mask = sequences, sequences.roll(shifts=-1, dims=1), attention_mask
             positions = (attention_mask.long().cumsum(-1) - 1).masked_fill(attention_mask == 0, 1)
-        model = _transformer(self.model)
-        with _statistics_for_logits(model, targets, wanted, self.temperature):
+        with _statistics_for_logits(_transformer(self.model), targets, wanted, self.temperature):
             output = self.model(tokens, attention_mask=mask, position_ids=positions)
-        statistics = output["logits"]
+        log_probs, entropies = output["logits"].unbind(dim=-1)
         if self.packing_samples:
-            shape = (padding, indices, *sequences.shape)
-            statistics = torch.stack(
-                [gather_and_pad_tensor(part, ring_attn_group, *shape) for part in statistics.unbind(-1)], dim=-1
-            )
-        log_probs, entropies = statistics[:, :-1].unbind(-1)
-        return log_probs, entropies, output
+            layout = (ring_attn_group, padding, indices, *sequences.shape)
+            log_probs, entropies = (gather_and_pad_tensor(part, *layout) for part in (log_probs, entropies))
+        return log_probs[:, :-1], entropies[:, :-1], output
 
     @torch.no_grad()
     def _recognises_head(self, sequences: Tensor, attention_mask: Tensor, ring_attn_group: Any) -> bool:
@@ -98,8 +95,8 @@ class PolicyModel(Actor):
         expected = super().forward(sequences, attention_mask=attention_mask, **logits_way)
         actual = self._statistics(sequences, attention_mask, attention_mask.bool(), ring_attn_group)[0]
         followed = (attention_mask[:, :-1] * attention_mask[:, 1:]).bool()
-        tolerance = TOLERANCE.get(head.weight.dtype, LOW_PRECISION_TOLERANCE)
-        agrees = (actual - expected)[followed].abs().max().item() < tolerance
+        tolerance = TOLERANCE if head.weight.dtype == torch.float32 else LOW_PRECISION_TOLERANCE
+        agrees = torch.allclose(actual[followed], expected[followed], rtol=0, atol=tolerance)
         if not agrees:
             print(f"{type(_transformer(self.model)).__name__}: its logits are not the head's alone, all are computed")
         return agrees

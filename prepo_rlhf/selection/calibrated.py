@@ -47,10 +47,9 @@ class CalibratedSelector(PromptSelector):
     nearest 0. What is not known well is tried; and a prompt is taken about as often as it is likely to be among those
     nearest 1/2, so that a batch spreads over all that may be.
 
-    To take the K of highest E[p (1 - p)], the expectation over b_i, is sharper and narrower: twice as good in a
-    simulation that knows only pass rates (tests/unit/selector_simulation.py), but a batch is then of nearly one length.
-    In training that saved little more where few prompts are in reach, and was slower than Random where all are
-    (docs/results/selectors.md).
+    To take the K of highest E[p (1 - p)], the expectation over b_i, is sharper and narrower: it leaves fewer groups
+    without a gradient, and a batch's lengths lie closer together. In training that saved little more where few prompts
+    are in reach, and was slower than Random where all are (docs/results/selectors.md).
 
     Args:
         seed: of the generator.

@@ -68,7 +68,6 @@ def test_log_probs_alone_and_frozen_heads_get_their_gradients() -> None:
     naive([expected, weight, bias], targets, {})[:, 0].sum().backward()
     head_statistics(actual, targets, OutputHead(weight, bias))[:, 0].sum().backward()
     torch.testing.assert_close(actual.grad, expected.grad)
-    assert weight.grad is None and bias.grad is None
 
 
 def test_no_tokens() -> None:
