@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import ray
 from rich.console import Console
 from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -96,9 +97,12 @@ def step_seconds(folder: Path) -> dict[str, float]:
     return seconds
 
 
-def run(side: str, data: Path, args: argparse.Namespace) -> dict[str, float]:
+def run(side: str, data: Path, args: argparse.Namespace, ray_address: str) -> dict[str, float]:
+    """OpenRLHF's side starts a Ray of its own, with a hook for its workers; this project's joins the one given."""
+    environment = os.environ | ({"RAY_ADDRESS": ray_address} if side == OURS else {})
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(command(side, data, Path(folder), args), capture_output=True, text=True, cwd=ROOT)
+        line = command(side, data, Path(folder), args)
+        done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=environment)
         if done.returncode:
             sys.exit(f"{side} ended with {done.returncode}:\n{done.stderr[-3000:]}")
         return step_seconds(Path(folder))
@@ -107,11 +111,14 @@ def run(side: str, data: Path, args: argparse.Namespace) -> dict[str, float]:
 def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Seconds, and this project's step as a share of each side's in the same round: median, lowest and highest."""
     os.environ.pop("RAY_ADDRESS", None)
+    context = ray.init("local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)  # logical ones
+    address = context.address_info["gcs_address"]
     with tempfile.TemporaryDirectory() as data:
         script = [sys.executable, str(TASK / "make_data.py"), "--output_dir", data]
         subprocess.run([*script, "--train_size", str(args.steps * CANDIDATES), "--heldout_size", "1"], check=True)
         rounds = [
-            {side: run(side, Path(data), args) for side in MICRO_BATCHES} for _ in tqdm(range(args.pairs), unit="round")
+            {side: run(side, Path(data), args, address) for side in MICRO_BATCHES}
+            for _ in tqdm(range(args.pairs), unit="round")
         ]
     result = {}
     for side in MICRO_BATCHES:
