@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+# Read when Ray is imported: this process then hands tensors to the actors without pickling them.
+os.environ.setdefault("RAY_ENABLE_ZERO_COPY_TORCH_TENSORS", "1")
 import ray
 
 from prepo_rlhf import backends

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -116,6 +119,24 @@ def test_every_layout_makes_the_same_update(tiny_llama: str, tmp_path: Path) -> 
         assert (updates[name] - updates["one"]).abs().mean() < 0.05 * updates["one"].abs().mean()
 
 
+def call_counter() -> Callable[[Any], Counter[str]]:
+    """Counts the remote calls, by method, that a policy rank makes in a sync. Made here, Ray sends it by value."""
+
+    def count(rank: Any) -> Counter[str]:
+        calls: Counter[str] = Counter()
+        original = ray.actor.ActorMethod._remote
+
+        def counted(method: Any, *args: Any, **kwargs: Any) -> Any:
+            calls[method._method_name] += 1
+            return original(method, *args, **kwargs)
+
+        with patch.object(ray.actor.ActorMethod, "_remote", counted):
+            rank.broadcast_to_vllm()
+        return calls
+
+    return count
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -143,7 +164,10 @@ def test_after_a_sync_the_engines_have_the_policys_weights(
         trained = np.concatenate(policy_log_probs(fleet.policy, 4, prompts))
         assert np.abs(trained - before).mean() > 0.5, "the step changed too little to tell old weights from new"
         for _ in range(2):
-            ray.get(fleet.policy.async_run_method("broadcast_to_vllm"))
+            called = ray.get([rank.__ray_call__.remote(call_counter()) for rank in fleet.policy._actor_handlers])
+            of_engines = sum(called, Counter())
+            assert set(of_engines.values()) == {len(fleet.engines)}
+            assert set(of_engines) == {"start_weight_update", "update_weights", "finish_weight_update"}
             synced = np.concatenate(engine_log_probs(fleet.engines, prompts))
             assert np.abs(synced - trained).mean() < 1e-3
         for engine in fleet.engines:
