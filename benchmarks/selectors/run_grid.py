@@ -119,6 +119,7 @@ def read_arguments(description: str) -> argparse.Namespace:
 @contextmanager
 def ray_head(jobs: int) -> Iterator[None]:
     """A Ray of logical CPUs and GPUs for `jobs` runs at a time, which they find by its address; gone afterwards."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // jobs)))
     context = ray.init("local", num_cpus=2 * jobs, num_gpus=2 * jobs, include_dashboard=False, log_to_driver=False)
     os.environ["RAY_ADDRESS"] = context.address_info["gcs_address"]
     try:

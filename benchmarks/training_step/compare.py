@@ -1,7 +1,7 @@
 """A whole step of training, beside plain OpenRLHF's: Random selection there, PREPO with its scoring and weights here.
 
     python benchmarks/training_step/compare.py --output training_step.json
-    python benchmarks/training_step/compare.py --layers 33 --max_new_tokens 64     # a random model of 300 tensors
+    python benchmarks/training_step/compare.py --layers 33 --hidden_size 64 --max_new_tokens 24     # 300 tensors
 
 The sides run in turns; ratios are within a round. Without `--layers` the model is the arithmetic example's `mid`.
 """
@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 
 def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Seconds, and this project's step as a share of each side's in the same round: median, lowest and highest."""
+    """Seconds (medians), and this project's step as a share of each side's in the same round."""
     with tempfile.TemporaryDirectory() as folder:
-        own = {"model": save_random_model(Path(folder), args.layers)} if args.layers else {}
+        own = {"model": save_random_model(Path(folder), args.layers, args.hidden_size)} if args.layers else {}
         jobs = [Job(side, steps=args.steps, max_new_tokens=args.max_new_tokens, **own) for side in MICRO_BATCHES]
         with prompts_and_ray(args.steps * jobs[0].prompts * CANDIDATES_A_PROMPT) as (data, address):
             rounds = [
@@ -36,8 +36,8 @@ def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
         ratios = [row[OURS]["step"] / row[side]["step"] for row in rounds]
         syncs = [row[OURS]["weight_sync"] / row[side]["weight_sync"] for row in rounds]
         seconds = {name: median(row[side][name] for row in rounds) for name in ("step", *PHASES)}
-        spread = {"ratio": median(ratios), "lowest": min(ratios), "highest": max(ratios)}
-        result[side] = spread | {"weight_sync_ratio": median(syncs)} | seconds
+        spread = {"ours / its": median(ratios), "lowest": min(ratios), "highest": max(ratios)}
+        result[side] = spread | {"weight_sync, ours / its": median(syncs)} | seconds
     return result
 
 
@@ -46,13 +46,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--max_new_tokens", type=int, default=48)
     parser.add_argument("--layers", type=int, help="of a random model whose responses are as long as they may be")
+    parser.add_argument("--hidden_size", type=int, default=192, help="of that model")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     result = measure(args)
-    table = Table("side", "ours / its", "lowest", "highest", "sync, ours / its", "step (s)", *PHASES)
-    for side, row in result.items():
-        table.add_row(side, *(f"{value:.3g}" for value in row.values()))
+    table = Table("", *result)
+    for name in result[OURS]:
+        table.add_row(name, *(f"{row[name]:.3g}" for row in result.values()))
     Console().print(table)
     if args.output:
         settings = {name: value for name, value in vars(args).items() if name != "output"}

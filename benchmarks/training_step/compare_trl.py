@@ -50,9 +50,9 @@ def measure(args: argparse.Namespace) -> dict[int, dict[str, float]]:
             ratios = [theirs / ours["step"] for ours, theirs in rounds]
             rollouts = args.prompts * ROLLOUTS
             result[length] = {
-                "ratio": median(ratios), "lowest": min(ratios), "highest": max(ratios),
-                "rollouts_per_second": rollouts / median(ours["step"] for ours, _ in rounds),
-                "trl_rollouts_per_second": rollouts / median(theirs for _, theirs in rounds),
+                "ours / TRL": median(ratios), "lowest": min(ratios), "highest": max(ratios),
+                "rollouts/s": rollouts / median(ours["step"] for ours, _ in rounds),
+                "TRL, rollouts/s": rollouts / median(theirs for _, theirs in rounds),
             } | {phase: median(ours[phase] for ours, _ in rounds) for phase in PHASES}  # fmt: skip
     return result
 
@@ -66,9 +66,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     result = measure(args)
-    table = Table("new tokens", "ours / TRL", "lowest", "highest", "rollouts/s", "TRL's", *(f"{p} (s)" for p in PHASES))
-    for length, row in result.items():
-        table.add_row(str(length), *(f"{value:.3g}" for value in row.values()))
+    table = Table("new tokens", *map(str, result))
+    for name in result[args.max_new_tokens[0]]:
+        table.add_row(name, *(f"{row[name]:.3g}" for row in result.values()))
     Console().print(table)
     if args.output:
         settings = {name: value for name, value in vars(args).items() if name != "output"}

@@ -1,8 +1,9 @@
 """The jobs whose steps are measured: this project's and plain OpenRLHF's, on this machine's CPU, in float32.
 
-Both are started through their own command lines with 16 prompts of 8 rollouts a step. OpenRLHF runs with its default
-micro-batches of one sequence, and with those of this project's CPU script. A step's time is what lies between two rows
-of TensorBoard, and those of its phases are what each side writes there itself; the first step warms up.
+Both are started through their own command lines with 16 prompts of 8 rollouts a step. OpenRLHF runs with its defaults,
+which are micro-batches of one sequence and the one thread that Ray gives an actor, and with the micro-batches and
+threads of this project's CPU script. A step's time is what lies between two rows of TensorBoard, and those of its
+phases are what each side writes there itself; the first step warms up.
 Boundary: one job, from its options to seconds; what is compared with what is the caller's.
 """
 
@@ -28,11 +29,13 @@ TASK = ROOT / "examples" / "arithmetic"
 ROLLOUTS, CANDIDATES_A_PROMPT = 8, 5
 LONGEST_PROMPT = 80  # tokens
 OURS = "this project, PREPO"
+DEFAULTS = "OpenRLHF, its defaults"
 MICRO_BATCHES = {  # rollout, train
-    "OpenRLHF, its micro-batches": (1, 1),
-    "OpenRLHF, our micro-batches": (64, 32),
+    DEFAULTS: (1, 1),
+    "OpenRLHF, our settings": (64, 32),
     OURS: (64, 32),
 }
+THREADS = "OMP_NUM_THREADS"  # what Ray's workers inherit from whoever starts it
 PHASES = {  # ours -> OpenRLHF's, which scores nothing
     "score_prompts": None,
     "generation": "generation",
@@ -101,6 +104,8 @@ class Job:
         """Seconds of a step and of its phases. OpenRLHF's side starts a Ray of its own, with a hook for its workers;
         this project's joins the one given."""
         environment = os.environ | ({"RAY_ADDRESS": ray_address} if self.side == OURS else {})
+        if self.side == DEFAULTS:
+            del environment[THREADS]
         with tempfile.TemporaryDirectory() as folder:
             line = self.command(data, Path(folder))
             done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=environment)
@@ -130,6 +135,7 @@ def step_seconds(folder: Path) -> dict[str, float]:
 def prompts_and_ray(num_prompts: int) -> Iterator[tuple[Path, str]]:
     """A folder with that many problems, and the address of a Ray with logical GPUs for this project's side."""
     os.environ.pop("RAY_ADDRESS", None)
+    os.environ.setdefault(THREADS, str(os.cpu_count()))
     context = ray.init("local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
     try:
         with tempfile.TemporaryDirectory() as data:

@@ -12,6 +12,8 @@ ROOT=$PWD
 bash examples/scripts/setup_cpu.sh
 export PATH=$ROOT/.venv/bin:$PATH NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost
 unset RAY_ADDRESS RAY_API_SERVER_ADDRESS
+# Ray would give each actor one thread, but policy and engine take turns on the cores.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc)}
 # Silences a warning about a future default of Ray, which is without effect on a CPU.
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0
 

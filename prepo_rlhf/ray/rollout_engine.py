@@ -21,6 +21,17 @@ from prepo_rlhf.ray import plain_class
 from prepo_rlhf.rewards.reward import Reward, Rollouts, make_reward
 
 
+def scoring_params() -> SamplingParams:
+    """What asks vLLM for the log-probs of a prompt's tokens; it must generate one, which is dropped."""
+    return SamplingParams(
+        max_tokens=1,
+        prompt_logprobs=0,
+        flat_logprobs=True,
+        detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
 class RolloutEngine(plain_class(RolloutRayActor)):
     """One rollout engine, of one GPU or (tensor parallel) several."""
 
@@ -43,13 +54,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         Returns:
             for each prompt an array of its length - 1.
         """
-        params = SamplingParams(
-            max_tokens=1,
-            prompt_logprobs=0,
-            flat_logprobs=True,
-            detokenize=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+        params = scoring_params()
         outputs = await asyncio.gather(*(self._request(prompt, params) for prompt in prompts))
         return [_token_log_probs(output) for output in outputs]
 
