@@ -123,8 +123,9 @@ class Driver:
 
 
 def resident_mib() -> float:
+    """The process' own memory; pages that it shares with Ray's object store are not among it."""
     gc.collect()
-    return int(re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text()).group(1)) / 1024
+    return int(re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text()).group(1)) / 1024
 
 
 def measure(driver: Driver, num_rollouts: int, length: int, steps: int) -> dict[str, float]:

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Float32 logits held at once, 128 MiB of them: 220 tokens of a vocabulary of 152,064.
-LOGITS_AT_ONCE = 2**25
+# Float32 logits held at once: 128 MiB, on a CPU what its cache holds; of enough tokens for each reading of the weight.
+LOGITS_AT_ONCE, CACHED_LOGITS, LEAST_TOKENS = 2**25, 2**19, 128
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class _HeadStatistics(torch.autograd.Function):
         ctx: Any, hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor | None, head: OutputHead
     ) -> Tensor:
         statistics = torch.empty(len(hidden), 2, dtype=torch.float32, device=hidden.device)
-        for rows in _chunks(len(hidden), len(weight)):
+        for rows in _chunks(hidden, len(weight)):
             pair = log_probs_and_entropies(head.logits(hidden[rows]), targets[rows])
             statistics[rows] = torch.stack(pair, dim=-1)
         ctx.save_for_backward(hidden, targets, weight, bias)
@@ -107,7 +107,7 @@ class _HeadStatistics(torch.autograd.Function):
         # Summed in float32 over chunks, whatever the type of the weight.
         of_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[2] else None
         of_bias = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and ctx.needs_input_grad[3] else None
-        for rows in _chunks(len(hidden), len(weight)):
+        for rows in _chunks(hidden, len(weight)):
             logits = head.logits(hidden[rows])
             raw = head.raw_gradient(logits, _logit_gradient(logits, targets[rows], gradient[rows]))
             raw = raw.to(weight.dtype)
@@ -137,6 +137,12 @@ def _logit_gradient(logits: Tensor, targets: Tensor, gradient: Tensor) -> Tensor
     return result.scatter_add_(-1, targets[:, None], of_log_prob[:, None].to(result.dtype))
 
 
-def _chunks(num_tokens: int, vocabulary: int) -> Iterator[slice]:
-    size = max(1, LOGITS_AT_ONCE // vocabulary)
-    return (slice(start, start + size) for start in range(0, num_tokens, size))
+def tokens_at_once(vocabulary: int, device: torch.device) -> int:
+    """How many tokens' logits exist at once."""
+    logits = CACHED_LOGITS if device.type == "cpu" else LOGITS_AT_ONCE
+    return max(LEAST_TOKENS, logits // vocabulary)
+
+
+def _chunks(hidden: Tensor, vocabulary: int) -> Iterator[slice]:
+    size = tokens_at_once(vocabulary, hidden.device)
+    return (slice(start, start + size) for start in range(0, len(hidden), size))
