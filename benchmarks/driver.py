@@ -42,7 +42,7 @@ def make_config(folder: Path, args: argparse.Namespace) -> Config:
     options = {
         "backend": "cpu",
         "actor.model_name_or_path": TASK / "checkpoints" / "mid",
-        "actor.num_gpus_per_node": args.ranks,
+        "actor.num_gpus_per_node": 1,
         "data.prompt_dataset": TASK / "none.jsonl",
         "data.max_len": max(args.length),
         "reward.remote_url": TASK / "reward.py",
@@ -55,8 +55,8 @@ def make_config(folder: Path, args: argparse.Namespace) -> Config:
     return config
 
 
-def make_policy(config: Config) -> Any:
-    """A group of policy actors that compute nothing."""
+def make_policy() -> Any:
+    """A policy of one rank that computes nothing."""
     from openrlhf.trainer.ray.launcher import RayActorGroup
 
     from prepo_rlhf.ray.policy_actor import PolicyActor
@@ -72,7 +72,7 @@ def make_policy(config: Config) -> Any:
         def append(self, experience: Any) -> None:
             pass
 
-    return RayActorGroup(1, config.actor.num_gpus_per_node, ray.remote(IdlePolicy), num_gpus_per_actor=1)
+    return RayActorGroup(1, 1, ray.remote(IdlePolicy), num_gpus_per_actor=1)
 
 
 def make_answers(num_rollouts: int, length: int, prompt_share: float = 0.25) -> list[list[dict[str, Any]]]:
@@ -145,15 +145,14 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, nargs="+", default=[64, 256, 1024, 4096])
     parser.add_argument("--length", type=int, nargs="+", default=[2048])
     parser.add_argument("--micro_batch_size", type=int, default=8)
-    parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--profile", action="store_true", help="where the driver's time goes, instead of a table")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         config = make_config(Path(folder), args)
-        ray.init("local", num_cpus=args.ranks, num_gpus=args.ranks, include_dashboard=False, log_to_driver=False)
-        driver = Driver(config, make_policy(config))
+        ray.init("local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
+        driver = Driver(config, make_policy())
         shapes = [(rollouts, length) for rollouts in args.rollouts for length in args.length]
         if args.profile:
             profile = cProfile.Profile()

@@ -9,15 +9,13 @@ The sides run in turns; ratios are within a round. Without `--layers` the model 
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from statistics import median
 
 from jobs import CANDIDATES_A_PROMPT, MICRO_BATCHES, OURS, PHASES, Job, prompts_and_ray
 from models import save_random_model
-from rich.console import Console
-from rich.table import Table
+from tables import report
 from tqdm import tqdm
 
 
@@ -50,14 +48,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
-    result = measure(args)
-    table = Table("", *result)
-    for name in result[OURS]:
-        table.add_row(name, *(f"{row[name]:.3g}" for row in result.values()))
-    Console().print(table)
-    if args.output:
-        settings = {name: value for name, value in vars(args).items() if name != "output"}
-        args.output.write_text(json.dumps({"settings": settings, "sides": result}, indent=2) + "\n")
+    report("sides", measure(args), args)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,7 @@ from statistics import median
 
 from jobs import CANDIDATES_A_PROMPT, OURS, PHASES, ROLLOUTS, Job, prompts_and_ray
 from models import save_random_model
-from rich.console import Console
-from rich.table import Table
+from tables import report
 from tqdm import tqdm
 
 
@@ -38,18 +37,18 @@ def trl_step(job: Job, data: Path) -> float:
     return result["step"]
 
 
-def measure(args: argparse.Namespace) -> dict[int, dict[str, float]]:
+def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """For each length the rollouts a second of both, and the ratio within a round: median, lowest and highest."""
     result = {}
-    num_prompts = args.steps * args.prompts * CANDIDATES_A_PROMPT
+    num_prompts = args.steps * Job.prompts * CANDIDATES_A_PROMPT
     with tempfile.TemporaryDirectory() as folder, prompts_and_ray(num_prompts) as (data, address):
         model = save_random_model(Path(folder))
         for length in tqdm(args.max_new_tokens, unit="length"):
-            job = Job(OURS, model, args.steps, args.prompts, length)
+            job = Job(OURS, model, args.steps, max_new_tokens=length)
             rounds = [(job.measure(data, address), trl_step(job, data)) for _ in range(args.pairs)]
             ratios = [theirs / ours["step"] for ours, theirs in rounds]
-            rollouts = args.prompts * ROLLOUTS
-            result[length] = {
+            rollouts = job.prompts * ROLLOUTS
+            result[str(length)] = {
                 "ours / TRL": median(ratios), "lowest": min(ratios), "highest": max(ratios),
                 "rollouts/s": rollouts / median(ours["step"] for ours, _ in rounds),
                 "TRL, rollouts/s": rollouts / median(theirs for _, theirs in rounds),
@@ -60,19 +59,11 @@ def measure(args: argparse.Namespace) -> dict[int, dict[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--max_new_tokens", type=int, nargs="+", default=[24, 128, 512])
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
-    result = measure(args)
-    table = Table("new tokens", *map(str, result))
-    for name in result[args.max_new_tokens[0]]:
-        table.add_row(name, *(f"{row[name]:.3g}" for row in result.values()))
-    Console().print(table)
-    if args.output:
-        settings = {name: value for name, value in vars(args).items() if name != "output"}
-        args.output.write_text(json.dumps({"settings": settings, "lengths": result}, indent=2) + "\n")
+    report("new tokens", measure(args), args)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ of every fifth, and drops the cache, as a weight sync does. The engines take tur
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -21,8 +20,7 @@ import torch
 import prepo_rlhf.ray  # noqa: F401  isort: skip  (makes the process ready for OpenRLHF)
 from jobs import CANDIDATES_A_PROMPT, ROLLOUTS
 from models import save_random_model
-from rich.console import Console
-from rich.table import Table
+from tables import report
 from tqdm import tqdm
 from vllm import LLM, SamplingParams
 from vllm.inputs import TokensPrompt
@@ -78,14 +76,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
-    result = measure(args)
-    table = Table("prefix cache", *result)
-    for name in result["off"]:
-        table.add_row(name, *(f"{row[name]:.3g}" for row in result.values()))
-    Console().print(table)
-    if args.output:
-        settings = {name: value for name, value in vars(args).items() if name != "output"}
-        args.output.write_text(json.dumps({"settings": settings, "prefix_cache": result}, indent=2) + "\n")
+    report("prefix cache", measure(args), args)
 
 
 if __name__ == "__main__":

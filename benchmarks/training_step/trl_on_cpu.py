@@ -11,6 +11,7 @@ import importlib.util
 import json
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -73,7 +74,7 @@ def main() -> None:
         )  # fmt: skip
         trainer.train()
     ends = clock.times[UPDATES - 1 :: UPDATES]
-    seconds = median(later - earlier for earlier, later in zip(ends, ends[1:], strict=False))
+    seconds = median(later - earlier for earlier, later in pairwise(ends))
     lengths = [row["completions/mean_length"] for row in trainer.state.log_history if "completions/mean_length" in row]
     print(json.dumps({"step": seconds, "response_length": sum(lengths) / len(lengths)}))
 
