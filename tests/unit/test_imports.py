@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -25,3 +26,14 @@ def test_help_needs_none_of_the_stack() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "--prepo.selector" in done.stdout and "LOADED []" in done.stdout
+
+
+def test_the_driver_hands_over_tensors_without_pickling_them() -> None:
+    """Ray reads its setting when it is imported, so that whatever imports it first decides."""
+    code = (
+        "import prepo_rlhf.trainer.job\nfrom ray._private import ray_constants\n"
+        "print(ray_constants.RAY_ENABLE_ZERO_COPY_TORCH_TENSORS)"
+    )
+    environment = {name: value for name, value in os.environ.items() if "ZERO_COPY" not in name}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout == "True\n"
