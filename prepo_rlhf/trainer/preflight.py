@@ -14,6 +14,7 @@ from prepo_rlhf.backends import flash_attention
 from prepo_rlhf.config import Config, ConfigError, from_dict
 from prepo_rlhf.rewards.extraction import gold_answer
 from prepo_rlhf.rewards.reward import MATH, RewardError, check_reward
+from prepo_rlhf.trainer import wandb_log
 from prepo_rlhf.trainer.data import PromptData, load_prompts, load_tokenizer
 from prepo_rlhf.trainer.model_files import ModelFiles
 
@@ -48,6 +49,7 @@ def prepare(config: Config) -> Prepared:
     _check_attention(config)
     _check_reward(config)
     check_resume(config)
+    wandb_log.log_in(config)
     ModelFiles(config.actor.model_name_or_path, config.actor.trust_remote_code).check()
     tokenizer = load_tokenizer(config)
     train = load_prompts(config, tokenizer)
