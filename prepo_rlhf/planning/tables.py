@@ -35,7 +35,7 @@ def _gib(size: float) -> str:
 
 
 def _model(plan: Plan) -> Table:
-    table = _table(f"Model {plan.config.actor.model_name_or_path}", "", "millions")
+    table = _table("Model", plan.config.actor.model_name_or_path, "millions")
     table.add_row("parameters", f"{plan.shape.parameters / MILLION:,.1f}")
     table.add_row("trained", f"{plan.shape.trainable / MILLION:,.1f}")
     return table
