@@ -33,13 +33,6 @@ export RAY_API_SERVER_ADDRESS=http://127.0.0.1:$DASHBOARD_PORT
 mapfile -t HOSTS < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 HEAD=${HOSTS[0]}
 
-# Slurm runs this script on the first node. --overlap: the steps share the nodes with nothing but this script.
-srun --overlap --cpu-bind none --nodes 1 --ntasks 1 --nodelist "$HEAD" bash "$SCRIPTS/ray_start_head.sh" --block &
-if ((NODES > 1)); then
-    srun --overlap --cpu-bind none --nodes $((NODES - 1)) --ntasks $((NODES - 1)) --exclude "$HEAD" \
-        bash "$SCRIPTS/ray_start_worker.sh" "$HEAD:$PORT" --block &
-fi
-
 nodes_alive() {
     python3 - "127.0.0.1:$PORT" 2>/dev/null <<'PYTHON' || echo 0
 import sys
@@ -50,10 +43,26 @@ ray.init(address=sys.argv[1], log_to_driver=False)
 print(sum(node["Alive"] for node in ray.nodes()))
 PYTHON
 }
-for ((tries = 0; $(nodes_alive) < NODES; tries++)); do
-    ((tries < 60)) || { echo "Ray did not come up on $NODES nodes" >&2 && exit 1; }
-    sleep 5
-done
+
+wait_for_nodes() {
+    for ((tries = 0; $(nodes_alive) < $1; tries++)); do
+        if ((tries == 60)) || ! kill -0 "$HEAD_STEP" 2>/dev/null; then
+            echo "Ray did not come up on $1 nodes: see the messages above" >&2
+            exit 1
+        fi
+        sleep 5
+    done
+}
+
+# Slurm runs this script on the first node. --overlap: the steps share the nodes with nothing but this script.
+srun --overlap --cpu-bind none --nodes 1 --ntasks 1 --nodelist "$HEAD" bash "$SCRIPTS/ray_start_head.sh" --block &
+HEAD_STEP=$!
+wait_for_nodes 1
+if ((NODES > 1)); then
+    srun --overlap --cpu-bind none --nodes $((NODES - 1)) --ntasks $((NODES - 1)) --exclude "$HEAD" \
+        bash "$SCRIPTS/ray_start_worker.sh" "$HEAD:$PORT" --block &
+    wait_for_nodes "$NODES"
+fi
 
 # The job saves and ends, `ray job submit` with it. Slurm's own signal goes to this script alone.
 SAVING=
