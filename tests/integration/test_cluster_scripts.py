@@ -49,10 +49,9 @@ def save(*_):
     pathlib.Path(sys.argv[1], "saved").touch()
     sys.exit(0)
 
-signal.signal(signal.SIGTERM, save)
-pathlib.Path(sys.argv[1], "nodes").write_text("")
 import ray
 ray.init(address="auto", log_to_driver=False)
+signal.signal(signal.SIGTERM, save)  # after Ray, which sets a handler of its own
 pathlib.Path(sys.argv[1], "nodes").write_text(f"{len(ray.nodes())} {sys.argv[2:]}")
 while True:
     time.sleep(0.1)
