@@ -1,7 +1,6 @@
 """Where the actors go: placement groups for policy, reference model and engines, checked before any is asked for.
 
-OpenRLHF's three layouts: separate GPUs, policy and reference model on the same (`--train.colocate_actor_ref`),
-everything on the same (`--train.colocate_all`).
+Which actors share a GPU is in `prepo_rlhf.config.bundles`.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from prepo_rlhf import backends
 from prepo_rlhf.config import Config, ConfigError
+from prepo_rlhf.config.bundles import required_bundles
 from prepo_rlhf.ray.policy_actor import PolicyActor
 from prepo_rlhf.ray.reference_actor import ReferenceActor
 from prepo_rlhf.ray.rollout_engine import RolloutEngine
@@ -34,16 +34,6 @@ class Fleet:
     policy: RayActorGroup
     reference: RayActorGroup | None
     engines: list[Any]
-
-
-def required_bundles(config: Config) -> int:
-    """How many bundles of one GPU and one CPU a job asks of the cluster."""
-    policy = config.actor.num_nodes * config.actor.num_gpus_per_node
-    reference = config.ref.num_nodes * config.ref.num_gpus_per_node if config.algo.kl.init_coef > 0 else 0
-    engines = config.vllm.num_engines * config.vllm.tensor_parallel_size
-    if config.train.colocate_all:
-        return policy + (engines if config.train.async_enable else 0)
-    return policy + engines + (0 if config.train.colocate_actor_ref else reference)
 
 
 def check_cluster(config: Config) -> None:
