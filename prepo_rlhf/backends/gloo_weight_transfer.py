@@ -7,6 +7,7 @@ broadcast in every build), packed into few messages that both halves cut at the 
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -149,7 +150,7 @@ class GlooTrainerWeightTransferEngine(TrainerWeightTransferEngine[GlooTrainerIni
             with ThreadPoolExecutor(max_workers=1) as executor:
                 joined = executor.submit(client.init_weight_transfer_engine, asdict(worker_info))
                 engine.group = stateless_init_torch_distributed_process_group(
-                    *address, 0, init_info.world_size, backend="gloo"
+                    *address, 0, init_info.world_size, backend="gloo", listen_socket=_listen(address)
                 )
                 joined.result()
         return engine
@@ -187,6 +188,14 @@ class GlooTrainerWeightTransferEngine(TrainerWeightTransferEngine[GlooTrainerIni
                 raise RuntimeError(f"weight {name} does not match its metadata {meta}")
             parts.append(tensor.detach().contiguous().view(-1).view(torch.uint8))
         self.group.broadcast(torch.cat(parts), 0).wait()
+
+
+def _listen(address: tuple[str, int]) -> socket.socket:
+    """A socket at this address alone: torch would take every interface of the machine."""
+    listener = socket.socket()
+    listener.bind(address)
+    listener.listen()
+    return listener
 
 
 def register() -> None:

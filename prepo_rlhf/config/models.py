@@ -49,6 +49,9 @@ class ActorOptions(Options):
     """GPUs for the policy on each machine (logical GPUs on a CPU)."""
     model_name_or_path: str | None = None
     """Folder or Hugging Face name of the model to start from. Required."""
+    trust_remote_code: bool = False
+    """Run Python code that the model brings along, and load weights that are pickles: only if you trust its authors
+    (OpenRLHF always does)."""
     gradient_checkpointing_enable: bool = False
     """Recompute activations in the backward pass, to save memory."""
     gradient_checkpointing_reentrant: bool = False

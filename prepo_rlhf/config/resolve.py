@@ -31,6 +31,8 @@ def resolve(config: Config) -> Config:
     _prefix_caching(config)
     _kl(config)
     _lora(config)
+    if config.logger.wandb.key:
+        config.logger.wandb.enable = True
     if not config.rollout.vllm_generate_batch_size:
         config.rollout.vllm_generate_batch_size = config.rollout.batch_size
     if config.prepo.candidate_batch_size is None:

@@ -89,6 +89,7 @@ def _engine_config(options: BenchmarkOptions, max_len: int) -> Config:
     """The options of a training job whose engines are the ones wanted here."""
     config = Config(backend=options.backend)
     config.actor.model_name_or_path = options.model
+    config.actor.trust_remote_code = options.trust_remote_code
     config.data.max_len = max_len
     config.ds.param_dtype = options.param_dtype
     config.train.seed = options.seed

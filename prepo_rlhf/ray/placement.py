@@ -111,6 +111,7 @@ def engine_arguments(config: Config, seed_offset: int = 0) -> dict[str, Any]:
     """What a rollout engine is made with: vLLM's engine arguments and our actor's own."""
     arguments = {
         "model": config.actor.model_name_or_path,
+        "trust_remote_code": config.actor.trust_remote_code,
         "enforce_eager": config.vllm.enforce_eager,
         "worker_extension_cls": "prepo_rlhf.ray.worker_extension.WorkerExtension",
         "weight_transfer_config": {"backend": transfer_backend(config)},

@@ -19,6 +19,7 @@ from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
 
 from prepo_rlhf.algorithm.policy_loss import PolicyLoss
 from prepo_rlhf.algorithm.weights import sequence_mean_entropy
+from prepo_rlhf.backends import remote_code
 from prepo_rlhf.ray import plain_class
 from prepo_rlhf.ray.policy_model import PolicyModel
 from prepo_rlhf.ray.weight_sync import WeightSync
@@ -52,9 +53,11 @@ class PolicyActor(plain_class(PolicyModelActor)):
     def init_model_from_pretrained(
         self, strategy: DeepspeedStrategy, pretrain: str, max_steps: int, vllm_engines: list[Any]
     ) -> None:
+        args = strategy.args
+        if not args.actor.trust_remote_code:
+            remote_code.refuse()
         # Without engines OpenRLHF builds no weight-sync group of its own.
         super().init_model_from_pretrained(strategy, pretrain, max_steps, vllm_engines=None)
-        args = strategy.args
         self.actor.__class__ = PolicyModel
         self.trainer.__class__ = WeightedActorTrainer
         self.trainer.actor_loss_fn = PolicyLoss(

@@ -15,8 +15,9 @@ from prepo_rlhf.backends import flash_attention
 from prepo_rlhf.config import Config, ConfigError, from_dict
 from prepo_rlhf.rewards.extraction import gold_answer
 from prepo_rlhf.rewards.reward import MATH, RewardError, check_reward
-from prepo_rlhf.trainer import checkpoint_files
+from prepo_rlhf.trainer import checkpoint_files, wandb_log
 from prepo_rlhf.trainer.data import PromptData, load_prompts, load_tokenizer
+from prepo_rlhf.trainer.model_files import ModelFiles
 
 CHECKPOINT_CONFIG = "config.yaml"
 # A checkpoint means nothing under other values of these.
@@ -50,6 +51,8 @@ def prepare(config: Config) -> Prepared:
     _check_attention(config)
     _check_reward(config)
     resume_tag = find_checkpoint(config)
+    wandb_log.log_in(config)
+    ModelFiles(config.actor.model_name_or_path, config.actor.trust_remote_code).check()
     tokenizer = load_tokenizer(config)
     train = load_prompts(config, tokenizer)
     if len(train) < config.prepo.candidate_batch_size:

@@ -211,6 +211,11 @@ def test_help_lists_groups_and_exits_with_0(capsys: pytest.CaptureFixture[str]) 
     assert all(name in text for name in ("--config", "--print_config", "--prepo.selector", "--actor.adam.lr"))
 
 
+def test_no_option_at_all_is_told_what_is_missing() -> None:
+    with pytest.raises(ConfigError, match="--actor.model_name_or_path is missing"):
+        parse_args([])
+
+
 def test_yaml_round_trip_keeps_every_value_but_the_key() -> None:
     config = parse_args([*OPENRLHF_COMMAND.split(), "--prepo.weight_clip", "0", "2", "--data.input_template", "Ä {}\n"])
     back = from_dict(yaml.safe_load(to_yaml(config)))
