@@ -39,7 +39,6 @@ LAYOUT=(
     --vllm.enable_sleep
     --ds.enable_sleep
     --vllm.gpu_memory_utilization 0.7
-    --vllm.enable_prefix_caching
     --ds.zero_stage 3
     --ds.packing_samples
     --train.dynamic_batch_enable

@@ -27,7 +27,6 @@ ASYNC_LAYOUT=(
     --actor.num_gpus_per_node "$((GPUS / 2))"
     --vllm.num_engines "$((NODES * (GPUS - GPUS / 2)))"
     --vllm.gpu_memory_utilization 0.9
-    --vllm.enable_prefix_caching
     --algo.advantage.is_correction_level token
     --ds.zero_stage 3
     --ds.packing_samples

@@ -17,6 +17,7 @@ from prepo_rlhf import backends
 from prepo_rlhf.backends import flash_attention
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.selection.base import Candidate
+from prepo_rlhf.trainer import paths
 
 MakeScorer = Callable[[Config, Any, Any], Callable[[list[Candidate]], list[float]]]
 """Options, actors and prepared data -> what gives each candidate the number that selectors rank by."""
@@ -49,14 +50,17 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
             print(f"{len(data)} {name} prompts; left out because they do not fit: {data.num_left_out}", flush=True)
     stream_arguments = _stream_arguments(config, prepared)
     start_ray(config)
-    from prepo_rlhf.ray import placement
+    from prepo_rlhf.ray import nodes, placement
     from prepo_rlhf.ray.strategy import make_strategy
     from prepo_rlhf.selection.prompt_stream import PromptStream
     from prepo_rlhf.trainer.trainer import Trainer
 
     placement.check_cluster(config)
+    places = placement.reserve_places(config)
+    with paths.needed_on_all_nodes(config) as files:
+        nodes.check_files(files, places.groups())
     strategy = make_strategy(config)
-    fleet = placement.create_fleet(config)
+    fleet = placement.create_fleet(config, places)
     stream = PromptStream(**stream_arguments, score=make_scorer(config, fleet, prepared))
     if prepared.resume_tag is not None:
         checkpoint_files.point_latest(preflight.checkpoint_folder(config), prepared.resume_tag)
@@ -68,7 +72,8 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
 
 
 def apply_backend(config: Config) -> None:
-    """Settle what `auto` and None stand for on this machine, for this process and for the job's options."""
+    """Settle what `auto`, None and relative paths stand for here, for this process and for the job's options."""
+    paths.make_absolute(config)
     os.environ[backends.BACKEND_VARIABLE] = config.backend = backends.resolve_backend(config.backend)
     if config.ds.attn_implementation is None:
         config.ds.attn_implementation = flash_attention.default_attention(

@@ -121,7 +121,7 @@ def test_a_local_dataset_is_counted(tmp_path: Path) -> None:
 
 def test_the_arithmetic_of_a_step() -> None:
     speed = Speed(tflops=100, tokens_per_second=1000)
-    made = plan(TOGETHER + " --actor.gradient_checkpointing_enable", speed=speed)
+    made = plan(TOGETHER + " --actor.gradient_checkpointing_enable --vllm.no_enable_prefix_caching", speed=speed)
     flops = {phase.name: phase.flops for phase in made.phases}
     forward, sequences = 2 * 1_543_714_304, 128 * 8
     assert flops == {
@@ -138,7 +138,7 @@ def test_the_arithmetic_of_a_step() -> None:
 
 def test_random_pays_nothing_for_scoring_and_a_cache_saves_reading_prompts_again() -> None:
     random = {phase.name: phase.flops for phase in plan(TOGETHER + " --prepo.selector random").phases}
-    cached = {phase.name: phase.flops for phase in plan(TOGETHER + " --vllm.enable_prefix_caching").phases}
+    cached = {phase.name: phase.flops for phase in plan(TOGETHER).phases}
     assert random["score prompts"] == 0 and cached["read prompts"] == 0
 
 
