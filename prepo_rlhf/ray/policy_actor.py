@@ -5,6 +5,7 @@ One actor is one DeepSpeed rank. It knows neither prompts' text nor rewards; the
 
 from __future__ import annotations
 
+import os
 import random
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from openrlhf.trainer.ppo_utils.experience import Experience
 from openrlhf.trainer.ray.ppo_actor import ActorPPOTrainer, PolicyModelActor
 from openrlhf.utils.deepspeed import DeepspeedStrategy
+from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
 
 from prepo_rlhf.algorithm.policy_loss import PolicyLoss
 from prepo_rlhf.algorithm.weights import sequence_mean_entropy
@@ -120,6 +122,21 @@ class PolicyActor(plain_class(PolicyModelActor)):
             self.actor.temperature = temperature
             self.actor.train()
         return log_probs.float().cpu()
+
+    def save_checkpoint(self, tag: str, client_states: dict[str, Any]) -> None:
+        """Save this rank's part of the checkpoint `tag`, and with `--ckpt.save_hf` the model as a whole.
+
+        OpenRLHF removes old checkpoints first, and DeepSpeed points to the new one as soon as rank 0 has saved: the
+        control loop does both when all ranks have.
+        """
+        path = self.strategy.args.ckpt.path
+        if not self.disable_ds_ckpt:
+            folder = os.path.join(path, "_actor")
+            self.actor.model.save_checkpoint(folder, tag=tag, client_state=client_states, save_latest=False)
+        if self.save_hf_ckpt:
+            model = self.ema_model if self.strategy.args.train.enable_ema else self.actor
+            self.strategy.save_model(model, self.tokenizer, os.path.join(path, f"{tag}_hf"))
+        torch_dist_barrier_and_cuda_sync()
 
     def broadcast_to_vllm(self) -> None:
         """Send the current weights to the rollout engines; every rank takes part."""

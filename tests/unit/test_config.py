@@ -61,6 +61,7 @@ INTENDED = {
     "ds.attn_implementation": None,
     "logger.wandb.project": "prepo_rlhf",
     "rollout.n_samples_per_prompt": 8,
+    "vllm.enable_prefix_caching": True,
     "vllm.num_engines": 1,
     "vllm.sync_backend": None,
 }
