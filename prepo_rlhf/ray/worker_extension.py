@@ -1,11 +1,34 @@
-"""What runs inside vLLM's worker processes: only the registration of our gloo weight transfer.
+"""What runs inside vLLM's worker processes: registers our gloo weight transfer, and ends them with their engine.
 
 vLLM imports this module in each worker (`worker_extension_cls`), the one place where it is not a Ray worker.
 """
 
+import os
+import signal
+import threading
+import time
+
 from prepo_rlhf.backends import gloo_weight_transfer
 
+
+def end_with_parent(seconds: float = 1.0) -> None:
+    """Kill this process soon after the one that started it is gone, looking every so many seconds.
+
+    vLLM ends its workers when the engine's actor ends them; one that is killed outright (by hand, for want of memory,
+    with its raylet) cannot, and they would keep their memory for ever.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(seconds)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="end_with_parent").start()
+
+
 gloo_weight_transfer.register()
+end_with_parent()
 
 
 class WorkerExtension:

@@ -107,7 +107,11 @@ def _http_reward(urls: list[str]) -> Reward:
     async def reward(rollouts: Rollouts) -> list[dict[str, Any]]:
         prompt, label = [rollouts.prompt], [rollouts.label]
         calls = [client._fetch_rewards_via_http([query], prompt, label) for query in rollouts.queries]
-        return [_normalise(answer[0]) for answer in await asyncio.gather(*calls)]
+        try:
+            answers = await asyncio.gather(*calls)
+        except RuntimeError as error:  # what OpenRLHF raises after its last attempt
+            raise RewardError(f"--reward.remote_url {','.join(urls)}: no answer ({error})") from error
+        return [_normalise(answer[0]) for answer in answers]
 
     return reward
 

@@ -1,0 +1,256 @@
+"""Training jobs that are broken on purpose while they run, taken up again, and compared with an unbroken one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+from hosts import loopback_hosts
+from raylets import Cluster, ray_cluster
+from tiny_tasks import ROOT, read_metrics, without_timings
+
+from prepo_rlhf.rows import complete_lines
+
+LIMIT = 300  # seconds for a job to reach a step, or to end
+
+
+@dataclass
+class RunningJob:
+    """A training job under way: its driver, and the processes of its cluster."""
+
+    driver: subprocess.Popen
+    cluster: Cluster
+    run_dir: Path
+
+    def raylet(self) -> psutil.Process:
+        return next(
+            process
+            for process in psutil.process_iter()
+            if process.name() == "raylet" and any(word.endswith(f":{self.cluster.port}") for word in process.cmdline())
+        )
+
+    def process(self, title: str) -> psutil.Process:
+        """The first of the job's processes with this title: an actor, or vLLM's part of one."""
+        return next(p for p in self.raylet().children(recursive=True) if p.cmdline()[0].startswith(title))
+
+    def step(self) -> int:
+        """The last step whose metrics are on disk."""
+        file = self.run_dir / "metrics.jsonl"
+        return len(complete_lines(file)) if file.is_file() else 0
+
+    def wait_for_step(self, step: int) -> None:
+        deadline = time.monotonic() + LIMIT
+        while self.step() < step:
+            assert self.driver.poll() is None, f"ended before step {step}:\n{self.driver.stderr.read()}"
+            assert time.monotonic() < deadline, f"step {step} was not reached"
+            time.sleep(0.02)
+
+    def end(self) -> tuple[int, str]:
+        """Exit code and what was said, on both streams, when the driver has ended."""
+        output, errors = self.driver.communicate(timeout=LIMIT)
+        return self.driver.returncode, output + errors
+
+
+@contextmanager
+def running_job(options: list[str], run_dir: Path) -> Iterator[RunningJob]:
+    """A job on a Ray cluster of its own. None of their processes is left afterwards, or an assertion fails."""
+    before = vllm_processes()
+    with ray_cluster(loopback_hosts(1), gpus=4) as cluster:
+        command = [sys.executable, "-m", "prepo_rlhf.cli.train_prepo_ray", *options]
+        driver = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+            env=os.environ | {"RAY_ADDRESS": cluster.address},
+        )  # fmt: skip
+        try:
+            yield RunningJob(driver, cluster, run_dir)
+        finally:
+            driver.kill()
+            driver.wait()
+    deadline = time.monotonic() + 20
+    while left := vllm_processes() - before:
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.2)
+
+
+def vllm_processes() -> set[psutil.Process]:
+    """vLLM's own processes, which are no Ray workers, on this machine."""
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and process.cmdline()[:1] == ["VLLM::EngineCore"]:
+                found.add(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+class Fault:
+    """Something that happens to a running job. `told` is what the job must say then, if it lives to say anything."""
+
+    told = ""
+    code: int | None = 1
+
+    def strike(self, job: RunningJob) -> None:
+        raise NotImplementedError
+
+    def mend(self, run_dir: Path) -> None:
+        """What a user does before the job is started again."""
+
+
+@dataclass
+class Kill(Fault):
+    """kill -9 of one of the job's processes."""
+
+    title: str
+    told: str
+
+    def strike(self, job: RunningJob) -> None:
+        job.process(self.title).kill()
+
+
+class KillDriver(Fault):
+    """kill -9 of the process that holds the control loop."""
+
+    code = -signal.SIGKILL
+
+    def strike(self, job: RunningJob) -> None:
+        job.driver.kill()
+
+
+class KillRaylet(Fault):
+    """kill -9 of the raylet, with which all actors of the node end. Ray ends the driver too, or an actor is missed."""
+
+    code = None
+
+    def strike(self, job: RunningJob) -> None:
+        job.raylet().kill()
+
+
+class Terminate(Fault):
+    """SIGTERM, as from a scheduler."""
+
+    code, told = 0, r"SIGTERM: stopped after step \d+; .*global_step\d+ is complete"
+
+    def strike(self, job: RunningJob) -> None:
+        job.driver.terminate()
+
+
+class SpoilNewestCheckpoint(KillDriver):
+    """kill -9 of the driver, and the newest checkpoint loses the end of a file."""
+
+    def mend(self, run_dir: Path) -> None:
+        checkpoints = run_dir / "checkpoints" / "_actor"
+        newest = checkpoints / (checkpoints / "latest").read_text()
+        file = max(newest.glob("*.pt"), key=lambda file: file.stat().st_size)
+        os.truncate(file, file.stat().st_size // 2)
+
+
+@dataclass
+class FullDisk(Fault):
+    """The disk of the checkpoints, a small one of its own, has no room left until the job has ended."""
+
+    filler: Path
+    told: str = r"--ckpt.path .* could not be saved"
+
+    def strike(self, job: RunningJob) -> None:
+        with self.filler.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(2**16))
+            except OSError:
+                pass
+
+    def mend(self, run_dir: Path) -> None:
+        self.filler.unlink()
+
+
+class RewardServerGone(Fault):
+    """The reward server ends, and is back before the job is."""
+
+    told = r"stopped in step \d+: RewardError: --reward.remote_url http.*no answer.*global_step\d+ is complete"
+
+    def __init__(self) -> None:
+        self._port = 0
+        self._start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/reward"
+
+    def strike(self, job: RunningJob) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def mend(self, run_dir: Path) -> None:
+        self._start()
+
+    def _start(self) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), ParityReward)
+        self._port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+
+class ParityReward(BaseHTTPRequestHandler):
+    """OpenRLHF's contract of reward servers; the reward is the parity of the text's length."""
+
+    def do_POST(self) -> None:
+        queries = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["query"]
+        rewards = [float(len(query) % 2) for query in queries]
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps({"rewards": rewards, "scores": rewards, "extra_logs": {}}).encode())
+
+    def log_message(self, *arguments: object) -> None:
+        """Not to the terminal."""
+
+
+@dataclass
+class Report:
+    """What came of a job that was broken again and again."""
+
+    steps_lost: list[int] = field(default_factory=list)
+    metrics: list[dict[str, float]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+
+def broken_and_resumed(options: list[str], run_dir: Path, fault: Fault, strikes: list[int]) -> Report:
+    """Run the job, let the fault strike once the metrics of each of the steps `strikes` are written, resume, finish."""
+    report, options = Report(), [*options, "--ckpt.load_enable"]
+    for step in strikes:
+        with running_job(options, run_dir) as job:
+            job.wait_for_step(step)
+            fault.strike(job)
+            code, said = job.end()
+            reached = job.step()
+        assert fault.code is None or code == fault.code, said
+        assert re.search(fault.told, said), said
+        fault.mend(run_dir)
+        report.said.append(said)
+        report.steps_lost.append(reached)  # until the next start says where it goes on
+        report.steps_lost[-1] -= _resumed_step(run_dir)
+    with running_job(options, run_dir) as job:
+        code, said = job.end()
+    assert code == 0, said
+    report.metrics = [without_timings(row) for row in read_metrics(run_dir)]
+    return report
+
+
+def _resumed_step(run_dir: Path) -> int:
+    """The step that `--ckpt.load_enable` goes on from."""
+    from prepo_rlhf.trainer.checkpoint_files import find_resumable
+
+    tag = find_resumable(run_dir / "checkpoints" / "_actor").tag
+    return int(tag.rpartition("step")[2]) if tag else 0
