@@ -66,7 +66,6 @@ class RunningJob:
 @contextmanager
 def running_job(options: list[str], run_dir: Path) -> Iterator[RunningJob]:
     """A job on a Ray cluster of its own. None of their processes is left afterwards, or an assertion fails."""
-    before = vllm_processes()
     with ray_cluster(loopback_hosts(1), gpus=4) as cluster:
         command = [sys.executable, "-m", "prepo_rlhf.cli.train_prepo_ray", *options]
         driver = subprocess.Popen(
@@ -79,20 +78,21 @@ def running_job(options: list[str], run_dir: Path) -> Iterator[RunningJob]:
             driver.kill()
             driver.wait()
     deadline = time.monotonic() + 20
-    while left := vllm_processes() - before:
+    while left := vllm_processes(cluster):
         assert time.monotonic() < deadline, f"left behind: {left}"
         time.sleep(0.2)
 
 
-def vllm_processes() -> set[psutil.Process]:
-    """vLLM's own processes, which are no Ray workers, on this machine."""
-    found = set()
+def vllm_processes(cluster: Cluster) -> list[psutil.Process]:
+    """vLLM's own processes, which are no Ray workers and may outlive them, of a cluster's jobs."""
+    found = []
     for process in psutil.process_iter():
         try:
-            if process.status() != psutil.STATUS_ZOMBIE and process.cmdline()[:1] == ["VLLM::EngineCore"]:
-                found.add(process)
+            address = process.environ().get("RAY_ADDRESS", "") if process.name().startswith("VLLM") else ""
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
+        if address.endswith(f":{cluster.port}"):
+            found.append(process)
     return found
 
 
