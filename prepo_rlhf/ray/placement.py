@@ -137,6 +137,7 @@ def engine_arguments(config: Config, seed_offset: int = 0) -> dict[str, Any]:
         "reward": config.reward.remote_url if not config.train.agent_func_path else None,
         "math_options": config.reward.math,
         "agent_func_path": config.train.agent_func_path,
+        "same_batches": config.train.full_determinism_enable,
     }
     if backends.current_backend() == "cpu":
         from prepo_rlhf.backends import cpu

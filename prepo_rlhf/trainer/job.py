@@ -48,14 +48,16 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> None:
     from prepo_rlhf.ray import placement
     from prepo_rlhf.ray.strategy import make_strategy
     from prepo_rlhf.selection.prompt_stream import PromptStream
+    from prepo_rlhf.trainer.rollout_schedule import make_schedule
     from prepo_rlhf.trainer.trainer import Trainer
 
     placement.check_cluster(config)
     strategy = make_strategy(config)
     fleet = placement.create_fleet(config)
-    stream = PromptStream(**stream_arguments, score=make_scorer(config, fleet, prepared))
+    schedule = make_schedule(config, fleet.engines)
+    stream = PromptStream(**stream_arguments, score=schedule.with_steady_weights(make_scorer(config, fleet, prepared)))
     load_models(config, strategy, fleet, stream.total_draws)
-    Trainer(config, strategy, fleet, prepared, stream).fit()
+    Trainer(config, strategy, fleet, prepared, stream, schedule).fit()
     ray.get(fleet.policy.async_save_model())
 
 
