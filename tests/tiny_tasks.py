@@ -72,10 +72,10 @@ def job_options(model: str, data: str, reward: str, run_dir: Path, **changes: An
     return arguments
 
 
-def run_job(arguments: list[str], timeout: int = 400) -> subprocess.CompletedProcess[str]:
-    """Run the training command line as a user would; returns its output and exit code."""
+def run_job(arguments: list[str], timeout: int = 400, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run the training command line as a user would, in `folder`; returns its output and exit code."""
     command = [sys.executable, "-m", "prepo_rlhf.cli.train_prepo_ray", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=os.environ, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=os.environ, cwd=folder)
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, float]]:

@@ -12,6 +12,7 @@ import os
 from types import ModuleType
 from typing import Any
 
+import psutil
 import torch
 
 from prepo_rlhf.config import Config
@@ -82,6 +83,16 @@ def leave_reductions_to_gloo() -> None:
     if "deepspeed_shm_comm" not in compatible:
         raise RuntimeError("deepspeed.ops changed: review prepo_rlhf.backends.cpu.leave_reductions_to_gloo")
     compatible["deepspeed_shm_comm"] = False
+
+
+def let_gloo_listen_at(address: str) -> None:
+    """Have gloo tell other nodes the interface with this node's `address`, unless the user has named one.
+
+    Left alone it takes the address that the hostname stands for, which on many machines is a loopback one.
+    """
+    names = [name for name, own in psutil.net_if_addrs().items() if address in (entry.address for entry in own)]
+    if names:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", names[0])
 
 
 class _TorchOnCpu(ModuleType):

@@ -7,12 +7,14 @@ broadcast in every build), packed into few messages that both halves cut at the 
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import ClassVar
 
+import ray
 import torch
 from vllm.distributed.utils import stateless_init_torch_distributed_process_group
 from vllm.distributed.weight_transfer.base import (
@@ -101,6 +103,9 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
     group: torch.distributed.ProcessGroup | None = None
 
     def init_transfer_engine(self, init_info: GlooInitInfo) -> None:
+        from prepo_rlhf.backends import cpu
+
+        cpu.let_gloo_listen_at(ray.util.get_node_ip_address())
         rank = init_info.rank_offset + self.parallel_config.rank
         self.group = stateless_init_torch_distributed_process_group(
             init_info.master_address, init_info.master_port, rank, init_info.world_size, backend="gloo"
@@ -149,7 +154,7 @@ class GlooTrainerWeightTransferEngine(TrainerWeightTransferEngine[GlooTrainerIni
             with ThreadPoolExecutor(max_workers=1) as executor:
                 joined = executor.submit(client.init_weight_transfer_engine, asdict(worker_info))
                 engine.group = stateless_init_torch_distributed_process_group(
-                    *address, 0, init_info.world_size, backend="gloo"
+                    *address, 0, init_info.world_size, backend="gloo", listen_socket=_listen(address)
                 )
                 joined.result()
         return engine
@@ -187,6 +192,14 @@ class GlooTrainerWeightTransferEngine(TrainerWeightTransferEngine[GlooTrainerIni
                 raise RuntimeError(f"weight {name} does not match its metadata {meta}")
             parts.append(tensor.detach().contiguous().view(-1).view(torch.uint8))
         self.group.broadcast(torch.cat(parts), 0).wait()
+
+
+def _listen(address: tuple[str, int]) -> socket.socket:
+    """A socket at this address alone: torch would take every interface of the machine."""
+    listener = socket.socket()
+    listener.bind(address)
+    listener.listen()
+    return listener
 
 
 def register() -> None:

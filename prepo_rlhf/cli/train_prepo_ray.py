@@ -6,13 +6,17 @@
 from __future__ import annotations
 
 import sys
+from signal import SIGINT
 from typing import Any
 
 from prepo_rlhf.config import ConfigError, parse_args
 
 
 def main(**scoring: Any) -> int:
-    """Run the job that the command line describes; 2 when it cannot work, with the reason on stderr.
+    """Run the job that the command line describes.
+
+    Returns 2 when it cannot work, with the reason on stderr; 130 after Ctrl-C; 0 when training has ended, and when
+    SIGTERM has stopped it: a scheduler may start the same command, with `--ckpt.load_enable`, again.
 
     Args:
         scoring: `make_scorer` of `prepo_rlhf.trainer.job.run`, if another than perplexity is wanted.
@@ -21,11 +25,11 @@ def main(**scoring: Any) -> int:
         config = parse_args()
         from prepo_rlhf.trainer.job import run
 
-        run(config, **scoring)
+        stopped = run(config, **scoring)
     except ConfigError as error:
         print(f"train_prepo_ray: {error}", file=sys.stderr)
         return 2
-    return 0
+    return 130 if stopped is SIGINT else 0
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated
 
 import tyro
@@ -54,14 +55,16 @@ def parse_options(argv: Sequence[str]) -> tuple[Config, bool]:
     finder.add_argument("--config")
     path = finder.parse_known_args(argv)[0].config
     base = _CommandLine(options=from_yaml(path) if path else Config())
+    secret, base.options.logger.wandb.key = base.options.logger.wandb.key, None  # --help shows defaults
     parsed = tyro.cli(_CommandLine, args=list(argv), default=base, use_underscores=True)
+    parsed.options.logger.wandb.key = parsed.options.logger.wandb.key or secret
     return parsed.options, parsed.print_config
 
 
 def _refuse(argv: Sequence[str]) -> None:
     """Raise for flags that OpenRLHF has and this project leaves out."""
     problems = []
-    for token, following in zip(argv, [*argv[1:], ""], strict=True):
+    for token, following in pairwise([*argv, ""]):
         if token.startswith("--"):
             name, _, value = token[2:].partition("=")
             problems.append(refusal(name.replace("-", "_"), value or following))

@@ -16,6 +16,8 @@ from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.refused import refusal
 from prepo_rlhf.config.root import Config
 
+SECRET = "logger.wandb.key"
+
 
 def from_dict(options: Mapping[str, Any]) -> Config:
     """A `Config` from nested options; those not given keep their defaults.
@@ -66,7 +68,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "unexpected_keyword_argument":
         return f"--{name}: unknown option; --help lists all of them"
-    return f"--{name}: {problem['msg']}, got {problem['input']!r}"
+    given = "" if name == SECRET else f", got {problem['input']!r}"
+    return f"--{name}: {problem['msg']}{given}"
 
 
 def _plain(value: Any) -> Any:

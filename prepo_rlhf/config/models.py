@@ -49,6 +49,9 @@ class ActorOptions(Options):
     """GPUs for the policy on each machine (logical GPUs on a CPU)."""
     model_name_or_path: str | None = None
     """Folder or Hugging Face name of the model to start from. Required."""
+    trust_remote_code: bool = False
+    """Run Python code that the model brings along, and load weights that are pickles: only if you trust its authors
+    (OpenRLHF always does)."""
     gradient_checkpointing_enable: bool = False
     """Recompute activations in the backward pass, to save memory."""
     gradient_checkpointing_reentrant: bool = False
@@ -103,8 +106,10 @@ class VllmOptions(Options):
     """GPUs for each engine."""
     sync_backend: Literal["nccl", "ipc", "gloo"] | None = None
     """How new weights travel to the engines; by default nccl on GPUs (ipc when all is colocated), gloo on a CPU."""
-    enable_prefix_caching: bool = False
-    """Let vLLM reuse the computed prefix of earlier prompts."""
+    enable_prefix_caching: bool = True
+    """Let vLLM reuse the computed prefix of earlier prompts: generation then starts from what scoring has computed
+    (OpenRLHF's default is off). Switched off where it could change results: with --train.partial_rollout_enable and
+    --train.full_determinism_enable."""
     enforce_eager: bool = False
     """Run vLLM without CUDA graphs."""
     enable_sleep: bool = False

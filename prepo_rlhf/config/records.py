@@ -53,10 +53,12 @@ class CheckpointOptions(Options):
 
 @dataclass
 class WandbOptions(Options):
-    """Weights & Biases; used when a key is given."""
+    """Weights & Biases."""
 
-    key: str | None = None
-    """API key; never written to a file."""
+    enable: bool = False
+    """Log there as well, with the key of the environment variable WANDB_API_KEY or of an earlier `wandb login`."""
+    key: str | None = field(default=None, repr=False)
+    """API key, which implies enable. On a command line others can read it: prefer WANDB_API_KEY. Goes to no file."""
     org: str | None = None
     """Team or user."""
     group: str | None = None

@@ -28,8 +28,11 @@ def resolve(config: Config) -> Config:
     _prompt_template(config)
     _packing(config)
     _placement(config)
+    _prefix_caching(config)
     _kl(config)
     _lora(config)
+    if config.logger.wandb.key:
+        config.logger.wandb.enable = True
     if not config.rollout.vllm_generate_batch_size:
         config.rollout.vllm_generate_batch_size = config.rollout.batch_size
     if config.prepo.candidate_batch_size is None:
@@ -98,6 +101,13 @@ def _placement(config: Config) -> None:
     elif config.train.colocate_all and config.vllm.sync_backend == "nccl":
         # NCCL refuses two ranks on one GPU; OpenRLHF takes CUDA IPC for these options as well.
         config.vllm.sync_backend = "ipc"
+
+
+def _prefix_caching(config: Config) -> None:
+    # vLLM keeps the blocks of running requests when weights change in mid-generation, and they would outlive their
+    # weights; and what is found in the cache depends on when memory ran short.
+    if config.train.partial_rollout_enable or config.train.full_determinism_enable:
+        config.vllm.enable_prefix_caching = False
 
 
 def _kl(config: Config) -> None:

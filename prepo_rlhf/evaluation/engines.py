@@ -34,10 +34,11 @@ def running_engines(options: BenchmarkOptions, max_len: int) -> Iterator[list[An
     needed = options.num_engines * options.tensor_parallel_size
     job.start_ray(config, logical_gpus=needed)
     from prepo_rlhf.ray import placement
+    from prepo_rlhf.ray.nodes import reserve
 
     try:
         placement.check_bundles(needed, options.tensor_parallel_size, "lower --num_engines")
-        engines = placement.create_engines(config)
+        engines = placement.create_engines(config, reserve(needed))
         ray.get([engine.get_num_unfinished_requests.remote() for engine in engines])
         yield engines
     finally:
@@ -89,6 +90,7 @@ def _engine_config(options: BenchmarkOptions, max_len: int) -> Config:
     """The options of a training job whose engines are the ones wanted here."""
     config = Config(backend=options.backend)
     config.actor.model_name_or_path = options.model
+    config.actor.trust_remote_code = options.trust_remote_code
     config.data.max_len = max_len
     config.ds.param_dtype = options.param_dtype
     config.train.seed = options.seed

@@ -24,6 +24,8 @@ class BenchmarkOptions(Options):
 
     model: str | None = None
     """Folder or Hugging Face name of the model. Required."""
+    trust_remote_code: bool = False
+    """Run Python code that the model brings along, and load weights that are pickles: only if you trust its authors."""
     benchmarks: str = "gsm8k,math500,aime24,aime25,olympiadbench"
     """Benchmarks, separated by commas: names, or paths of .jsonl, .json or .parquet files."""
     data_dir: str | None = None

@@ -29,7 +29,7 @@ from prepo_rlhf.evaluation.sample_log import SampleLog, problem_samples
 from prepo_rlhf.evaluation.table import results_tables
 from prepo_rlhf.evaluation.tasks import Task, make_tasks
 from prepo_rlhf.rewards.reward import RewardError, check_reward
-from prepo_rlhf.trainer.data import read_tokenizer
+from prepo_rlhf.trainer.model_files import ModelFiles
 
 RESULTS_FILE, TABLE_FILE = "results.json", "results.md"
 
@@ -47,8 +47,9 @@ def run(options: BenchmarkOptions) -> str:
     except RewardError as error:
         raise ConfigError(str(error).replace("--reward.remote_url", "--reward")) from error
     problems = _load_problems(options)
-    tokenizer = read_tokenizer("--model", options.model)
-    tasks = make_tasks(problems, tokenizer, options)
+    files = ModelFiles(options.model, options.trust_remote_code, "--model", "--trust_remote_code")
+    context = files.check().get_text_config().max_position_embeddings
+    tasks = make_tasks(problems, files.tokenizer(), options, context)
     folder = Path(options.output_dir)
     log = SampleLog(folder, _settings(options), options.n)
     try:

@@ -1,6 +1,6 @@
 """Problems made ready for a model: the prompt it reads, tokenized, and the room left for its response.
 
-Boundary: imports transformers for the model's context length; starts nothing.
+Boundary: starts nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.evaluation.benchmarks import Problem
@@ -33,15 +33,18 @@ class Task:
 
 
 def make_tasks(
-    problems: Mapping[str, Sequence[Problem]], tokenizer: PreTrainedTokenizerBase, options: BenchmarkOptions
+    problems: Mapping[str, Sequence[Problem]],
+    tokenizer: PreTrainedTokenizerBase,
+    options: BenchmarkOptions,
+    context: int,
 ) -> list[Task]:
-    """All problems of all benchmarks; a response gets what the model's context leaves, up to `--max_new_tokens`.
+    """All problems of all benchmarks; a response gets what the model's `context` (tokens) leaves, up to
+    `--max_new_tokens`.
 
     Raises:
         ConfigError: no such prompt, or a problem that fills the context alone.
     """
     render = make_renderer(options.prompt, tokenizer, options.prompt_file)
-    context = AutoConfig.from_pretrained(options.model).get_text_config().max_position_embeddings
     tasks = []
     for benchmark, members in problems.items():
         for problem in members:

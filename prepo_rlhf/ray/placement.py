@@ -1,7 +1,6 @@
 """Where the actors go: placement groups for policy, reference model and engines, checked before any is asked for.
 
-OpenRLHF's three layouts: separate GPUs, policy and reference model on the same (`--train.colocate_actor_ref`),
-everything on the same (`--train.colocate_all`).
+Which actors share a GPU is in `prepo_rlhf.config.bundles`.
 """
 
 from __future__ import annotations
@@ -14,17 +13,31 @@ import ray
 from openrlhf.trainer.ray.launcher import RayActorGroup
 from openrlhf.trainer.ray.utils import get_bundle_indices
 from openrlhf.utils.utils import convert_to_torch_dtype
-from ray.util.placement_group import PlacementGroup, placement_group
+from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from prepo_rlhf import backends
 from prepo_rlhf.config import Config, ConfigError
+from prepo_rlhf.config.bundles import required_bundles
+from prepo_rlhf.ray.nodes import bundles_per_node, reserve, reserve_on_nodes
 from prepo_rlhf.ray.policy_actor import PolicyActor
 from prepo_rlhf.ray.reference_actor import ReferenceActor
 from prepo_rlhf.ray.rollout_engine import RolloutEngine
 from prepo_rlhf.ray.weight_sync import transfer_backend
 
 SHARED_GPU = 0.2  # what each of the actors that share a GPU asks of it, as in OpenRLHF
+
+
+@dataclass
+class Places:
+    """The bundles of one GPU and one CPU that a job's actors run in; those that share GPUs have the same group."""
+
+    policy: PlacementGroup
+    reference: PlacementGroup | None
+    engines: PlacementGroup
+
+    def groups(self) -> list[PlacementGroup]:
+        return [group for group in (self.policy, self.reference, self.engines) if group is not None]
 
 
 @dataclass
@@ -36,16 +49,6 @@ class Fleet:
     engines: list[Any]
 
 
-def required_bundles(config: Config) -> int:
-    """How many bundles of one GPU and one CPU a job asks of the cluster."""
-    policy = config.actor.num_nodes * config.actor.num_gpus_per_node
-    reference = config.ref.num_nodes * config.ref.num_gpus_per_node if config.algo.kl.init_coef > 0 else 0
-    engines = config.vllm.num_engines * config.vllm.tensor_parallel_size
-    if config.train.colocate_all:
-        return policy + (engines if config.train.async_enable else 0)
-    return policy + engines + (0 if config.train.colocate_actor_ref else reference)
-
-
 def check_cluster(config: Config) -> None:
     """Refuse a job that the cluster can never hold, instead of waiting for it for ever.
 
@@ -54,6 +57,15 @@ def check_cluster(config: Config) -> None:
     """
     remedy = "lower --actor.num_gpus_per_node, --ref.num_gpus_per_node or --vllm.num_engines, share GPUs with "
     check_bundles(required_bundles(config), config.vllm.tensor_parallel_size, remedy + "--train.colocate_all")
+    for role, options in (("actor", config.actor), ("ref", config.ref)):
+        num_nodes, gpus = options.num_nodes, options.num_gpus_per_node
+        large_enough = sum(bundles >= gpus for bundles in bundles_per_node())
+        if num_nodes > max(1, large_enough) and (role == "actor" or config.algo.kl.init_coef > 0):
+            raise ConfigError(
+                f"--{role}.num_nodes {num_nodes}: the Ray cluster has {large_enough} nodes with the GPUs (and as many "
+                f"CPUs) of --{role}.num_gpus_per_node {gpus}; lower one of them, or join more nodes with `ray start "
+                "--address`"
+            )
 
 
 def check_bundles(needed: int, tensor_parallel_size: int, remedy: str) -> None:
@@ -76,30 +88,45 @@ def check_bundles(needed: int, tensor_parallel_size: int, remedy: str) -> None:
         raise ConfigError(f"--vllm.tensor_parallel_size {tensor_parallel_size}: the largest node has {per_node} GPUs")
 
 
-def create_fleet(config: Config) -> Fleet:
-    """Start all actors of a job; the models are not loaded yet."""
-    size = config.actor.num_nodes * config.actor.num_gpus_per_node
-    shared = _reserve(size) if config.train.colocate_all or config.train.colocate_actor_ref else None
+def reserve_places(config: Config) -> Places:
+    """Reserve what `check_cluster` has found to be there, and wait until it is free.
+
+    The policy comes first: it wants certain numbers on certain nodes, the engines take what is left.
+    """
+    actor, ref = config.actor, config.ref
+    policy = reserve_on_nodes(actor.num_nodes, actor.num_gpus_per_node)
+    reference = None
+    if config.algo.kl.init_coef > 0:
+        shares = config.train.colocate_all or config.train.colocate_actor_ref
+        reference = policy if shares else reserve_on_nodes(ref.num_nodes, ref.num_gpus_per_node)
     engines_share = config.train.colocate_all and not config.train.async_enable
-    engines = create_engines(config, shared if engines_share else None)
+    engines = policy if engines_share else reserve(config.vllm.num_engines * config.vllm.tensor_parallel_size)
+    return Places(policy, reference, engines)
+
+
+def create_fleet(config: Config, places: Places) -> Fleet:
+    """Start all actors of a job; the policy's and the reference model's models are not loaded yet."""
+    shared = config.train.colocate_all or config.train.colocate_actor_ref
     layout = dict(
-        pg=shared,
         num_gpus_per_actor=SHARED_GPU if shared else 1,
         duplicate_actors=config.ds.ring_attn_size * config.ds.tensor_parallel_size,
     )
+    engines = create_engines(config, places.engines, SHARED_GPU if places.engines is places.policy else 1)
     actor, ref = config.actor, config.ref
-    policy = RayActorGroup(actor.num_nodes, actor.num_gpus_per_node, ray.remote(PolicyActor), **layout)
+    policy = RayActorGroup(
+        actor.num_nodes, actor.num_gpus_per_node, ray.remote(PolicyActor), pg=places.policy, **layout
+    )
     reference = None
-    if config.algo.kl.init_coef > 0:
-        reference = RayActorGroup(ref.num_nodes, ref.num_gpus_per_node, ray.remote(ReferenceActor), **layout)
+    if places.reference is not None:
+        reference = RayActorGroup(
+            ref.num_nodes, ref.num_gpus_per_node, ray.remote(ReferenceActor), pg=places.reference, **layout
+        )
     return Fleet(policy, reference, engines)
 
 
-def create_engines(config: Config, shared: PlacementGroup | None = None) -> list[Any]:
-    """Start the rollout engines, in bundles of their own or in those of `shared`; the model is not loaded yet."""
+def create_engines(config: Config, group: PlacementGroup, gpus: float = 1) -> list[Any]:
+    """Start the rollout engines in the bundles of `group`, of which each takes `gpus` of a GPU for a worker."""
     workers = config.vllm.tensor_parallel_size
-    group = shared or _reserve(config.vllm.num_engines * workers)
-    gpus = SHARED_GPU if shared else 1
     engines = []
     for number in range(config.vllm.num_engines):
         bundles = get_bundle_indices(group, number, workers) if workers > 1 else None
@@ -121,6 +148,7 @@ def engine_arguments(config: Config, seed_offset: int = 0) -> dict[str, Any]:
     """What a rollout engine is made with: vLLM's engine arguments and our actor's own."""
     arguments = {
         "model": config.actor.model_name_or_path,
+        "trust_remote_code": config.actor.trust_remote_code,
         "enforce_eager": config.vllm.enforce_eager,
         "worker_extension_cls": "prepo_rlhf.ray.worker_extension.WorkerExtension",
         "weight_transfer_config": {"backend": transfer_backend(config)},
@@ -146,9 +174,3 @@ def engine_arguments(config: Config, seed_offset: int = 0) -> dict[str, Any]:
     if config.algo.advantage.is_correction_level != "off":
         arguments |= {"logprobs_mode": "processed_logprobs", "max_logprobs": 1}
     return arguments
-
-
-def _reserve(num_bundles: int) -> PlacementGroup:
-    group = placement_group([{"GPU": 1, "CPU": 1}] * num_bundles, strategy="PACK")
-    ray.get(group.ready())
-    return group

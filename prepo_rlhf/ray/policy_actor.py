@@ -5,6 +5,7 @@ One actor is one DeepSpeed rank. It knows neither prompts' text nor rewards; the
 
 from __future__ import annotations
 
+import os
 import random
 from functools import partial
 from typing import Any
@@ -14,9 +15,11 @@ import torch
 from openrlhf.trainer.ppo_utils.experience import Experience
 from openrlhf.trainer.ray.ppo_actor import ActorPPOTrainer, PolicyModelActor
 from openrlhf.utils.deepspeed import DeepspeedStrategy
+from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
 
 from prepo_rlhf.algorithm.policy_loss import PolicyLoss
 from prepo_rlhf.algorithm.weights import sequence_mean_entropy
+from prepo_rlhf.backends import remote_code
 from prepo_rlhf.ray import plain_class
 from prepo_rlhf.ray.policy_model import PolicyModel
 from prepo_rlhf.ray.weight_sync import WeightSync
@@ -50,9 +53,11 @@ class PolicyActor(plain_class(PolicyModelActor)):
     def init_model_from_pretrained(
         self, strategy: DeepspeedStrategy, pretrain: str, max_steps: int, vllm_engines: list[Any]
     ) -> None:
+        args = strategy.args
+        if not args.actor.trust_remote_code:
+            remote_code.refuse()
         # Without engines OpenRLHF builds no weight-sync group of its own.
         super().init_model_from_pretrained(strategy, pretrain, max_steps, vllm_engines=None)
-        args = strategy.args
         self.actor.__class__ = PolicyModel
         self.trainer.__class__ = WeightedActorTrainer
         self.trainer.actor_loss_fn = PolicyLoss(
@@ -117,6 +122,21 @@ class PolicyActor(plain_class(PolicyModelActor)):
             self.actor.temperature = temperature
             self.actor.train()
         return log_probs.float().cpu()
+
+    def save_checkpoint(self, tag: str, client_states: dict[str, Any]) -> None:
+        """Save this rank's part of the checkpoint `tag`, and with `--ckpt.save_hf` the model as a whole.
+
+        OpenRLHF removes old checkpoints first, and DeepSpeed points to the new one as soon as rank 0 has saved: the
+        control loop does both when all ranks have.
+        """
+        path = self.strategy.args.ckpt.path
+        if not self.disable_ds_ckpt:
+            folder = os.path.join(path, "_actor")
+            self.actor.model.save_checkpoint(folder, tag=tag, client_state=client_states, save_latest=False)
+        if self.save_hf_ckpt:
+            model = self.ema_model if self.strategy.args.train.enable_ema else self.actor
+            self.strategy.save_model(model, self.tokenizer, os.path.join(path, f"{tag}_hf"))
+        torch_dist_barrier_and_cuda_sync()
 
     def broadcast_to_vllm(self) -> None:
         """Send the current weights to the rollout engines; every rank takes part."""

@@ -1,9 +1,9 @@
 """The reference model of a KL term as a Ray actor: OpenRLHF's, whose log-probs come without all logits."""
 
-from typing import Any
-
 from openrlhf.trainer.ray.launcher import ReferenceModelActor
+from openrlhf.utils.deepspeed import DeepspeedStrategy
 
+from prepo_rlhf.backends import remote_code
 from prepo_rlhf.ray import plain_class
 from prepo_rlhf.ray.policy_model import PolicyModel
 
@@ -11,6 +11,8 @@ from prepo_rlhf.ray.policy_model import PolicyModel
 class ReferenceActor(plain_class(ReferenceModelActor)):
     """One rank of the reference model."""
 
-    def init_model_from_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        super().init_model_from_pretrained(*args, **kwargs)
+    def init_model_from_pretrained(self, strategy: DeepspeedStrategy, pretrain: str) -> None:
+        if not strategy.args.actor.trust_remote_code:
+            remote_code.refuse()
+        super().init_model_from_pretrained(strategy, pretrain)
         self.model.__class__ = PolicyModel

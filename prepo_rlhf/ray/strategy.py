@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ray
 from openrlhf.utils.deepspeed import DeepspeedStrategy
 
 from prepo_rlhf import backends
@@ -18,6 +19,7 @@ class Strategy(DeepspeedStrategy):
             from prepo_rlhf.backends import cpu
 
             cpu.leave_reductions_to_gloo()
+            cpu.let_gloo_listen_at(ray.util.get_node_ip_address())
         super().setup_distributed(*args, **kwargs)
 
     def get_ds_train_config(self, *args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -129,6 +129,8 @@ def _init_info(backend: str, rank: int, world_size: int) -> TrainerInitInfo:
 
 
 def _endpoint() -> tuple[str, int]:
+    """This node's address in the cluster and a port that is free there."""
+    address = ray.util.get_node_ip_address()
     with socket.socket() as probe:
-        probe.bind(("", 0))
-        return ray.util.get_node_ip_address(), probe.getsockname()[1]
+        probe.bind((address, 0))
+        return address, probe.getsockname()[1]

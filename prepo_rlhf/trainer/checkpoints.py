@@ -1,20 +1,28 @@
 """What a run needs to go on after a stop, and the best model so far.
 
 Weights and optimizer states are DeepSpeed's; the control loop's state (stream, selector, counters) travels
-with them as client state, so that both are always of the same step.
+with them as client state, so that both are always of the same step. Which files make a checkpoint whole is for
+`checkpoint_files`.
 """
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 from openrlhf.trainer.ray.launcher import RayActorGroup
+from ray.exceptions import RayTaskError
 
 from prepo_rlhf.config import Config, to_yaml
-from prepo_rlhf.trainer.preflight import CHECKPOINT_CONFIG, resume_tag
+from prepo_rlhf.trainer import checkpoint_files
+from prepo_rlhf.trainer.preflight import CHECKPOINT_CONFIG, checkpoint_folder
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint could not be saved."""
 
 
 @dataclass
@@ -35,16 +43,19 @@ class Checkpoints:
     def __init__(self, config: Config, policy: RayActorGroup) -> None:
         self._config = config
         self._policy = policy
+        self._folder = checkpoint_folder(config)
+        self._saved: str | None = None  # the last one of this run, or the one that it goes on from
 
-    def load(self) -> LoopState:
-        """The state of the checkpoint that the policy was loaded from, or a fresh one."""
-        if resume_tag(self._config) is None:
+    def load(self, tag: str | None) -> LoopState:
+        """The state of the checkpoint `tag` that the policy was loaded from, or a fresh one for None."""
+        if tag is None:
             return LoopState()
+        self._saved = tag
         return LoopState(**ray.get(self._policy.async_run_method("get_checkpoint_states"))[0]["prepo_loop"])
 
     def save_if_due(self, state: LoopState) -> None:
         if self._config.ckpt.save_steps > 0 and state.step % self._config.ckpt.save_steps == 0:
-            self._save(f"global_step{state.step}", state, None, None)
+            self._save(f"global_step{state.step}", state)
 
     def save_if_best(self, state: LoopState, metrics: dict[str, float]) -> None:
         """Keep this step as `best_global_step<N>` if the tracked evaluation metric has never been higher."""
@@ -53,7 +64,25 @@ class Checkpoints:
             return
         state.best_metric = metrics[key]
         if state.step > 0:  # the model that training started from needs no copy
-            self._save(f"best_global_step{state.step}", state, metrics[key], key)
+            self._save(f"best_global_step{state.step}", state)
+
+    def save_before_stop(self, state: LoopState) -> str:
+        """Save the last step if it is not saved yet; returns what to tell the user about going on.
+
+        Raises:
+            CheckpointError: it cannot be saved.
+        """
+        if self._config.ckpt.disable_ds:
+            return "nothing is saved to go on from, because of --ckpt.disable_ds"
+        if state.step and (self._saved is None or not self._saved.endswith(f"global_step{state.step}")):
+            self._save(f"global_step{state.step}", state)
+        return self.how_to_go_on()
+
+    def how_to_go_on(self) -> str:
+        """A sentence about the newest checkpoint, for the end of a message."""
+        if self._saved is None:
+            return "there is no checkpoint yet, so a new start begins with step 1"
+        return f"{self._folder / self._saved} is complete, and --ckpt.load_enable goes on from it"
 
     def _metric_key(self, metrics: dict[str, float]) -> str | None:
         wanted = self._config.ckpt.best_metric_key
@@ -62,10 +91,26 @@ class Checkpoints:
         averages = sorted(key for key in metrics if key.startswith("eval/") and "/avg@" in key)
         return averages[0] if averages else None
 
-    def _save(self, tag: str, state: LoopState, metric: float | None, key: str | None) -> None:
-        config_file = Path(self._config.ckpt.path) / CHECKPOINT_CONFIG
-        config_file.write_text(to_yaml(self._config))
-        calls = self._policy.async_run_method(
-            "save_checkpoint", tag, {"prepo_loop": asdict(state)}, metric_value=metric, metric_key=key
-        )
-        ray.get(calls)
+    def _save(self, tag: str, state: LoopState) -> None:
+        options, folder = self._config.ckpt, self._folder / tag
+        try:
+            shutil.rmtree(folder, ignore_errors=True)  # of a save that was cut short, or of a longer run before this
+            checkpoint_files.replace_text(Path(options.path) / CHECKPOINT_CONFIG, to_yaml(self._config))
+            ray.get(self._policy.async_run_method("save_checkpoint", tag, {"prepo_loop": asdict(state)}))
+            if options.disable_ds:
+                return
+            checkpoint_files.seal(folder)
+            checkpoint_files.point_latest(self._folder, tag)
+        except (OSError, RayTaskError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise CheckpointError(
+                f"--ckpt.path {options.path}: step {state.step} could not be saved, since {_reason(error)}. "
+                f"Put that right; {self.how_to_go_on()}"
+            ) from error
+        self._saved = tag
+        checkpoint_files.rotate(self._folder, tag, options.max_num, options.max_mem)
+
+
+def _reason(error: Exception) -> str:
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    return str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.rows import lookup
 from prepo_rlhf.selection.base import Candidate
+from prepo_rlhf.trainer.model_files import ModelFiles
 
 
 @dataclass
@@ -43,7 +44,8 @@ def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
         ConfigError: there is no such model, or no chat template where one is asked for.
     """
     path = config.actor.model_name_or_path
-    tokenizer = read_tokenizer("--actor.model_name_or_path", path, use_fast=not config.data.disable_fast_tokenizer)
+    files = ModelFiles(path, config.actor.trust_remote_code)
+    tokenizer = files.tokenizer(use_fast=not config.data.disable_fast_tokenizer)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -53,18 +55,6 @@ def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
             "give --data.input_template, or use a model that has one"
         )
     return tokenizer
-
-
-def read_tokenizer(option: str, model: str, use_fast: bool = True) -> PreTrainedTokenizerBase:
-    """A model's tokenizer as it is.
-
-    Raises:
-        ConfigError: naming `option`; there is no such model.
-    """
-    try:
-        return AutoTokenizer.from_pretrained(model, use_fast=use_fast)
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{option} {model}: no model can be loaded from there ({error})") from error
 
 
 def load_prompts(config: Config, tokenizer: PreTrainedTokenizerBase, *, evaluation: bool = False) -> PromptData:

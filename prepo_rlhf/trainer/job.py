@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable
 from functools import partial
+from signal import Signals
 from typing import Any
 
 # Read when Ray is imported: this process then hands tensors to the actors without pickling them.
@@ -14,8 +15,9 @@ import ray
 
 from prepo_rlhf import backends
 from prepo_rlhf.backends import flash_attention
-from prepo_rlhf.config import Config
+from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.selection.base import Candidate
+from prepo_rlhf.trainer import paths
 
 MakeScorer = Callable[[Config, Any, Any], Callable[[list[Candidate]], list[float]]]
 """Options, actors and prepared data -> what gives each candidate the number that selectors rank by."""
@@ -30,14 +32,17 @@ def perplexity_scorer(config: Config, fleet: Any, prepared: Any) -> Callable[[li
     return PromptScorer(prepared.train, partial(policy_log_probs, fleet.policy, config.rollout.micro_batch_size))
 
 
-def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> None:
+def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals | None:
     """Train as `config` says; `make_scorer` may put another score in the place of candidates' perplexity.
 
+    Returns:
+        None when training has come to its end; the signal that stopped it before, with all steps saved.
     Raises:
         ConfigError: before anything heavy is started, if the job cannot work.
+        TrainingStopped: something broke on the way; the message says what to go on from.
     """
     apply_backend(config)
-    from prepo_rlhf.trainer import preflight
+    from prepo_rlhf.trainer import checkpoint_files, preflight
 
     prepared = preflight.prepare(config)
     for name, data in (("training", prepared.train), ("evaluation", prepared.evaluation)):
@@ -45,24 +50,32 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> None:
             print(f"{len(data)} {name} prompts; left out because they do not fit: {data.num_left_out}", flush=True)
     stream_arguments = _stream_arguments(config, prepared)
     start_ray(config)
-    from prepo_rlhf.ray import placement
+    from prepo_rlhf.ray import nodes, placement
     from prepo_rlhf.ray.strategy import make_strategy
     from prepo_rlhf.selection.prompt_stream import PromptStream
     from prepo_rlhf.trainer.rollout_schedule import make_schedule
     from prepo_rlhf.trainer.trainer import Trainer
 
     placement.check_cluster(config)
+    places = placement.reserve_places(config)
+    with paths.needed_on_all_nodes(config) as files:
+        nodes.check_files(files, places.groups())
     strategy = make_strategy(config)
-    fleet = placement.create_fleet(config)
+    fleet = placement.create_fleet(config, places)
     schedule = make_schedule(config, fleet.engines)
     stream = PromptStream(**stream_arguments, score=schedule.with_steady_weights(make_scorer(config, fleet, prepared)))
+    if prepared.resume_tag is not None:
+        checkpoint_files.point_latest(preflight.checkpoint_folder(config), prepared.resume_tag)
     load_models(config, strategy, fleet, stream.total_draws)
-    Trainer(config, strategy, fleet, prepared, stream, schedule).fit()
-    ray.get(fleet.policy.async_save_model())
+    stopped = Trainer(config, strategy, fleet, prepared, stream, schedule).fit()
+    if stopped is None:
+        ray.get(fleet.policy.async_save_model())
+    return stopped
 
 
 def apply_backend(config: Config) -> None:
-    """Settle what `auto` and None stand for on this machine, for this process and for the job's options."""
+    """Settle what `auto`, None and relative paths stand for here, for this process and for the job's options."""
+    paths.make_absolute(config)
     os.environ[backends.BACKEND_VARIABLE] = config.backend = backends.resolve_backend(config.backend)
     if config.ds.attn_implementation is None:
         config.ds.attn_implementation = flash_attention.default_attention(
@@ -80,6 +93,9 @@ def start_ray(config: Config, logical_gpus: int | None = None) -> None:
     """Join the Ray cluster of this machine or job, or start one for this process alone.
 
     On a CPU the latter has as many CPUs and GPUs as `logical_gpus` says, whatever the machine has.
+
+    Raises:
+        ConfigError: the environment names a cluster that does not answer.
     """
     defaults = {"TOKENIZERS_PARALLELISM": "true", "NCCL_DEBUG": "WARN", "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1"}
     # What the user has set, in the shell or in the job's runtime environment, stays.
@@ -94,7 +110,9 @@ def start_ray(config: Config, logical_gpus: int | None = None) -> None:
     arguments: dict[str, Any] = {"runtime_env": {"env_vars": variables}, "log_to_driver": False}
     try:
         ray.init(address="auto", **arguments)
-    except ConnectionError:
+    except ConnectionError as error:
+        if address := os.environ.get("RAY_ADDRESS"):
+            raise ConfigError(f"RAY_ADDRESS {address}: no Ray answers there; start it, or unset RAY_ADDRESS") from error
         if config.backend == "cpu":
             arguments |= {"num_gpus": logical_gpus, "num_cpus": logical_gpus}
         ray.init(address="local", include_dashboard=False, **arguments)

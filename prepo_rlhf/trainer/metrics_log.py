@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from pathlib import Path
-from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from prepo_rlhf.config import Config, to_yaml
 from prepo_rlhf.selection.base import PromptOutcome
+from prepo_rlhf.trainer import wandb_log
 from prepo_rlhf.trainer.step_rows import METRICS_FILE, PROMPTS_FILE, StepRows
 
 
@@ -28,7 +27,7 @@ class MetricsLog:
         self._prompts = StepRows(self._run_dir / PROMPTS_FILE, resumed_step)
         folder = config.logger.tensorboard_dir or str(self._run_dir / "tensorboard")
         self._tensorboard = SummaryWriter(folder, purge_step=resumed_step and resumed_step + 1)
-        self._wandb = _start_wandb(config)
+        self._wandb = wandb_log.start(config)
         self._started, self._first_step = time.monotonic(), resumed_step or 0
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
@@ -70,18 +69,3 @@ class MetricsLog:
             left = (time.monotonic() - self._started) / done * (self._total_steps - step)
             parts.append(f"left {tqdm.format_interval(left)}")
         return " | ".join(parts)
-
-
-def _start_wandb(config: Config) -> Any:
-    """A Weights & Biases run if `--logger.wandb.key` is given; the key goes nowhere else."""
-    if not config.logger.wandb.key:
-        return None
-    import wandb
-
-    settings = config.logger.wandb
-    os.environ["WANDB_API_KEY"] = settings.key
-    options = config.to_dict()
-    options["logger"]["wandb"].pop("key")
-    return wandb.init(
-        entity=settings.org, project=settings.project, group=settings.group, name=settings.run_name, config=options
-    )

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import yaml
 
@@ -14,7 +15,9 @@ from prepo_rlhf.backends import flash_attention
 from prepo_rlhf.config import Config, ConfigError, from_dict
 from prepo_rlhf.rewards.extraction import gold_answer
 from prepo_rlhf.rewards.reward import MATH, RewardError, check_reward
+from prepo_rlhf.trainer import checkpoint_files, wandb_log
 from prepo_rlhf.trainer.data import PromptData, load_prompts, load_tokenizer
+from prepo_rlhf.trainer.model_files import ModelFiles
 
 CHECKPOINT_CONFIG = "config.yaml"
 # A checkpoint means nothing under other values of these.
@@ -29,11 +32,12 @@ RESUME_OPTIONS = (
 
 @dataclass
 class Prepared:
-    """What the checks have loaded on the way."""
+    """What the checks have loaded and found out on the way; `resume_tag` names the checkpoint to go on from."""
 
     tokenizer: Any
     train: PromptData
     evaluation: PromptData | None
+    resume_tag: str | None
 
 
 def prepare(config: Config) -> Prepared:
@@ -46,7 +50,9 @@ def prepare(config: Config) -> Prepared:
     _check_writable("--ckpt.path", config.ckpt.path)
     _check_attention(config)
     _check_reward(config)
-    check_resume(config)
+    resume_tag = find_checkpoint(config)
+    wandb_log.log_in(config)
+    ModelFiles(config.actor.model_name_or_path, config.actor.trust_remote_code).check()
     tokenizer = load_tokenizer(config)
     train = load_prompts(config, tokenizer)
     if len(train) < config.prepo.candidate_batch_size:
@@ -58,25 +64,38 @@ def prepare(config: Config) -> Prepared:
     if config.reward.remote_url == MATH:
         _check_golds("--data.prompt_dataset", train)
         _check_golds("--eval.dataset", evaluation)
-    return Prepared(tokenizer, train, evaluation)
+    return Prepared(tokenizer, train, evaluation, resume_tag)
 
 
-def resume_tag(config: Config) -> str | None:
-    """The checkpoint that `--ckpt.load_enable` resumes from; None to start afresh."""
-    latest = Path(config.ckpt.path) / "_actor" / "latest"
-    return latest.read_text().strip() if config.ckpt.load_enable and latest.is_file() else None
+def checkpoint_folder(config: Config) -> Path:
+    """Where DeepSpeed's checkpoints are, as in OpenRLHF."""
+    return Path(config.ckpt.path) / "_actor"
 
 
-def check_resume(config: Config) -> None:
-    """Refuse to resume a checkpoint that was made under other options.
+def find_checkpoint(config: Config) -> str | None:
+    """The checkpoint that `--ckpt.load_enable` goes on from, which is whole; None to start afresh.
 
     Raises:
-        ConfigError: naming each option that differs.
+        ConfigError: it was made under other options, naming each, or all checkpoints are damaged.
     """
-    saved_path = Path(config.ckpt.path) / CHECKPOINT_CONFIG
-    if resume_tag(config) is None or not saved_path.is_file():
-        return
-    saved = from_dict(yaml.safe_load(saved_path.read_text()))
+    if not config.ckpt.load_enable:
+        return None
+    try:
+        found = checkpoint_files.find_resumable(checkpoint_folder(config))
+    except checkpoint_files.DamagedCheckpoints as damaged:
+        raise ConfigError(
+            f"--ckpt.load_enable: all checkpoints in {config.ckpt.path} are damaged ({damaged}): "
+            "bring back a copy, or give another --ckpt.path to start afresh"
+        ) from damaged
+    for fault in found.passed_over:
+        warn(f"--ckpt.load_enable: passed over {fault}; going on from {found.tag}", stacklevel=2)
+    if found.tag is not None:
+        _check_options(config)
+    return found.tag
+
+
+def _check_options(config: Config) -> None:
+    saved = from_dict(yaml.safe_load((Path(config.ckpt.path) / CHECKPOINT_CONFIG).read_text()))
     differences = [
         f"--{option} was {_value(saved, option)!r} and is now {_value(config, option)!r}"
         for option in RESUME_OPTIONS

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import closing
 from functools import partial
+from signal import Signals
 from typing import Any
 
 import ray
@@ -16,6 +18,7 @@ from openrlhf.trainer.ppo_utils.experience import Experience, balance_experience
 from openrlhf.trainer.ppo_utils.kl_controller import AdaptiveKLController, FixedKLController
 from openrlhf.trainer.ray.vllm_engine import batch_vllm_engine_call
 from openrlhf.utils.deepspeed import DeepspeedStrategy
+from ray.exceptions import RayError
 
 from prepo_rlhf.algorithm.signals import training_signals
 from prepo_rlhf.algorithm.weights import weight_metrics
@@ -23,14 +26,16 @@ from prepo_rlhf.config import Config
 from prepo_rlhf.ray.placement import Fleet
 from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
 from prepo_rlhf.selection.prompt_stream import PromptStream
-from prepo_rlhf.trainer.checkpoints import Checkpoints
+from prepo_rlhf.trainer.checkpoints import CheckpointError, Checkpoints
 from prepo_rlhf.trainer.evaluator import Evaluator
 from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker, sequence_advantages
+from prepo_rlhf.trainer.faults import TrainingStopped, describe
 from prepo_rlhf.trainer.metrics_log import MetricsLog
 from prepo_rlhf.trainer.preflight import Prepared
 from prepo_rlhf.trainer.rollout_schedule import RolloutSchedule
 from prepo_rlhf.trainer.rollouts import RolloutBatch, RolloutCollector
 from prepo_rlhf.trainer.staleness import staleness_metrics
+from prepo_rlhf.trainer.stop_request import StopRequest
 
 
 class Trainer:
@@ -52,7 +57,8 @@ class Trainer:
         self._collector = RolloutCollector(strategy, fleet.engines, prepared.tokenizer)
         self._evaluate = Evaluator(config, self._collector, prepared.evaluation)
         self._checkpoints = Checkpoints(config, fleet.policy)
-        self._state = self._checkpoints.load()
+        self._state = self._checkpoints.load(prepared.resume_tag)
+        self._between_steps = True  # the policy is what `_state` says, and so are the records
         kl = config.algo.kl
         coef = kl.init_coef if self._state.kl_coef is None else self._state.kl_coef
         self._kl = AdaptiveKLController(coef, kl.target, kl.horizon) if kl.target else FixedKLController(coef)
@@ -63,8 +69,24 @@ class Trainer:
         self._syncs = 0
         self._log = MetricsLog(config, stream.total_draws, self._state.step or None)
 
-    def fit(self) -> None:
-        """Run all steps that are left, from the checkpoint's if there is one."""
+    def fit(self) -> Signals | None:
+        """Run all steps that are left, from the checkpoint's if there is one; returns the signal that stopped it.
+
+        Raises:
+            TrainingStopped: a part of the job broke. The last step is saved if that is still possible.
+        """
+        with StopRequest() as request, closing(self._log):
+            try:
+                self._begin()
+                return self._run_steps(request)
+            except CheckpointError:
+                raise
+            except Exception as error:
+                fault = describe(error, self._fleet)
+                going_on = self._save_after_fault()
+                raise TrainingStopped(f"stopped in step {self._state.step + 1}: {fault}. {going_on}") from error
+
+    def _begin(self) -> None:
         if self._state.step:
             self._stream.load_state_dict(self._state.stream)
             self._sync_weights()
@@ -72,11 +94,24 @@ class Trainer:
             metrics = self._evaluate(0)
             self._log.write(0, metrics)
             self._checkpoints.save_if_best(self._state, metrics)
-        try:
-            for batch in self._schedule.batches(partial(self._collector.collect, self._stream, self._data)):
-                self._step(batch)
-        finally:
-            self._log.close()
+
+    def _run_steps(self, request: StopRequest) -> Signals | None:
+        for batch in self._schedule.batches(partial(self._collector.collect, self._stream, self._data)):
+            self._step(batch)
+            if request.signal is not None and not batch.last:
+                going_on = self._checkpoints.save_before_stop(self._state)
+                print(f"{request.signal.name}: stopped after step {self._state.step}; {going_on}", flush=True)
+                return request.signal
+        return None
+
+    def _save_after_fault(self) -> str:
+        """Save the last whole step, which takes only the policy; returns what to tell the user about going on."""
+        if self._between_steps:
+            try:
+                return self._checkpoints.save_before_stop(self._state)
+            except (CheckpointError, RayError) as error:
+                print(f"step {self._state.step} could not be saved: {describe(error, self._fleet)}", flush=True)
+        return self._checkpoints.how_to_go_on()
 
     def _step(self, batch: RolloutBatch) -> None:
         """One training step on a batch of rollouts, and everything that follows from it."""
@@ -84,6 +119,7 @@ class Trainer:
         make_experience = self._experience_maker.make_experience_batch
         experiences = self._timed(metrics, "make_experience", make_experience, batch.rollouts)
         metrics |= self._batch_metrics(batch, experiences)
+        self._between_steps = False
         metrics |= self._timed(metrics, "train", self._train, experiences)
         self._timed(metrics, "weight_sync", self._sync_weights)
         self._stream.observe(batch.outcomes)
@@ -101,6 +137,7 @@ class Trainer:
         lengths = [len(self._data.token_ids[outcome.index]) for outcome in batch.outcomes]
         self._log.write_prompts(state.step, rows, lengths, batch.outcomes)
         self._log.write(state.step, metrics)  # before any checkpoint of this step, which a resumed run goes on from
+        self._between_steps = True
         self._checkpoints.save_if_best(state, metrics)
         self._checkpoints.save_if_due(state)
 

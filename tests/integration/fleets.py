@@ -26,17 +26,22 @@ def make_config(model: str, run_dir: Path, **changes: Any) -> Config:
 def running_fleet(config: Config, with_engines: bool = True) -> Iterator[Any]:
     """The job's actors with their models loaded; gone afterwards. Without engines only the policy runs."""
     job.start_ray(config)
-    from prepo_rlhf.ray import placement
     from prepo_rlhf.ray.strategy import make_strategy
 
     strategy = make_strategy(config)
     try:
-        fleet = placement.create_fleet(config) if with_engines else _policy_alone(config)
+        fleet = _whole_fleet(config) if with_engines else _policy_alone(config)
         job.load_models(config, strategy, fleet, total_steps=4)
         fleet.strategy = strategy
         yield fleet
     finally:
         ray.shutdown()
+
+
+def _whole_fleet(config: Config) -> Any:
+    from prepo_rlhf.ray import placement
+
+    return placement.create_fleet(config, placement.reserve_places(config))
 
 
 def _policy_alone(config: Config) -> Any:

@@ -1,12 +1,15 @@
 """With `--train.full_determinism_enable` a job repeats itself, and goes on from any step as if it had not stopped.
 
-What the default run leaves out is marked `long`; all of it: pytest tests/integration/test_exactness.py -m "long or not long"
+The default run leaves out what is marked `long`; all of it is
+
+    pytest tests/integration/test_exactness.py -m "long or not long"
 """
 
 from __future__ import annotations
 
 import shutil
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +96,7 @@ def test_with_dynamic_filtering_as_well(pacing: str, make_job: Any) -> None:
     job = make_job(prepo__pacing=pacing, **MANY_DROPPED)
     unbroken = job.result()
     rows = unbroken["metrics"]
-    generated = [after["rollout/total"] - before["rollout/total"] for before, after in zip(rows, rows[1:])]
+    generated = [after["rollout/total"] - before["rollout/total"] for before, after in pairwise(rows)]
     assert len(rows) >= 3 and max(generated) > 8, "no group was replaced"
     for step in (1, len(rows) // 2):
         job.resume(step)

@@ -84,6 +84,16 @@ def test_refused_by_name(
     assert not started
 
 
+def test_a_dataset_that_is_a_program_is_refused_and_does_not_run(
+    tiny_llama: str, parity_reward: str, tmp_path: Path
+) -> None:
+    mark, program = tmp_path / "mark", tmp_path / "prompts.py"
+    program.write_text(f"open({str(mark)!r}, 'w')\n")
+    with pytest.raises(ConfigError, match="--data.prompt_dataset"):
+        job.run(parse_args(job_options(tiny_llama, str(program), parity_reward, tmp_path / "run")))
+    assert not mark.exists()
+
+
 def test_the_command_line_prints_the_refusal_and_starts_nothing(tiny_llama: str, tmp_path: Path) -> None:
     arguments = job_options(tiny_llama, "/nowhere/prompts.jsonl", "/nowhere/reward.py", tmp_path)
     command = [sys.executable, "-m", "prepo_rlhf.cli.train_prepo_ray", *arguments]

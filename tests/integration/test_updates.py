@@ -167,9 +167,45 @@ def test_after_a_sync_the_engines_have_the_policys_weights(
             called = ray.get([rank.__ray_call__.remote(call_counter()) for rank in fleet.policy._actor_handlers])
             of_engines = sum(called, Counter())
             assert set(of_engines.values()) == {len(fleet.engines)}
-            assert set(of_engines) == {"start_weight_update", "update_weights", "finish_weight_update"}
+            assert set(of_engines) == {
+                "start_weight_update", "update_weights", "finish_weight_update", "reset_prefix_cache",
+            }  # fmt: skip
             synced = np.concatenate(engine_log_probs(fleet.engines, prompts))
             assert np.abs(synced - trained).mean() < 1e-3
         for engine in fleet.engines:
             alone = np.concatenate(engine_log_probs([engine], prompts))
             assert np.abs(alone - trained).mean() < 1e-3
+
+
+def test_generation_starts_from_what_scoring_has_computed_and_never_from_old_weights(
+    tiny_llama: str, tmp_path: Path
+) -> None:
+    prompt = torch.randint(3, 500, (1, 300), generator=torch.Generator().manual_seed(7))[0].tolist()
+    config = make_config(
+        tiny_llama, tmp_path, data__max_len=512, train__batch_size=16, rollout__micro_batch_size=4,
+        actor__adam__lr=0.05, actor__lr_warmup_ratio=0.0,
+    )  # fmt: skip
+    with running_fleet(config) as fleet:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        from prepo_rlhf.trainer.scoring import engine_log_probs, policy_log_probs
+
+        (engine,) = fleet.engines
+        params = SamplingParams(max_tokens=1, temperature=0, logprobs=0, output_kind=RequestOutputKind.FINAL_ONLY)
+
+        def generated() -> tuple[int, int, float]:
+            """Prompt tokens that came from the cache, the token, and its log-prob."""
+            output = ray.get(engine._request.remote(prompt, params))
+            token = output.outputs[0].token_ids[0]
+            return output.num_cached_tokens, token, output.outputs[0].logprobs[0][token].logprob
+
+        engine_log_probs([engine], [prompt])
+        cached, token, before = generated()
+        assert 128 <= cached < len(prompt)
+        assert before == pytest.approx(policy_log_probs(fleet.policy, 1, [[*prompt, token]])[0][-1], abs=1e-3)
+        train_on(fleet, make_experiences(fleet))
+        ray.get(fleet.policy.async_run_method("broadcast_to_vllm"))
+        cached, token, after = generated()
+        assert cached == 0
+        assert after == pytest.approx(policy_log_probs(fleet.policy, 1, [[*prompt, token]])[0][-1], abs=1e-3)

@@ -61,6 +61,7 @@ INTENDED = {
     "ds.attn_implementation": None,
     "logger.wandb.project": "prepo_rlhf",
     "rollout.n_samples_per_prompt": 8,
+    "vllm.enable_prefix_caching": True,
     "vllm.num_engines": 1,
     "vllm.sync_backend": None,
 }
@@ -208,6 +209,11 @@ def test_help_lists_groups_and_exits_with_0(capsys: pytest.CaptureFixture[str]) 
     assert stopped.value.code == 0
     text = capsys.readouterr().out
     assert all(name in text for name in ("--config", "--print_config", "--prepo.selector", "--actor.adam.lr"))
+
+
+def test_no_option_at_all_is_told_what_is_missing() -> None:
+    with pytest.raises(ConfigError, match="--actor.model_name_or_path is missing"):
+        parse_args([])
 
 
 def test_yaml_round_trip_keeps_every_value_but_the_key() -> None:

@@ -15,7 +15,7 @@ from prepo_rlhf.evaluation.options import BenchmarkOptions, check
 from prepo_rlhf.evaluation.runner import run
 from prepo_rlhf.evaluation.sample_log import SampleLog, read_samples
 from prepo_rlhf.evaluation.tasks import make_tasks
-from prepo_rlhf.trainer.data import read_tokenizer
+from prepo_rlhf.trainer.model_files import ModelFiles
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +62,18 @@ def test_files_that_cannot_work(changes: dict[str, str], message: str, model: st
 
 
 def test_a_response_gets_what_the_context_leaves(model: str) -> None:
-    tokenizer = read_tokenizer("--model", model)
+    tokenizer = ModelFiles(model, trusted=False).tokenizer()
     options = BenchmarkOptions(model=model, prompt="plain", max_new_tokens=1000)
     short = Problem("0", "How many apples?", "1", None, None)
     long = replace(short, id="1", question="How many apples? " * 200)
-    tasks = make_tasks({"set": [short, long]}, tokenizer, options)
+    tasks = make_tasks({"set": [short, long]}, tokenizer, options, 2048)
     assert [task.key for task in tasks] == [("set", "0"), ("set", "1")]
     assert tasks[0].max_new_tokens == 1000
     assert tasks[1].max_new_tokens == 2048 - len(tasks[1].token_ids) < 1000
     assert tokenizer.decode(tasks[0].token_ids) == tasks[0].prompt
     with pytest.raises(ConfigError, match="problem 2 has"):
-        make_tasks({"set": [replace(short, id="2", question=long.question * 3)]}, tokenizer, options)
-    (cut,) = make_tasks({"set": [long]}, tokenizer, replace(options, truncate_prompts=0.4))
+        make_tasks({"set": [replace(short, id="2", question=long.question * 3)]}, tokenizer, options, 2048)
+    (cut,) = make_tasks({"set": [long]}, tokenizer, replace(options, truncate_prompts=0.4), 2048)
     assert cut.prompt.count("How") == 120
 
 

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Starts Ray on the first machine of a cluster; the others follow with ray_start_worker.sh.
+#
+#     bash examples/scripts/ray_start_head.sh [options of ray start]
+#
+# Whoever reaches the dashboard can run commands here, so it listens on this machine alone. DASHBOARD_HOST=0.0.0.0 opens
+# it to the network; `ssh -L 8265:127.0.0.1:8265` is the safer way from another machine. PORT is where workers join.
+set -euo pipefail
+
+# A stopped job has this long to save a checkpoint before Ray kills it; Ray's own 3 seconds are too short.
+export RAY_JOB_STOP_WAIT_TIME_S=${RAY_JOB_STOP_WAIT_TIME_S:-240}
+exec ray start --head --disable-usage-stats --port "${PORT:-6379}" \
+    --dashboard-host "${DASHBOARD_HOST:-127.0.0.1}" --dashboard-port "${DASHBOARD_PORT:-8265}" "$@"

@@ -1,0 +1,115 @@
+"""Plan a training job before it is started: memory on every GPU, placement, steps, rollouts, arithmetic.
+
+    python -m prepo_rlhf.cli.plan --model Qwen/Qwen2.5-Math-7B --nodes 1 --gpus_per_node 8
+    python -m prepo_rlhf.cli.plan --nodes 2 --gpus_per_node 8 --prompts 17000 -- TRAINING OPTIONS
+
+After `--` come the options of prepo_rlhf.cli.train_prepo_ray, as a launch script gives them. Without any, the plan is
+of everything on the same GPUs, all of them. It exits with 1 if the job can't fit, and says which option to change.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tyro
+from rich.console import Console
+
+from prepo_rlhf.config import Config, ConfigError, check, parse_options, resolve
+from prepo_rlhf.planning.cluster import Cluster
+from prepo_rlhf.planning.cost import Lengths, Speed
+from prepo_rlhf.planning.plan import make_plan
+from prepo_rlhf.planning.tables import tables
+
+
+@dataclass
+class PlanOptions:
+    """Say what a training job will take, and whether it fits. Training options follow after `--`."""
+
+    model: str | None = None
+    """Short for the training option --actor.model_name_or_path."""
+    nodes: int = 1
+    """Machines."""
+    gpus_per_node: int = 8
+    """GPUs of each machine."""
+    gpu_memory: float = 80.0
+    """GiB of a GPU."""
+    reserve: float = 4.0
+    """GiB of a GPU set aside for what no formula covers: CUDA contexts, NCCL's buffers, fragmentation, vLLM's
+    workspace. An allowance, not a measurement."""
+    prompts: int | None = None
+    """Prompts that fit the context; by default the rows of the dataset, where it is a local file."""
+    prompt_tokens: int | None = None
+    """Mean tokens of a prompt; by default the most that --data.max_len leaves beside the response."""
+    response_tokens: int | None = None
+    """Mean tokens of a response; by default the most there may be."""
+    tflops: float | None = None
+    """TFLOP/s that a GPU of yours reaches in training, for times; measure it, the plan knows no GPU."""
+    tokens_per_second: float | None = None
+    """Tokens that an engine of yours generates in a second, over all its sequences, for times."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the plan; 1 when the job can't fit, 2 when the options can't be planned, with the reason on stderr."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    options = tyro.cli(PlanOptions, args=arguments[:at], use_underscores=True)
+    try:
+        _check(options)
+        config = training_options(options, arguments[at + 1 :])
+        cluster = Cluster(options.nodes, options.gpus_per_node, options.gpu_memory, options.reserve)
+        speed = Speed(options.tflops, options.tokens_per_second)
+        plan = make_plan(config, cluster, options.prompts, _lengths(options, config), speed)
+    except ConfigError as error:
+        print(f"plan: {error}", file=sys.stderr)
+        return 2
+    Console().print(tables(plan))
+    for problem in plan.problems:
+        print(f"plan: does not fit: {problem}", file=sys.stderr)
+    return 1 if plan.problems else 0
+
+
+def training_options(options: PlanOptions, given: Sequence[str]) -> Config:
+    """The job's complete, valid options: those after `--`, or a layout of everything on all GPUs.
+
+    Raises:
+        ConfigError: as for a training job, but for data and reward, which a plan can do without.
+    """
+    config = parse_options(given or _everything_together(options))[0]
+    if options.model:
+        config.actor.model_name_or_path = options.model
+    config.data.prompt_dataset = config.data.prompt_dataset or "unknown"
+    config.reward.remote_url = config.reward.remote_url or "unknown"
+    check(resolve(config))
+    return config
+
+
+def _everything_together(options: PlanOptions) -> list[str]:
+    return (
+        f"--actor.num_nodes {options.nodes} --actor.num_gpus_per_node {options.gpus_per_node} --ds.zero_stage 3 "
+        f"--vllm.num_engines {options.nodes * options.gpus_per_node} --vllm.gpu_memory_utilization 0.6 "
+        "--train.colocate_all --vllm.enable_sleep --ds.enable_sleep --actor.gradient_checkpointing_enable "
+        f"--train.batch_size {128 * options.nodes * options.gpus_per_node} --rollout.batch_size "
+        f"{16 * options.nodes * options.gpus_per_node}"
+    ).split()
+
+
+def _check(options: PlanOptions) -> None:
+    for name in ("nodes", "gpus_per_node", "gpu_memory", "prompts", "prompt_tokens", "response_tokens", "tflops",
+                 "tokens_per_second"):  # fmt: skip
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"--{name} {value}: must be above 0")
+    if not 0 <= options.reserve < options.gpu_memory:
+        raise ConfigError(f"--reserve {options.reserve}: must be from 0 to below --gpu_memory {options.gpu_memory}")
+
+
+def _lengths(options: PlanOptions, config: Config) -> Lengths:
+    longest = config.data.max_len
+    response = config.rollout.max_new_tokens or longest // 2
+    return Lengths(options.prompt_tokens or longest - response, options.response_tokens or response)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The arithmetic of one step by phase, in FLOPs, and seconds where the user says how fast the GPUs are.
+
+Two for each token and parameter in a forward, four more in a backward (Kaplan et al. 2020, arXiv 2001.08361, 6 N D),
+N the parameters that a token is multiplied with. Attention's products of queries and keys are left out, as there, so
+that long sequences cost more than this says.
+Boundary: sizes in, numbers out; every speed is the user's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prepo_rlhf.config import Config
+from prepo_rlhf.planning.model_shape import ModelShape
+from prepo_rlhf.selection.registry import make_selector
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Mean tokens of a prompt and of a response."""
+
+    prompt: int
+    response: int
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a GPU and an engine reach; None is unknown. `tflops` a GPU, `tokens_per_second` an engine."""
+
+    tflops: float | None = None
+    tokens_per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class Phase:
+    """FLOPs of a phase of one step over all GPUs, and its seconds where they can be told."""
+
+    name: str
+    flops: float
+    seconds: float | None
+
+
+def phases(shape: ModelShape, config: Config, lengths: Lengths, speed: Speed) -> list[Phase]:
+    """The phases of a step that trains on all its rollouts, in order."""
+    forward = 2 * shape.multiplied
+    k, n, candidates = config.rollout.batch_size, config.rollout.n_samples_per_prompt, config.prepo.candidate_batch_size
+    sequences = k * n * (lengths.prompt + lengths.response)
+    scored = candidates * lengths.prompt if make_selector(config.prepo, config.train.seed).needs_scores else 0
+    policy = config.actor.num_nodes * config.actor.num_gpus_per_node
+    engines = config.vllm.num_engines * config.vllm.tensor_parallel_size
+    scored_by_engines = config.prepo.score_with == "rollout"
+
+    def computed(name: str, flops: float, gpus: int) -> Phase:
+        return Phase(name, flops, flops / (speed.tflops * 1e12 * gpus) if speed.tflops else None)
+
+    tokens = k * n * lengths.response
+    rate = speed.tokens_per_second
+    decoding = Phase("generate", forward * tokens, tokens / (rate * config.vllm.num_engines) if rate else None)
+    result = [computed("score prompts", forward * scored, engines if scored_by_engines else policy)]
+    prefilled = _prefilled(config, lengths, cached=scored > 0 and scored_by_engines)
+    result += [computed("read prompts", forward * prefilled, engines), decoding]
+    result.append(computed("old log-probs", forward * sequences, policy))
+    if config.algo.kl.init_coef > 0:
+        reference = config.ref.num_nodes * config.ref.num_gpus_per_node
+        result.append(computed("reference log-probs", forward * sequences, reference))
+    result.append(computed("train", _passes(config) * forward * sequences * config.train.max_epochs, policy))
+    return result
+
+
+def _prefilled(config: Config, lengths: Lengths, cached: bool) -> int:
+    """Prompt tokens that engines compute before they generate: without a prefix cache, for every rollout."""
+    if not config.vllm.enable_prefix_caching:
+        return config.rollout.batch_size * config.rollout.n_samples_per_prompt * lengths.prompt
+    return 0 if cached else config.rollout.batch_size * lengths.prompt
+
+
+def _passes(config: Config) -> int:
+    """Forwards that training is worth: backward is two, or one where the weights are frozen; checkpointing adds one."""
+    backward = 1 if config.ds.lora.rank else 2
+    return 1 + backward + config.actor.gradient_checkpointing_enable

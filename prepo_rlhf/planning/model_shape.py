@@ -1,0 +1,111 @@
+"""A model's sizes from its config.json: the model is made without weights, and its parameters counted.
+
+Boundary: transformers and torch's meta device, inside functions; no weight is read and, for the models of
+`known_models`, no network asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prepo_rlhf.config import Config, ConfigError
+from prepo_rlhf.planning.known_models import KNOWN_MODELS
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """A dense decoder.
+
+    Attributes:
+        parameters: all of them; tied embeddings count once.
+        trainable: those that get gradients: all, or LoRA's adapters, which are not among `parameters`.
+        hidden, intermediate, layers, heads, kv_heads, head_dim, vocabulary: of its configuration.
+        tied: whether the output head is the input embedding.
+        normalises_heads: whether queries and keys go through a norm of their own (Qwen3).
+    """
+
+    parameters: int
+    trainable: int
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int
+    tied: bool
+    normalises_heads: bool
+
+    @property
+    def multiplied(self) -> int:
+        """Parameters that a token is multiplied with: all but an input embedding that is only looked up in."""
+        return self.parameters - (0 if self.tied else self.vocabulary * self.hidden)
+
+
+def model_shape(config: Config) -> ModelShape:
+    """The shape of `--actor.model_name_or_path`, with the adapters that `--ds.lora.rank` asks for.
+
+    Raises:
+        ConfigError: there is no such model, or it is no dense decoder.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    name = config.actor.model_name_or_path
+    described = _description(name)
+    if any(getattr(described, key, None) for key in ("num_experts", "num_local_experts", "n_routed_experts")):
+        raise ConfigError(f"--actor.model_name_or_path {name}: has experts, and only dense decoders can be planned")
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(described)
+    except ValueError as error:
+        raise ConfigError(f"--actor.model_name_or_path {name}: is no causal language model ({error})") from error
+    parameters, lora = model.num_parameters(), config.ds.lora
+    return ModelShape(
+        parameters=parameters,
+        trainable=adapter_parameters(model, lora.rank, lora.target_modules) if lora.rank else parameters,
+        hidden=described.hidden_size,
+        intermediate=described.intermediate_size,
+        layers=described.num_hidden_layers,
+        heads=described.num_attention_heads,
+        kv_heads=getattr(described, "num_key_value_heads", None) or described.num_attention_heads,
+        head_dim=getattr(described, "head_dim", None) or described.hidden_size // described.num_attention_heads,
+        vocabulary=described.vocab_size,
+        tied=described.tie_word_embeddings,
+        normalises_heads=any(key.endswith(".q_norm.weight") for key, _ in model.named_parameters()),
+    )
+
+
+def adapter_parameters(model: Any, rank: int, targets: str | list[str]) -> int:
+    """Parameters of LoRA's adapters: rank x (inputs + outputs) for each linear layer adapted (arXiv 2106.09685).
+
+    Args:
+        targets: last parts of the layers' names, or all-linear, which leaves out the output head as PEFT does.
+    """
+    from torch import nn
+
+    head = model.get_output_embeddings()
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    adapted = [
+        module
+        for name, module in linear.items()
+        if (module is not head if targets == "all-linear" else name.rsplit(".", 1)[-1] in targets)
+    ]
+    return sum(rank * (module.in_features + module.out_features) for module in adapted)
+
+
+def _description(name: str) -> Any:
+    """The model's configuration as transformers reads it."""
+    from transformers import AutoConfig
+
+    if name in KNOWN_MODELS and not Path(name).is_dir():
+        return AutoConfig.for_model(**KNOWN_MODELS[name])
+    try:
+        return AutoConfig.from_pretrained(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"--actor.model_name_or_path {name}: no config.json can be read from there ({error}); without a network "
+            f"give a folder, or one of {', '.join(KNOWN_MODELS)}"
+        ) from error

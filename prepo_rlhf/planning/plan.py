@@ -1,0 +1,92 @@
+"""The plan of a job on a cluster: everything this package computes, and the reasons why it can't be.
+
+Boundary: options in, a `Plan` out; prints nothing, starts nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from prepo_rlhf.config import Config
+from prepo_rlhf.config.bundles import Bundle, bundle_groups
+from prepo_rlhf.planning.activations import head_bytes, micro_batch_tokens, plain_head_bytes
+from prepo_rlhf.planning.cluster import Cluster, PlacedBundle, place, placement_problems
+from prepo_rlhf.planning.cost import Lengths, Phase, Speed, phases
+from prepo_rlhf.planning.engine import Engine, rollout_engine
+from prepo_rlhf.planning.gpu_memory import GpuMemory, gpu_memory, memory_problems
+from prepo_rlhf.planning.model_shape import ModelShape, model_shape
+from prepo_rlhf.planning.schedule import Schedule, count_prompts, schedule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job takes. It fits if there are no `problems`, each of which names the option to change.
+
+    Attributes:
+        placed: the job's bundles; none if the cluster is too small.
+        memory: one account for each set of roles that share a GPU.
+        head, plain_head: peak bytes of the output head, and of one that makes all logits of a micro-batch.
+        schedule: None where the number of prompts is unknown.
+        host: bytes in the memory of the fullest node.
+    """
+
+    config: Config
+    cluster: Cluster
+    shape: ModelShape
+    engine: Engine
+    memory: list[GpuMemory]
+    head: int
+    plain_head: int
+    schedule: Schedule | None
+    lengths: Lengths
+    phases: list[Phase]
+    placed: list[PlacedBundle] = field(default_factory=list)
+    host: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def make_plan(config: Config, cluster: Cluster, prompts: int | None, lengths: Lengths, speed: Speed) -> Plan:
+    """The plan of a resolved and checked `config`; `prompts` None counts a local dataset's rows.
+
+    Raises:
+        ConfigError: there is no such model or dataset, or fewer prompts than one draw takes.
+    """
+    shape = model_shape(config)
+    engine = rollout_engine(shape, config, cluster.gpu_bytes, cluster.reserved_bytes)
+    problems = list(placement_problems(config, cluster))
+    placed = [] if problems else place(config, cluster)
+    kinds = dict.fromkeys(_roles(actors) for group in bundle_groups(config) for actors in group)
+    memory = {roles: gpu_memory(roles, shape, config, engine, cluster.reserved_bytes) for roles in kinds}
+    for account in memory.values():
+        problems += memory_problems(account, config, cluster)
+    problems += _engine_problems(engine, config)
+    tokens, prompts = micro_batch_tokens(config), count_prompts(config) if prompts is None else prompts
+    hosts = Counter()
+    for bundle in placed:
+        hosts[bundle.node] += memory[_roles(bundle.actors)].host
+    return Plan(
+        config, cluster, shape, engine, list(memory.values()),
+        head=head_bytes(shape, config, tokens),
+        plain_head=plain_head_bytes(shape, config, tokens),
+        schedule=None if prompts is None else schedule(config, prompts),
+        lengths=lengths,
+        phases=phases(shape, config, lengths, speed),
+        placed=placed,
+        host=max(hosts.values(), default=0),
+        problems=problems,
+    )  # fmt: skip
+
+
+def _roles(actors: Bundle) -> tuple[str, ...]:
+    return tuple(actor.split()[0] for actor in actors)
+
+
+def _engine_problems(engine: Engine, config: Config) -> Iterator[str]:
+    if engine.sequences < 1:
+        yield (
+            f"--vllm.gpu_memory_utilization {config.vllm.gpu_memory_utilization}: what the engine's weights leave of "
+            f"it can't hold one sequence of --data.max_len {config.data.max_len} tokens: raise it, raise "
+            "--vllm.tensor_parallel_size, or lower --data.max_len"
+        )

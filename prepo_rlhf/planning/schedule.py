@@ -1,0 +1,61 @@
+"""Steps, updates and rollouts of a run, from the number of its prompts.
+
+Boundary: options, and the dataset where it is a local file that `prepo_rlhf.rows` reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from prepo_rlhf.config import Config, ConfigError
+from prepo_rlhf.rows import SUFFIXES, read_rows
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Of a whole run; `unselected` are the rollouts that all candidates would have taken.
+
+    With dynamic filtering or a selector that drops groups, `steps` are the most there can be, since replacements use
+    up windows.
+    """
+
+    prompts: int
+    steps_per_episode: int
+    steps: int
+    updates_per_step: int
+    rollouts: int
+    unselected: int
+
+
+def schedule(config: Config, prompts: int) -> Schedule:
+    """The schedule of `prompts` that fit the context.
+
+    Raises:
+        ConfigError: they are fewer than one draw takes.
+    """
+    candidates, k, n = config.prepo.candidate_batch_size, config.rollout.batch_size, config.rollout.n_samples_per_prompt
+    per_episode = prompts // candidates
+    if per_episode == 0:
+        raise ConfigError(
+            f"--prepo.candidate_batch_size {candidates}: there are only {prompts} prompts; lower it (and "
+            "--rollout.batch_size), or give more data"
+        )
+    steps = per_episode * config.train.num_episodes
+    updates = k * n // config.train.batch_size * config.train.max_epochs
+    return Schedule(prompts, per_episode, steps, updates, steps * k * n, steps * candidates * n)
+
+
+def count_prompts(config: Config) -> int | None:
+    """Rows of `--data.prompt_dataset`, at most `--data.max_samples`; None if it is no file that can be read here.
+
+    Raises:
+        ConfigError: it is such a file, but broken.
+    """
+    path = Path(config.data.prompt_dataset)
+    if path.suffix not in SUFFIXES or not path.is_file():
+        return None
+    try:
+        return min(len(read_rows(path)), config.data.max_samples)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--data.prompt_dataset {path}: cannot be read ({error})") from error

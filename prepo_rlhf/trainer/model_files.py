@@ -1,0 +1,77 @@
+"""What a model's files could do to this machine, found out before any of them is loaded.
+
+A model may bring Python files that run when it is loaded, and weights that are pickles, which can hold code as well.
+Both are for those who say that they trust its authors.
+Boundary: reads configs; loads neither weights nor the stack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
+from transformers.utils.hub import has_file
+
+from prepo_rlhf.config.base import ConfigError
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model by its folder or name, whether its authors are trusted, and the options that say so."""
+
+    name: str
+    trusted: bool
+    option: str = "--actor.model_name_or_path"
+    trust_option: str = "--actor.trust_remote_code"
+
+    def check(self) -> PretrainedConfig:
+        """The model's config.
+
+        Raises:
+            ConfigError: there is no such model, or it needs a trust that was not given.
+        """
+        try:
+            config = AutoConfig.from_pretrained(self.name, trust_remote_code=self.trusted)
+        except (OSError, ValueError, KeyError) as error:
+            raise self._explain(error) from error
+        if not self.trusted:
+            self._check_class(config)
+            self._check_weights()
+        return config
+
+    def tokenizer(self, use_fast: bool = True) -> PreTrainedTokenizerBase:
+        """The model's tokenizer as it is.
+
+        Raises:
+            ConfigError: there is none, or it needs a trust that was not given.
+        """
+        try:
+            return AutoTokenizer.from_pretrained(self.name, use_fast=use_fast, trust_remote_code=self.trusted)
+        except (OSError, ValueError, KeyError) as error:
+            raise self._explain(error) from error
+
+    def _check_class(self, config: PretrainedConfig) -> None:
+        of_its_own = getattr(config, "auto_map", None) or {}
+        if AutoModelForCausalLM.__name__ in of_its_own and type(config) not in AutoModelForCausalLM._model_mapping:
+            raise self._needs_code()
+
+    def _check_weights(self) -> None:
+        safe = any(has_file(self.name, name) for name in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME))
+        if not safe and any(has_file(self.name, name) for name in (WEIGHTS_NAME, WEIGHTS_INDEX_NAME)):
+            raise ConfigError(
+                f"{self.option} {self.name}: its weights are pickles, which can hold code. Convert them once, where "
+                "that does no harm, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(...), which writes "
+                f"safetensors; or give {self.trust_option} if you trust its authors"
+            )
+
+    def _explain(self, error: Exception) -> ConfigError:
+        if not self.trusted and "trust_remote_code" in str(error):  # transformers' advice when it refuses code
+            return self._needs_code()
+        return ConfigError(f"{self.option} {self.name}: no model can be loaded from there ({error})")
+
+    def _needs_code(self) -> ConfigError:
+        return ConfigError(
+            f"{self.option} {self.name}: needs Python code of its own, which was not run. Read that code, and give "
+            f"{self.trust_option} if you trust it"
+        )

@@ -1,0 +1,65 @@
+"""Two raylets on loopback: one job spread over them, and what is refused there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from raylets import Cluster
+from tiny_tasks import read_metrics, run_job, without_timings
+
+from prepo_rlhf.config import Config, ConfigError
+from prepo_rlhf.ray import nodes, placement
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def joined(two_raylets: Cluster) -> Iterator[list[str]]:
+    """The nodes' addresses, while this process is a driver on them."""
+    ray.init(address=two_raylets.address, log_to_driver=False)
+    yield [node["NodeManagerAddress"] for node in ray.nodes()]
+    ray.shutdown()
+
+
+def test_a_job_on_two_nodes_has_the_metrics_of_one_node(
+    ray_head: str, two_raylets: Cluster, options_in: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """Two ranks of ZeRO-3 and two engines, one of each on a node; and all on one node, with the same metrics."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+    alone = run_job(options_in(one, actor__num_gpus_per_node=2), folder=one)
+    assert alone.returncode == 0, alone.stderr
+    spread = two_raylets.train(options_in(two, actor__num_nodes=2, actor__num_gpus_per_node=1), two)
+    assert spread.returncode == 0, spread.stderr
+    rows = read_metrics(two / "run")
+    assert len(rows) == 3 and all(row["train/grad_norm"] > 0 for row in rows)
+    assert [without_timings(row) for row in rows] == [without_timings(row) for row in read_metrics(one / "run")]
+    ran_on = two_raylets.actors_of_last_job()
+    assert len(set(ran_on["PolicyActor"])) == len(set(ran_on["RolloutEngine"])) == 2
+    shards = {path.name for path in (two / "run/checkpoints/_actor/global_step3").glob("*optim_states.pt")}
+    assert len(shards) == 2 and (two / "run/model/config.json").is_file()
+
+
+def test_each_node_gets_its_ranks_in_succession(joined: list[str]) -> None:
+    first, second, third, fourth = nodes.node_ids(nodes.reserve_on_nodes(2, 2))
+    assert first == second != third == fourth
+
+
+def test_more_nodes_than_there_are_is_refused(joined: list[str]) -> None:
+    config = Config()
+    config.actor.num_nodes, config.actor.num_gpus_per_node = 3, 1
+    with pytest.raises(ConfigError, match="--actor.num_nodes 3: the Ray cluster has 2 nodes"):
+        placement.check_cluster(config)
+
+
+def test_a_file_that_a_node_cannot_see_is_refused(joined: list[str], tmp_path: Path) -> None:
+    groups = [nodes.reserve_on_nodes(2, 1)]
+    nodes.check_files({"--ckpt.path": str(tmp_path)}, groups)
+    with pytest.raises(ConfigError) as refusal:
+        nodes.check_files({"--ckpt.path": str(tmp_path), "--reward.remote_url": "/nowhere/reward.py"}, groups)
+    assert str(refusal.value).startswith("--reward.remote_url: not found on ")
+    assert all(address in str(refusal.value) for address in joined)

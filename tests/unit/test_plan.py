@@ -1,0 +1,175 @@
+"""Plans of whole jobs: where they are placed, how long they run, what they compute, and when they can't fit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prepo_rlhf.cli.plan import PlanOptions, main, training_options
+from prepo_rlhf.config.bundles import bundle_groups, required_bundles
+from prepo_rlhf.planning.cluster import Cluster, place
+from prepo_rlhf.planning.cost import Lengths, Speed
+from prepo_rlhf.planning.plan import Plan, make_plan
+from prepo_rlhf.planning.tables import step_seconds
+
+MODEL = "Qwen/Qwen2.5-Math-1.5B"
+NODE = Cluster(nodes=1, gpus_per_node=8, gpu_memory=80, reserve=4)
+TOGETHER = (
+    "--actor.num_gpus_per_node 8 --vllm.num_engines 8 --train.colocate_all --vllm.enable_sleep --ds.enable_sleep "
+    "--vllm.gpu_memory_utilization 0.6 --rollout.batch_size 128"
+)
+
+
+def plan(flags: str, cluster: Cluster = NODE, prompts: int | None = None, speed: Speed = Speed()) -> Plan:  # noqa: B008
+    config = training_options(PlanOptions(model=MODEL), flags.split())
+    return make_plan(config, cluster, prompts, Lengths(200, 800), speed)
+
+
+def test_everything_together_has_a_policy_and_an_engine_on_each_gpu() -> None:
+    made = plan(TOGETHER)
+    assert [bundle.actors for bundle in made.placed] == [(f"policy {i}", f"engine {i}") for i in range(8)]
+    assert [(bundle.node, bundle.gpu) for bundle in made.placed] == [(0, i) for i in range(8)]
+    assert not made.problems
+
+
+def test_separate_gpus_fill_nodes_group_by_group() -> None:
+    config = training_options(
+        PlanOptions(model=MODEL),
+        "--actor.num_gpus_per_node 4 --vllm.num_engines 2 --vllm.tensor_parallel_size 2 --algo.kl.init_coef 0.1 "
+        "--ref.num_gpus_per_node 2".split(),
+    )
+    placed = place(config, Cluster(2, 6, 80, 4))
+    assert required_bundles(config) == len(placed) == 10
+    where = {actor: (bundle.node, bundle.gpu) for bundle in placed for actor in bundle.actors}
+    assert [where[f"engine {i}.{j}"] for i in range(2) for j in range(2)] == [(0, 0), (0, 1), (0, 2), (0, 3)]
+    assert {where[f"policy {rank}"][0] for rank in range(4)} == {1}
+    assert [where[f"reference {rank}"] for rank in range(2)] == [(0, 4), (0, 5)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "bundles"),
+    [
+        ("--actor.num_gpus_per_node 4 --vllm.num_engines 3", 7),
+        ("--actor.num_gpus_per_node 4 --vllm.num_engines 4 --train.colocate_all", 4),
+        ("--actor.num_gpus_per_node 4 --vllm.num_engines 4 --train.colocate_all --train.async_enable", 8),
+        ("--actor.num_gpus_per_node 4 --vllm.num_engines 1 --algo.kl.init_coef 0.1 --ref.num_gpus_per_node 2", 7),
+        (
+            "--actor.num_gpus_per_node 4 --vllm.num_engines 1 --algo.kl.init_coef 0.1 --ref.num_gpus_per_node 4 "
+            "--train.colocate_actor_ref",
+            5,
+        ),
+    ],
+)
+def test_bundles_of_each_layout(flags: str, bundles: int) -> None:
+    config = training_options(PlanOptions(model=MODEL), flags.split())
+    assert required_bundles(config) == bundles == len(place(config, NODE))
+    actors = [actor for group in bundle_groups(config) for bundle in group for actor in bundle]
+    assert len(actors) == len(set(actors))
+
+
+@pytest.mark.parametrize(
+    ("flags", "cluster", "named"),
+    [
+        ("--vllm.num_engines 8", NODE, "--train.colocate_all"),
+        (TOGETHER, Cluster(1, 4, 80, 4), "--actor.num_gpus_per_node"),
+        (TOGETHER, Cluster(1, 8, 12, 4), "--vllm.gpu_memory_utilization"),
+        (TOGETHER.replace("--vllm.enable_sleep ", ""), Cluster(1, 8, 26, 4), "--vllm.enable_sleep"),
+        (TOGETHER.replace("--ds.enable_sleep ", "").replace("0.6", "0.9"), NODE, "--ds.enable_sleep"),
+        (TOGETHER + " --train.micro_batch_size 16 --data.max_len 8192", NODE, "--actor.gradient_checkpointing_enable"),
+        (
+            "--actor.num_gpus_per_node 4 --vllm.num_engines 1 --vllm.tensor_parallel_size 4",
+            Cluster(4, 2, 80, 4),
+            "--vllm.tensor_parallel_size 4",
+        ),
+    ],
+)
+def test_what_cannot_fit_is_refused_with_the_option_to_change(flags: str, cluster: Cluster, named: str) -> None:
+    assert any(named in problem for problem in plan(flags, cluster).problems)
+
+
+def test_remedies_are_remedies() -> None:
+    """Each option that the refusal names makes the job smaller, and together they make it fit."""
+    flags, small = TOGETHER + " --train.micro_batch_size 4 --data.max_len 4096", Cluster(1, 8, 40, 4)
+    before = plan(flags, small)
+    assert before.problems
+    needed = before.memory[0].training
+    for remedy in ("--ds.zero_stage 3", "--actor.gradient_checkpointing_enable", "--train.micro_batch_size 1"):
+        assert remedy.split()[0] in before.problems[0]
+        flags = f"{flags} {remedy}"
+        after = plan(flags, small).memory[0].training
+        assert after < needed
+        needed = after
+    assert not plan(flags, small).problems
+
+
+def test_the_schedule_counts_steps_updates_and_rollouts() -> None:
+    made = plan(TOGETHER + " --train.num_episodes 3 --train.batch_size 256", prompts=17000).schedule
+    assert (made.steps_per_episode, made.steps, made.updates_per_step) == (26, 78, 4)
+    assert made.rollouts == 78 * 128 * 8 and made.unselected == 5 * made.rollouts
+
+
+def test_a_local_dataset_is_counted(tmp_path: Path) -> None:
+    data = tmp_path / "problems.jsonl"
+    data.write_text("".join(json.dumps({"input": str(i)}) + "\n" for i in range(1300)))
+    assert plan(f"{TOGETHER} --data.prompt_dataset {data}").schedule.steps == 2
+    assert plan(f"{TOGETHER} --data.prompt_dataset {data} --data.max_samples 700").schedule.steps == 1
+
+
+def test_the_arithmetic_of_a_step() -> None:
+    speed = Speed(tflops=100, tokens_per_second=1000)
+    made = plan(TOGETHER + " --actor.gradient_checkpointing_enable --vllm.no_enable_prefix_caching", speed=speed)
+    flops = {phase.name: phase.flops for phase in made.phases}
+    forward, sequences = 2 * 1_543_714_304, 128 * 8
+    assert flops == {
+        "score prompts": forward * 640 * 200,
+        "read prompts": forward * sequences * 200,
+        "generate": forward * sequences * 800,
+        "old log-probs": forward * sequences * 1000,
+        "train": 4 * forward * sequences * 1000,
+    }
+    computed = sum(flops.values()) - flops["generate"]
+    assert step_seconds(made) == pytest.approx(computed / (8 * 100e12) + sequences * 800 / (8 * 1000))
+    assert step_seconds(plan(TOGETHER)) is None
+
+
+def test_random_pays_nothing_for_scoring_and_a_cache_saves_reading_prompts_again() -> None:
+    random = {phase.name: phase.flops for phase in plan(TOGETHER + " --prepo.selector random").phases}
+    cached = {phase.name: phase.flops for phase in plan(TOGETHER).phases}
+    assert random["score prompts"] == 0 and cached["read prompts"] == 0
+
+
+def test_the_command_prints_tables_and_says_no_with_1(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--model", MODEL, "--prompts", "17000"]) == 0
+    assert "steps in 1 episodes" in capfd.readouterr().out
+    assert main(["--model", MODEL, "--gpu_memory", "10"]) == 1
+    assert "does not fit: a GPU of policy + engine" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "--actor.model_name_or_path is missing"),
+        (["--model", MODEL, "--nodes", "0"], "--nodes 0"),
+        (["--model", MODEL, "--reserve", "90"], "--reserve 90"),
+        (["--model", MODEL, "--prompts", "100"], "--prepo.candidate_batch_size 640"),
+        (["--model", MODEL, "--", "--ds.zero_stage", "4"], "--ds.zero_stage 4"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(
+    arguments: list[str], named: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert named in capfd.readouterr().err
+
+
+def test_planning_needs_none_of_the_stack() -> None:
+    code = (
+        f"import sys; from prepo_rlhf.cli.plan import main; main(['--model', '{MODEL}'])\n"
+        "print('LOADED', [name for name in ('ray', 'vllm', 'deepspeed', 'openrlhf') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "LOADED []" in done.stdout, done.stderr
