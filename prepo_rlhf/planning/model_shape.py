@@ -53,13 +53,13 @@ def model_shape(config: Config) -> ModelShape:
     import torch
     from transformers import AutoModelForCausalLM
 
-    name = config.actor.model_name_or_path
-    described = _description(name)
+    name, trusted = config.actor.model_name_or_path, config.actor.trust_remote_code
+    described = _description(name, trusted)
     if any(getattr(described, key, None) for key in ("num_experts", "num_local_experts", "n_routed_experts")):
         raise ConfigError(f"--actor.model_name_or_path {name}: has experts, and only dense decoders can be planned")
     try:
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(described)
+            model = AutoModelForCausalLM.from_config(described, trust_remote_code=trusted)
     except ValueError as error:
         raise ConfigError(f"--actor.model_name_or_path {name}: is no causal language model ({error})") from error
     parameters, lora = model.num_parameters(), config.ds.lora
@@ -96,16 +96,18 @@ def adapter_parameters(model: Any, rank: int, targets: str | list[str]) -> int:
     return sum(rank * (module.in_features + module.out_features) for module in adapted)
 
 
-def _description(name: str) -> Any:
+def _description(name: str, trusted: bool) -> Any:
     """The model's configuration as transformers reads it."""
     from transformers import AutoConfig
+
+    from prepo_rlhf.trainer.model_files import ModelFiles
 
     if name in KNOWN_MODELS and not Path(name).is_dir():
         return AutoConfig.for_model(**KNOWN_MODELS[name])
     try:
-        return AutoConfig.from_pretrained(name)
+        return AutoConfig.from_pretrained(name, trust_remote_code=trusted)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
-            f"--actor.model_name_or_path {name}: no config.json can be read from there ({error}); without a network "
-            f"give a folder, or one of {', '.join(KNOWN_MODELS)}"
+            f"{ModelFiles(name, trusted).explain(error)}; without a network give a folder, or one of "
+            f"{', '.join(KNOWN_MODELS)}"
         ) from error

@@ -34,7 +34,7 @@ class ModelFiles:
         try:
             config = AutoConfig.from_pretrained(self.name, trust_remote_code=self.trusted)
         except (OSError, ValueError, KeyError) as error:
-            raise self._explain(error) from error
+            raise self.explain(error) from error
         if not self.trusted:
             self._check_class(config)
             self._check_weights()
@@ -49,7 +49,7 @@ class ModelFiles:
         try:
             return AutoTokenizer.from_pretrained(self.name, use_fast=use_fast, trust_remote_code=self.trusted)
         except (OSError, ValueError, KeyError) as error:
-            raise self._explain(error) from error
+            raise self.explain(error) from error
 
     def _check_class(self, config: PretrainedConfig) -> None:
         of_its_own = getattr(config, "auto_map", None) or {}
@@ -65,7 +65,8 @@ class ModelFiles:
                 f"safetensors; or give {self.trust_option} if you trust its authors"
             )
 
-    def _explain(self, error: Exception) -> ConfigError:
+    def explain(self, error: Exception) -> ConfigError:
+        """What to tell a user of an error of transformers' loaders."""
         if not self.trusted and "trust_remote_code" in str(error):  # transformers' advice when it refuses code
             return self._needs_code()
         return ConfigError(f"{self.option} {self.name}: no model can be loaded from there ({error})")

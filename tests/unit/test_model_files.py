@@ -14,6 +14,7 @@ from tiny_tasks import job_options
 from prepo_rlhf.config import ConfigError, parse_args
 from prepo_rlhf.evaluation.options import BenchmarkOptions
 from prepo_rlhf.evaluation.runner import run
+from prepo_rlhf.planning.model_shape import model_shape
 from prepo_rlhf.trainer import job
 from prepo_rlhf.trainer.model_files import ModelFiles
 
@@ -31,6 +32,17 @@ def test_a_training_job_is_refused_before_ray(
     assert f"--actor.model_name_or_path {model.path}: {NEEDS_CODE}" in str(refusal.value)
     assert "--actor.trust_remote_code" in str(refusal.value)
     assert not started and not model.executed()
+
+
+@pytest.mark.parametrize("model_type", ["llama-of-its-own", "vit"])
+def test_a_plan_is_refused(model_type: str, tiny_llama: str, tmp_path: Path) -> None:
+    model = ModelWithCode(tiny_llama, tmp_path / "model", model_type)
+    if model_type == "vit":
+        model.edit("config.json", auto_map={"AutoModelForCausalLM": AUTO_MAP["AutoModelForCausalLM"]})
+    config = parse_args(job_options(model.path, "data.jsonl", "reward.py", tmp_path / "run"))
+    with pytest.raises(ConfigError, match=f"(?s)^--actor.model_name_or_path {model.path}: .+trust_remote_code"):
+        model_shape(config)
+    assert not model.executed()
 
 
 def test_an_evaluation_is_refused_before_ray(tiny_llama: str, tmp_path: Path) -> None:
