@@ -75,43 +75,6 @@ def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"prepo__selector": "calibrated"}, id="calibrated"),
-        pytest.param({"prepo__selector": "greso", "prepo__weight_balance": "sign"}, id="greso-balanced-weights"),
-        pytest.param({"prepo__selector": "mopps"}, id="mopps"),
-        pytest.param(
-            {
-                "prepo__selector": "prepo",
-                "prepo__pacing": "feedback",
-                "algo__dynamic_filtering_enable": True,
-                "algo__dynamic_filtering_criterion": "zero-variance",
-            },
-            id="feedback-zero-variance-filtering",
-        ),
-    ],
-)
-def test_a_selector_with_a_memory_is_resumed_with_it(
-    changes: dict[str, object], tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
-) -> None:
-    """From the last checkpoint but one, in the second epoch: choices that depend on the rewards of the first."""
-    options = job_options(
-        tiny_llama, tiny_data, parity_reward, tmp_path, data__max_samples=60, train__num_episodes=2, ckpt__save_steps=1,
-        train__full_determinism_enable=True, **changes,
-    )  # fmt: skip
-    done = run_job(options)
-    assert done.returncode == 0, done.stderr
-    rows = read_metrics(tmp_path)
-    anew = resumed_from(len(rows) - 2, options, tmp_path)
-    assert [without_timings(row) for row in anew] == [without_timings(row) for row in rows]
-    assert all(row["train/grad_norm"] > 0 for row in rows if row["signal/zero_advantage_ratio"] < 1)
-    if changes["prepo__selector"] == "greso":
-        assert rows[0]["timing/score_prompts"] == 0 and "prepo/ppl_selected_min" not in rows[0]
-        means = [row[f"prepo/weight_{sign}_mean"] for row in rows for sign in ("positive", "negative")]
-        assert means == pytest.approx([1] * len(means), abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
         pytest.param({"train__async_enable": True, "prepo__selector": "mopps"}, id="async-mopps"),
         pytest.param(
             {"algo__dynamic_filtering_enable": True, "prepo__selector": "low-ppl", "vllm__num_engines": 2},
@@ -167,6 +130,9 @@ def test_variants_run(
     steps = read_metrics(tmp_path)
     assert steps and steps[-1]["step"] == len(steps)
     assert all(row["train/grad_norm"] > 0 for row in steps if row["signal/zero_advantage_ratio"] < 1)
+    bound = 1 if "train__async_enable" in changes else 0  # --train.async_queue_size
+    assert steps[0]["rollout/staleness_max"] == 0 and all(row["rollout/staleness_max"] <= bound for row in steps)
+    assert "train__partial_rollout_enable" in changes or all(row["rollout/mixed_weights_ratio"] == 0 for row in steps)
     filtering = "algo__dynamic_filtering_enable" in changes
     assert all(row["rollout/total"] >= 16 * row["step"] for row in steps)
     assert filtering or len(steps) == 3 and steps[-1]["rollout/total"] == 48
