@@ -107,11 +107,20 @@ class RolloutEngine(plain_class(RolloutRayActor)):
                 response.update(reward, response=text)
         return responses
 
-    async def generate_responses(self, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
-        """An agent's rollouts of one prompt; all have the `syncs` of the first's start and the last's end."""
-        before = self._syncs
-        responses = await super().generate_responses(*args, **kwargs)
-        return [response | {"syncs": (before, self._syncs)} for response in responses]
+    async def generate_responses(
+        self, prompt: str, label: Any, params: SamplingParams, max_length: int, tokenizer: Any, num_samples: int
+    ) -> list[dict[str, Any]]:
+        """`num_samples` rollouts of an agent from one prompt, as `rollout` returns them; each has a seed of its own, if
+        `params` have one."""
+        generate = super().generate_responses
+
+        async def sample(index: int) -> dict[str, Any]:
+            own, before = params.clone(), self._syncs
+            own.seed = None if params.seed is None else params.seed + index
+            (response,) = await generate(prompt, label, own, max_length, tokenizer)
+            return response | {"syncs": (before, self._syncs)}
+
+        return await asyncio.gather(*(sample(index) for index in range(num_samples)))
 
     async def _request(
         self, request_id: str, prompt_token_ids: list[int], params: SamplingParams, wave: Wave | None

@@ -24,6 +24,24 @@ TWO_EPOCHS = dict(
     train__full_determinism_enable=True,
 )  # fmt: skip
 ZERO_VARIANCE = dict(algo__dynamic_filtering_enable=True, algo__dynamic_filtering_criterion="zero-variance")
+AGENT = """
+import torch
+from openrlhf.utils.agent import AgentInstanceBase, MultiTurnAgentExecutor
+
+class Parity(AgentInstanceBase):
+    def __init__(self):
+        self.turns = 0
+
+    async def step(self, states, **kwargs):
+        self.turns += 1
+        reward = torch.tensor(float(len(states["action_text"]) % 2))
+        done = self.turns == 2
+        return {"rewards": reward, "environment_feedback": "" if done else " Again:", "done": done}
+
+class AgentExecutor(MultiTurnAgentExecutor):
+    def __init__(self):
+        super().__init__(Parity)
+"""
 # Half of all groups of 2 have equal rewards, so most steps need a second window or a third.
 MANY_DROPPED = ZERO_VARIANCE | dict(rollout__n_samples_per_prompt=2, data__max_samples=120)
 
@@ -114,3 +132,14 @@ def test_two_runs_and_every_resumption(make_job: Any, tiny_data: str) -> None:
     for step in range(1, 6):
         job.resume(step)
         assert job.result() == unbroken
+
+
+def test_an_agents_rollouts_of_a_prompt_have_seeds_of_their_own(
+    tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
+) -> None:
+    agent = tmp_path / "agent.py"
+    agent.write_text(AGENT)
+    changes = TWO_EPOCHS | dict(train__num_episodes=1, train__agent_func_path=agent, data__max_len=128)
+    done = run_job(job_options(tiny_llama, tiny_data, parity_reward, tmp_path, **changes))
+    assert done.returncode == 0, done.stderr
+    assert any(row["signal/zero_advantage_ratio"] < 1 for row in read_metrics(tmp_path))

@@ -19,7 +19,8 @@ prepo/progress prepo/window_start prepo/ppl_candidates_p10 prepo/ppl_candidates_
 prepo/ppl_selected_min prepo/ppl_selected_mean prepo/ppl_selected_max prepo/weight_min prepo/weight_mean
 prepo/weight_max prepo/weight_std prepo/entropy_mean signal/zero_advantage_ratio signal/all_correct_ratio
 signal/all_wrong_ratio rollout/total rollout/total_tokens timing/score_prompts timing/generation
-timing/make_experience timing/train timing/weight_sync
+timing/make_experience timing/train timing/weight_sync rollout/staleness_mean rollout/staleness_max
+rollout/mixed_weights_ratio
 """.split()
 
 
@@ -135,6 +136,7 @@ def test_variants_run(
     assert "train__partial_rollout_enable" in changes or all(row["rollout/mixed_weights_ratio"] == 0 for row in steps)
     filtering = "algo__dynamic_filtering_enable" in changes
     assert all(row["rollout/total"] >= 16 * row["step"] for row in steps)
+    assert all(row["rollout/staleness_max"] <= ("train__async_enable" in changes) for row in steps)
     assert filtering or len(steps) == 3 and steps[-1]["rollout/total"] == 48
     if changes.get("prepo__weight_balance") == "sign":
         means = [row[f"prepo/weight_{sign}_mean"] for row in steps for sign in ("positive", "negative")]
