@@ -245,6 +245,16 @@ def _engines(c: Config) -> Iterator[str]:
         yield "--vllm.enable_sleep: engines never rest with --train.async_enable; remove one of them"
     if c.train.partial_rollout_enable and not c.train.async_enable:
         yield "--train.partial_rollout_enable needs --train.async_enable: add it"
+    if c.train.partial_rollout_enable and c.train.full_determinism_enable:
+        yield (
+            "--train.partial_rollout_enable changes the weights of rollouts under way, at a moment that no "
+            "--train.full_determinism_enable can fix: remove one of them"
+        )
+    if c.train.async_enable and c.prepo.score_with == "actor":
+        yield (
+            "--prepo.score_with actor: with --train.async_enable the policy is being trained while prompts are scored; "
+            "take rollout, the engines that generate"
+        )
     backend = c.vllm.sync_backend
     if backend == "ipc" and (not c.train.colocate_all or c.train.async_enable):
         yield "--vllm.sync_backend ipc needs policy and engines on the same GPUs, --train.colocate_all: take nccl"

@@ -200,7 +200,7 @@ class TrainOptions(Options):
     seed: int = 42
     """Seed of everything random."""
     full_determinism_enable: bool = False
-    """Deterministic kernels: repeatable, slower."""
+    """Deterministic kernels, a seed for every request and the same batches in the engines: repeatable, slower."""
     colocate_actor_ref: bool = False
     """Policy and reference model share their GPUs."""
     colocate_all: bool = False

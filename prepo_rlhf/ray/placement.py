@@ -26,6 +26,8 @@ from prepo_rlhf.ray.rollout_engine import RolloutEngine
 from prepo_rlhf.ray.weight_sync import transfer_backend
 
 SHARED_GPU = 0.2  # what each of the actors that share a GPU asks of it, as in OpenRLHF
+# Calls an engine has at once. Of Ray's 1,000 the rest would wait outside, and a larger wave would never be complete.
+ENGINE_CALLS = 1_000_000
 
 
 @dataclass
@@ -137,7 +139,9 @@ def create_engines(config: Config, group: PlacementGroup, gpus: float = 1) -> li
         )
         # A tensor-parallel engine's GPUs belong to vLLM's own workers.
         own_gpus = 0 if bundles else gpus
-        options = ray.remote(RolloutEngine).options(num_cpus=own_gpus, num_gpus=own_gpus, scheduling_strategy=strategy)
+        options = ray.remote(RolloutEngine).options(
+            num_cpus=own_gpus, num_gpus=own_gpus, scheduling_strategy=strategy, max_concurrency=ENGINE_CALLS
+        )
         engines.append(
             options.remote(bundle_indices=bundles, num_gpus=gpus, **engine_arguments(config, seed_offset=number))
         )
@@ -165,6 +169,7 @@ def engine_arguments(config: Config, seed_offset: int = 0) -> dict[str, Any]:
         "reward": config.reward.remote_url if not config.train.agent_func_path else None,
         "math_options": config.reward.math,
         "agent_func_path": config.train.agent_func_path,
+        "same_batches": config.train.full_determinism_enable,
     }
     if backends.current_backend() == "cpu":
         from prepo_rlhf.backends import cpu

@@ -1,7 +1,8 @@
 """A vLLM engine as a Ray actor: scores prompts, generates rollouts and has them rewarded.
 
-OpenRLHF's rollout actor with three changes: prompts can be scored, a prompt's rollouts are one request (so vLLM
-computes the prompt once), and weights come through vLLM's weight-transfer interface.
+OpenRLHF's rollout actor with four changes: prompts can be scored, a prompt's rollouts are one request (so vLLM
+computes the prompt once), weights come through vLLM's weight-transfer interface, and every rollout says with which of
+them it was generated.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from vllm.utils import random_uuid
 
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.ray import plain_class
+from prepo_rlhf.ray.request_waves import RequestWaves, Wave
 from prepo_rlhf.rewards.reward import Reward, Rollouts, make_reward
 
 
@@ -41,10 +43,16 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         reward: str | None,
         math_options: MathOptions,
         agent_func_path: str | None,
+        same_batches: bool,
         **kwargs: Any,
     ) -> None:
+        """`same_batches`: whatever the timing, the same requests share a batch; costs 20 ms a wave of them."""
         await super().__init__(*args, agent_func_path=agent_func_path, **kwargs)
         self._reward: Reward | None = make_reward(reward, math_options) if reward else None
+        self._waves = RequestWaves(self.llm) if same_batches else None
+        self._syncs = 0
+        # Of each request under way: for every sample, the syncs since its arrival before its first token and its last.
+        self._syncs_seen: dict[str, list[list[int]]] = {}
 
     async def score_prompts(self, prompts: list[list[int]]) -> list[np.ndarray]:
         """Log-probs, in nats at temperature 1, of each prompt's tokens after the first.
@@ -55,20 +63,37 @@ class RolloutEngine(plain_class(RolloutRayActor)):
             for each prompt an array of its length - 1.
         """
         params = scoring_params()
-        outputs = await asyncio.gather(*(self._request(prompt, params) for prompt in prompts))
-        return [_token_log_probs(output) for output in outputs]
+        size = len(prompts)
+        calls = (self._request(random_uuid(), ids, params, (place, size)) for place, ids in enumerate(prompts))
+        return [_token_log_probs(output) for output in await asyncio.gather(*calls)]
 
     async def rollout(
-        self, prompt: str, prompt_token_ids: list[int], label: Any, params: SamplingParams
+        self,
+        prompt: str,
+        prompt_token_ids: list[int],
+        label: Any,
+        params: SamplingParams,
+        wave: Wave | None = None,
     ) -> list[dict[str, Any]]:
         """Generate `params.n` rollouts of one prompt and reward them.
 
+        Args:
+            wave: this request's place among those sent to this engine at once, and their number; None for one of its
+                own, which shares whatever batch there is.
         Returns:
-            OpenRLHF's response dictionaries, in the order of vLLM's samples.
+            OpenRLHF's response dictionaries, in the order of vLLM's samples, with `syncs`, the number of weight syncs
+            before the sample's first token and before its last.
         """
-        output = await self._request(prompt_token_ids, params)
+        request_id, before = random_uuid(), self._syncs
+        seen = self._syncs_seen[request_id] = [[0, 0] for _ in range(params.n)]
+        try:
+            output = await self._request(request_id, prompt_token_ids, params, wave)
+        finally:
+            del self._syncs_seen[request_id]
         samples = sorted(output.outputs, key=lambda sample: sample.index)
         responses = [_response(prompt, prompt_token_ids, label, sample) for sample in samples]
+        for response, (first, last) in zip(responses, seen, strict=True):
+            response["syncs"] = (before + first, before + last)
         if self._reward is not None:
             decode = self.llm.get_tokenizer().decode
             rollouts = Rollouts(
@@ -82,11 +107,29 @@ class RolloutEngine(plain_class(RolloutRayActor)):
                 response.update(reward, response=text)
         return responses
 
-    async def _request(self, prompt_token_ids: list[int], params: SamplingParams) -> Any:
+    async def generate_responses(
+        self, prompt: str, label: Any, params: SamplingParams, max_length: int, tokenizer: Any, num_samples: int
+    ) -> list[dict[str, Any]]:
+        """`num_samples` rollouts of an agent from one prompt, as `rollout` returns them; each has a seed of its own, if
+        `params` have one."""
+        generate = super().generate_responses
+
+        async def sample(index: int) -> dict[str, Any]:
+            own, before = params.clone(), self._syncs
+            own.seed = None if params.seed is None else params.seed + index
+            (response,) = await generate(prompt, label, own, max_length, tokenizer)
+            return response | {"syncs": (before, self._syncs)}
+
+        return await asyncio.gather(*(sample(index) for index in range(num_samples)))
+
+    async def _request(
+        self, request_id: str, prompt_token_ids: list[int], params: SamplingParams, wave: Wave | None
+    ) -> Any:
+        prompt = TokensPrompt(prompt_token_ids=prompt_token_ids)
+        if self._waves is not None and wave is not None:
+            return await (await self._waves.add(wave, request_id, prompt, params)).get()
         final = None
-        async for output in self.llm.generate(
-            TokensPrompt(prompt_token_ids=prompt_token_ids), params, request_id=random_uuid()
-        ):
+        async for output in self.llm.generate(prompt, params, request_id):
             final = output
         return final
 
@@ -94,6 +137,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         await self.llm.init_weight_transfer_engine(request)
 
     async def start_weight_update(self) -> None:
+        self._count_sync()
         await self.llm.start_weight_update()
 
     async def update_weights(self, request: Any) -> None:
@@ -101,6 +145,15 @@ class RolloutEngine(plain_class(RolloutRayActor)):
 
     async def finish_weight_update(self) -> None:
         await self.llm.finish_weight_update()
+
+    def _count_sync(self) -> None:
+        """No request computes now: those under way have their next token from the new weights."""
+        self._syncs += 1
+        for state in self.llm.output_processor.request_states.values():
+            if state.external_req_id in self._syncs_seen:
+                seen = self._syncs_seen[state.external_req_id][state.request_index]
+                seen[0] += state.detokenizer.num_output_tokens() == 0
+                seen[1] += 1
 
 
 def _token_log_probs(output: Any) -> np.ndarray:

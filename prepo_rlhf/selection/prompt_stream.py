@@ -8,14 +8,16 @@ Boundary: `prepo_rlhf.algorithm` and torch; scoring is a function it is given.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from threading import Lock
 from typing import Any
 
 import torch
 
 from prepo_rlhf.algorithm.schedule import progress
-from prepo_rlhf.selection.base import Candidate, PromptSelector
+from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
 from prepo_rlhf.selection.metrics import perplexity_metrics
 
 # Odd and larger than any number of episodes: keeps the shuffles of different (seed, episode) apart.
@@ -46,6 +48,9 @@ class PromptStream:
     dropped. A draw takes the next batch, scores it if the selector asks, and selects K (more or fewer if the selector
     drops groups).
 
+    One thread may draw while another reports outcomes. Outcomes come late then: a run that resumes has to make again
+    the draws whose outcomes are missing, without those it knew already (see `up_to_date`).
+
     Args:
         dataset: every prompt that may be trained on.
         selector: chooses K of |B|.
@@ -56,7 +61,7 @@ class PromptStream:
         score: perplexities of candidates under the current policy; None if the selector needs none.
 
     Attributes:
-        selector: the one it was given, for whoever reports outcomes to it.
+        selector: the one it was given.
         total_draws: draws of the whole run.
 
     Raises:
@@ -101,6 +106,9 @@ class PromptStream:
         }
         self._next_draw = 0
         self._order: tuple[int, list[int]] = (-1, [])
+        self._in_use = Lock()  # the selector
+        self._num_observed = 0
+        self._observed: deque[Sequence[PromptOutcome]] = deque()  # the last ones, for `up_to_date`
 
     @property
     def exhausted(self) -> bool:
@@ -114,16 +122,41 @@ class PromptStream:
         draw = self._next_draw
         candidates, seconds = self._scored(self._candidates(draw))
         rho = progress(draw, self.total_draws)
-        selected = [candidates[i] for i in self.selector.select(candidates, self._num_selected, rho)]
-        metrics = {"prepo/progress": rho, "timing/score_prompts": seconds, **self.selector.metrics()}
+        with self._in_use:
+            selected = [candidates[i] for i in self.selector.select(candidates, self._num_selected, rho)]
+            metrics = {"prepo/progress": rho, "timing/score_prompts": seconds, **self.selector.metrics()}
         if self.selector.needs_scores:
             metrics |= perplexity_metrics(candidates, selected)
         self._next_draw += 1
         return Selection(draw, rho, selected, metrics)
 
+    def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
+        """Tells the selector the outcomes of a training step."""
+        with self._in_use:
+            self.selector.observe(outcomes)
+            self._observed.append(outcomes)
+            self._num_observed += 1
+
     def state_dict(self) -> dict[str, Any]:
         """Position and selector; the shuffles are recomputed from the seed."""
-        return {"options": dict(self._fingerprint), "draw": self._next_draw, "selector": self.selector.state_dict()}
+        with self._in_use:
+            return {
+                "options": dict(self._fingerprint),
+                "draw": self._next_draw,
+                "selector": self.selector.state_dict(),
+                "num_observed": self._num_observed,
+                "observed_since": [],
+            }
+
+    def up_to_date(self, state: dict[str, Any]) -> dict[str, Any]:
+        """This stream's earlier `state`, with the outcomes observed since: of the later draws it knows nothing.
+
+        States have to come in the order in which they were taken; outcomes older than the last are forgotten.
+        """
+        with self._in_use:
+            while len(self._observed) > self._num_observed - state["num_observed"]:
+                self._observed.popleft()
+            return state | {"observed_since": [[asdict(o) for o in outcomes] for outcomes in self._observed]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues after the draws that `state` has made.
@@ -141,6 +174,8 @@ class PromptStream:
                 )
         self._next_draw = state["draw"]
         self.selector.load_state_dict(state["selector"])
+        for outcomes in state["observed_since"]:
+            self.selector.observe([PromptOutcome(**outcome) for outcome in outcomes])
 
     def _candidates(self, draw: int) -> list[Candidate]:
         episode, batch = divmod(draw, self._draws_per_episode)

@@ -53,6 +53,7 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     from prepo_rlhf.ray import nodes, placement
     from prepo_rlhf.ray.strategy import make_strategy
     from prepo_rlhf.selection.prompt_stream import PromptStream
+    from prepo_rlhf.trainer.rollout_schedule import make_schedule
     from prepo_rlhf.trainer.trainer import Trainer
 
     placement.check_cluster(config)
@@ -61,11 +62,12 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
         nodes.check_files(files, places.groups())
     strategy = make_strategy(config)
     fleet = placement.create_fleet(config, places)
-    stream = PromptStream(**stream_arguments, score=make_scorer(config, fleet, prepared))
+    schedule = make_schedule(config, fleet.engines)
+    stream = PromptStream(**stream_arguments, score=schedule.with_steady_weights(make_scorer(config, fleet, prepared)))
     if prepared.resume_tag is not None:
         checkpoint_files.point_latest(preflight.checkpoint_folder(config), prepared.resume_tag)
     load_models(config, strategy, fleet, stream.total_draws)
-    stopped = Trainer(config, strategy, fleet, prepared, stream).fit()
+    stopped = Trainer(config, strategy, fleet, prepared, stream, schedule).fit()
     if stopped is None:
         ray.get(fleet.policy.async_save_model())
     return stopped

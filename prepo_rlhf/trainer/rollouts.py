@@ -24,9 +24,11 @@ from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
 from prepo_rlhf.evaluation.metrics.samples import ProblemSamples, sample_of
+from prepo_rlhf.ray.request_waves import Wave
 from prepo_rlhf.selection.base import Candidate, PromptOutcome
 from prepo_rlhf.selection.prompt_stream import PromptStream
 from prepo_rlhf.trainer.data import PromptData
+from prepo_rlhf.trainer.staleness import Syncs
 from prepo_rlhf.trainer.step_groups import collect_groups, keeps
 
 
@@ -35,12 +37,13 @@ class RolloutBatch:
     """What one training step is made of.
 
     `rollouts` holds one `Experience` a rollout, the rollouts of a prompt next to each other; `outcomes` the scores
-    of every prompt that was rolled out, also of those that were dropped; `metrics` the selection's,
-    the number of rollouts and tokens generated, and timings; `stream_state` the stream's after this batch, and
-    `last` whether that was its last window.
+    of every prompt that was rolled out, also of those that were dropped; `syncs` the number of weight syncs before the
+    first and the last token of each of `rollouts`; `metrics` the selection's, the number of rollouts and tokens
+    generated, and timings; `stream_state` the stream's after this batch, and `last` whether that was its last window.
     """
 
     rollouts: list[Experience]
+    syncs: list[Syncs]
     outcomes: list[PromptOutcome]
     metrics: dict[str, float]
     stream_state: dict[str, Any]
@@ -61,37 +64,41 @@ class RolloutCollector(SamplesGenerator):
         short because the data ends is not trained on.
         """
         self._engines("wake_up")
+        self._submitted = 0  # a resumed run deals as the unbroken one did
         start, rollout = time.perf_counter(), self.args.rollout
         params = self._sampling_params(rollout.n_samples_per_prompt, rollout.temperature)
         generated: dict[str, float] = {}
         reward_logs: list[dict[str, Any]] = []
 
-        def submit(candidate: Candidate, draw: int) -> ray.ObjectRef:
-            return self._submit(candidate, data, params, f"draw {draw}")
+        def submit(candidates: list[Candidate], draw: int) -> list[ray.ObjectRef]:
+            return self._submit(candidates, data, params, f"draw {draw}")
 
-        def receive(call: ray.ObjectRef) -> tuple[tuple[float, ...], list[Experience]]:
+        def receive(call: ray.ObjectRef) -> tuple[tuple[float, ...], list[tuple[Experience, Syncs]]]:
             responses = ray.get(call)
             _count(generated, responses)
             reward_logs.extend(response["extra_logs"] for response in responses)
             group = self._experiences(responses)
-            return tuple(float(experience.scores) for experience in group), group
+            scores = tuple(float(experience.scores) for experience in group)
+            return scores, [(experience, r["syncs"]) for experience, r in zip(group, responses, strict=True)]
 
         keep = partial(keeps, algo=self.args.algo, drops_zero_variance=stream.selector.drops_zero_variance)
-        groups = collect_groups(stream, rollout.batch_size, submit, receive, keep)
+        in_rounds = self.args.train.full_determinism_enable
+        groups = collect_groups(stream, rollout.batch_size, submit, receive, keep, in_rounds)
         if groups is None:
             return None
         self._engines("sleep")
         elapsed = time.perf_counter() - start
         metrics = groups.metrics | generated | _reward_metrics(reward_logs)
         metrics["timing/generation"] = elapsed - metrics["timing/score_prompts"]
-        rollouts = list(itertools.chain.from_iterable(groups.kept))
-        return RolloutBatch(rollouts, groups.outcomes, metrics, stream.state_dict(), stream.exhausted)
+        rollouts, syncs = map(list, zip(*itertools.chain.from_iterable(groups.kept), strict=True))
+        return RolloutBatch(rollouts, syncs, groups.outcomes, metrics, stream.state_dict(), stream.exhausted)
 
     def evaluate(self, data: PromptData, num_samples: int, temperature: float, step: int) -> list[ProblemSamples]:
         """`num_samples` graded rollouts of every prompt of `data`, in its order."""
         self._engines("wake_up")
+        self._submitted = 0
         params = self._sampling_params(num_samples, temperature)
-        calls = [self._submit(candidate, data, params, f"evaluation {step}") for candidate in data.candidates]
+        calls = self._submit(data.candidates, data, params, f"evaluation {step}")
         problems = [ProblemSamples(tuple(map(sample_of, ray.get(call)))) for call in calls]
         self._engines("sleep")
         return problems
@@ -107,9 +114,21 @@ class RolloutCollector(SamplesGenerator):
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
-    def _submit(self, candidate: Candidate, data: PromptData, params: SamplingParams, purpose: str) -> ray.ObjectRef:
-        engine = self.vllm_engines[self._submitted % len(self.vllm_engines)]
-        self._submitted += 1
+    def _submit(
+        self, candidates: Sequence[Candidate], data: PromptData, params: SamplingParams, purpose: str
+    ) -> list[ray.ObjectRef]:
+        """Starts the candidates' rollouts, dealt out to the engines in turn."""
+        engines, calls = len(self.vllm_engines), []
+        for number, candidate in enumerate(candidates):
+            wave = number // engines, len(range(number % engines, len(candidates), engines))
+            engine = self.vllm_engines[(self._submitted + number) % engines]
+            calls.append(self._rollout(engine, candidate, data, params, purpose, wave))
+        self._submitted += len(candidates)
+        return calls
+
+    def _rollout(
+        self, engine: Any, candidate: Candidate, data: PromptData, params: SamplingParams, purpose: str, wave: Wave
+    ) -> ray.ObjectRef:
         token_ids = data.token_ids[candidate.index]
         params = params.clone()
         params.max_tokens = self.args.rollout.max_new_tokens or self.args.data.max_len - len(token_ids)
@@ -121,7 +140,7 @@ class RolloutCollector(SamplesGenerator):
             return engine.generate_responses.remote(
                 candidate.prompt, candidate.label, params, self.args.data.max_len, self.tokenizer, num_samples
             )
-        return engine.rollout.remote(candidate.prompt, token_ids, candidate.label, params)
+        return engine.rollout.remote(candidate.prompt, token_ids, candidate.label, params, wave)
 
     def _experiences(self, responses: list[dict[str, Any]]) -> list[Experience]:
         """A prompt's rollouts as experience; what the reward logs is for the metrics, and not sent to the policy."""

@@ -53,9 +53,10 @@ def keeps(scores: Sequence[float], algo: AlgoOptions, drops_zero_variance: bool)
 def collect_groups(
     stream: PromptStream,
     k: int,
-    submit: Callable[[Candidate, int], Call],
+    submit: Callable[[list[Candidate], int], list[Call]],
     receive: Callable[[Call], tuple[tuple[float, ...], Group]],
     keep: Callable[[tuple[float, ...]], bool],
+    in_rounds: bool = False,
 ) -> StepGroups[Group] | None:
     """`k` groups worth keeping; None when the data ends before they are found.
 
@@ -64,9 +65,11 @@ def collect_groups(
     waited for, and are outcomes like the others, but not kept.
 
     Args:
-        submit: starts a candidate's rollouts; also told the number of the draw it comes from.
+        submit: starts the candidates' rollouts; also told the number of the draw they come from.
         receive: waits for them, and gives their scores and the group.
         keep: whether a group with these scores is kept.
+        in_rounds: start replacements only when all rollouts under way are complete, so that it is no question of time
+            which of them are computed together.
     """
     window = stream.draw()
     if window is None:
@@ -74,9 +77,10 @@ def collect_groups(
     groups: StepGroups[Group] = StepGroups(dict(window.metrics))
     supply, waiting = deque(window.selected), deque()
     while (missing := k - len(groups.kept)) or waiting:
-        while missing and supply and len(waiting) < stream.selector.rollout_batch(missing, k):
-            candidate = supply.popleft()
-            waiting.append((candidate, submit(candidate, window.draw)))
+        if missing and supply and not (in_rounds and waiting):
+            room = stream.selector.rollout_batch(missing, k) - len(waiting)
+            candidates = [supply.popleft() for _ in range(min(room, len(supply)))]
+            waiting.extend(zip(candidates, submit(candidates, window.draw), strict=True))
         if not waiting:
             window = stream.draw()
             if window is None:

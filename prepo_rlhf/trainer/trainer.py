@@ -32,8 +32,9 @@ from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker, se
 from prepo_rlhf.trainer.faults import TrainingStopped, describe
 from prepo_rlhf.trainer.metrics_log import MetricsLog
 from prepo_rlhf.trainer.preflight import Prepared
-from prepo_rlhf.trainer.rollout_schedule import make_schedule
+from prepo_rlhf.trainer.rollout_schedule import RolloutSchedule
 from prepo_rlhf.trainer.rollouts import RolloutBatch, RolloutCollector
+from prepo_rlhf.trainer.staleness import staleness_metrics
 from prepo_rlhf.trainer.stop_request import StopRequest
 
 
@@ -41,7 +42,13 @@ class Trainer:
     """Trains the policy until the prompt stream has no further window."""
 
     def __init__(
-        self, config: Config, strategy: DeepspeedStrategy, fleet: Fleet, prepared: Prepared, stream: PromptStream
+        self,
+        config: Config,
+        strategy: DeepspeedStrategy,
+        fleet: Fleet,
+        prepared: Prepared,
+        stream: PromptStream,
+        schedule: RolloutSchedule,
     ) -> None:
         self._config = config
         self._fleet = fleet
@@ -58,7 +65,8 @@ class Trainer:
         self._experience_maker = ExperienceMaker(
             fleet.policy, None, None, fleet.reference, self._kl, strategy, prepared.tokenizer
         )
-        self._schedule = make_schedule(config, fleet.engines)
+        self._schedule = schedule
+        self._syncs = 0
         self._log = MetricsLog(config, stream.total_draws, self._state.step or None)
 
     def fit(self) -> Signals | None:
@@ -107,21 +115,21 @@ class Trainer:
 
     def _step(self, batch: RolloutBatch) -> None:
         """One training step on a batch of rollouts, and everything that follows from it."""
-        metrics = dict(batch.metrics)
+        metrics = batch.metrics | staleness_metrics(batch.syncs, self._syncs)
         make_experience = self._experience_maker.make_experience_batch
         experiences = self._timed(metrics, "make_experience", make_experience, batch.rollouts)
         metrics |= self._batch_metrics(batch, experiences)
         self._between_steps = False
         metrics |= self._timed(metrics, "train", self._train, experiences)
         self._timed(metrics, "weight_sync", self._sync_weights)
-        self._stream.selector.observe(batch.outcomes)
+        self._stream.observe(batch.outcomes)
         self._kl.update(metrics.get("train/kl", 0.0), len(batch.rollouts))
         state = self._state
         state.step += 1
         state.rollouts += int(metrics.pop("rollout/generated"))
         state.tokens += int(metrics.pop("rollout/generated_tokens"))
         state.kl_coef = self._kl.value
-        state.stream = batch.stream_state | {"selector": self._stream.selector.state_dict()}
+        state.stream = self._stream.up_to_date(batch.stream_state)
         metrics |= {"rollout/total": state.rollouts, "rollout/total_tokens": state.tokens}
         if self._evaluate.due(state.step, last=batch.last):
             metrics |= self._evaluate(state.step)
@@ -153,6 +161,7 @@ class Trainer:
             batch_vllm_engine_call(self._fleet.engines, "wake_up", tags=["weights"])
         with self._schedule.exclusive_engines():
             ray.get(self._fleet.policy.async_run_method("broadcast_to_vllm"))
+        self._syncs += 1
 
     def _batch_metrics(self, batch: RolloutBatch, experiences: list[Experience]) -> dict[str, float]:
         weights = torch.cat([experience.info[WEIGHT_KEY] for experience in experiences])

@@ -188,6 +188,7 @@ def test_generation_starts_from_what_scoring_has_computed_and_never_from_old_wei
     with running_fleet(config) as fleet:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
+        from vllm.utils import random_uuid
 
         from prepo_rlhf.trainer.scoring import engine_log_probs, policy_log_probs
 
@@ -196,7 +197,7 @@ def test_generation_starts_from_what_scoring_has_computed_and_never_from_old_wei
 
         def generated() -> tuple[int, int, float]:
             """Prompt tokens that came from the cache, the token, and its log-prob."""
-            output = ray.get(engine._request.remote(prompt, params))
+            output = ray.get(engine._request.remote(random_uuid(), prompt, params, None))
             token = output.outputs[0].token_ids[0]
             return output.num_cached_tokens, token, output.outputs[0].logprobs[0][token].logprob
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_streams import selector_named
 
-from prepo_rlhf.selection import Candidate, PromptStream, Selection
+from prepo_rlhf.selection import Candidate, PromptOutcome, PromptStream, Selection
 
 DATASET = [Candidate(f"prompt {i}", str(i), i) for i in range(23)]
 
@@ -142,3 +142,33 @@ def test_refuses_sizes_without_a_draw_and_scores_without_a_scorer() -> None:
         make_stream(num_candidates=24)
     with pytest.raises(ValueError, match="no function to score"):
         PromptStream(DATASET, selector_named("prepo"), 5, 2, 1, 0)
+
+
+def outcomes_of(draw: Selection) -> list[PromptOutcome]:
+    return [PromptOutcome(c.index, (float(c.index % 2), 0.0), c.perplexity) for c in draw.selected]
+
+
+@pytest.mark.parametrize("selector", ["random", "mopps", "greso", "calibrated"])
+@pytest.mark.parametrize("ahead", [0, 1, 3])
+def test_a_state_brought_up_to_date_knows_all_outcomes_and_no_later_draw(selector: str, ahead: int) -> None:
+    """Draws run `ahead` of the outcomes; twins that are never ahead of what they resume with draw the same."""
+    stream, states, draws = make_stream(selector), [], []
+    for step in range(5):
+        while len(draws) <= step + ahead and not stream.exhausted:
+            draws.append(stream.draw())
+            states.append(stream.state_dict())
+        stream.observe(outcomes_of(draws[step]))
+        saved = io.BytesIO()
+        torch.save(stream.up_to_date(states[step]), saved)
+        resumed, twin = make_stream(selector), make_stream(selector)
+        resumed.load_state_dict(torch.load(io.BytesIO(saved.getvalue()), weights_only=False))
+        # In the run the draws up to this step have seen outcomes in this order:
+        for done in range(step + 1):
+            for observed in range(max(0, done - ahead - 1), max(0, done - ahead)):
+                twin.observe(outcomes_of(draws[observed]))
+            assert indices([twin.draw()]) == indices([draws[done]])
+        for observed in range(max(0, step - ahead), step + 1):
+            twin.observe(outcomes_of(draws[observed]))
+        rest = all_draws(resumed)
+        assert indices(rest) == indices(all_draws(twin))
+        assert [d.draw for d in rest] == list(range(step + 1, 8))

@@ -49,19 +49,22 @@ def order_of(selector: PromptSelector) -> list[int]:
     return [c.index for window in iter(stream_of(selector).draw, None) for c in window.selected]
 
 
-def collect(stream: PromptStream, k: int, worth: set[int]) -> tuple[StepGroups[int] | None, list[tuple[str, int]]]:
+def collect(
+    stream: PromptStream, k: int, worth: set[int], in_rounds: bool = False
+) -> tuple[StepGroups[int] | None, list[tuple[str, int]]]:
     """The step of an engine on which the prompts `worth` keeping get varied scores, and what it was asked to do."""
     events: list[tuple[str, int]] = []
 
-    def submit(candidate: Candidate, draw: int) -> int:
-        events.append(("submit", candidate.index))
-        return candidate.index
+    def submit(candidates: list[Candidate], draw: int) -> list[int]:
+        events.extend(("submit", candidate.index) for candidate in candidates)
+        return [candidate.index for candidate in candidates]
 
     def receive(call: int) -> tuple[tuple[float, ...], int]:
         events.append(("receive", call))
         return VARIED if call in worth else EQUAL, call
 
-    return collect_groups(stream, k, submit, receive, lambda scores: keeps(scores, AlgoOptions(), True)), events
+    keep = lambda scores: keeps(scores, AlgoOptions(), True)  # noqa: E731
+    return collect_groups(stream, k, submit, receive, keep, in_rounds), events
 
 
 @settings(deadline=None)
@@ -123,6 +126,21 @@ def test_whatever_is_in_rollout_the_first_k_worth_keeping_are_kept(worth: set[in
         missing -= kind == "receive" and index in worth and missing > 0
     first = [i for i in o if i in worth][:k]
     assert groups is None and len(first) < k or groups.kept == first
+
+
+@settings(deadline=None)
+@given(worth=st.sets(st.integers(0, 39)), beyond=st.integers(0, 6), k=st.integers(1, 6))
+def test_in_rounds_nothing_joins_rollouts_under_way_and_the_same_are_kept(worth: set[int], beyond: int, k: int) -> None:
+    o = order_of(Everything())
+    groups, events = collect(stream_of(Everything(beyond)), k, worth, in_rounds=True)
+    under_way, last = 0, "submit"
+    for kind, _ in events:
+        assert kind == "receive" or last == "submit" or under_way == 0
+        under_way, last = under_way + (1 if kind == "submit" else -1), kind
+    first = [i for i in o if i in worth][:k]
+    assert groups is None and len(first) < k or groups.kept == first
+    if groups is not None and beyond == 0:  # then no more is rolled out than without rounds
+        assert groups.outcomes == collect(stream_of(Everything()), k, worth)[0].outcomes
 
 
 def test_greso_has_up_to_one_and_a_half_k_in_rollout_and_sees_all_that_was_generated() -> None:

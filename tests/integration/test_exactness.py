@@ -1,0 +1,145 @@
+"""With `--train.full_determinism_enable` a job repeats itself, and goes on from any step as if it had not stopped.
+
+The default run leaves out what is marked `long`; all of it is
+
+    pytest tests/integration/test_exactness.py -m "long or not long"
+"""
+
+from __future__ import annotations
+
+import shutil
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_tasks import job_options, read_metrics, run_job, without_timings
+
+pytestmark = pytest.mark.usefixtures("ray_head")
+
+# 3 windows an epoch: 6 steps, or fewer where groups are dropped and replaced from later windows.
+TWO_EPOCHS = dict(
+    data__max_samples=60, train__num_episodes=2, ckpt__save_steps=1, ckpt__max_num=100,
+    train__full_determinism_enable=True,
+)  # fmt: skip
+ZERO_VARIANCE = dict(algo__dynamic_filtering_enable=True, algo__dynamic_filtering_criterion="zero-variance")
+AGENT = """
+import torch
+from openrlhf.utils.agent import AgentInstanceBase, MultiTurnAgentExecutor
+
+class Parity(AgentInstanceBase):
+    def __init__(self):
+        self.turns = 0
+
+    async def step(self, states, **kwargs):
+        self.turns += 1
+        reward = torch.tensor(float(len(states["action_text"]) % 2))
+        done = self.turns == 2
+        return {"rewards": reward, "environment_feedback": "" if done else " Again:", "done": done}
+
+class AgentExecutor(MultiTurnAgentExecutor):
+    def __init__(self):
+        super().__init__(Parity)
+"""
+# Half of all groups of 2 have equal rewards, so most steps need a second window or a third.
+MANY_DROPPED = ZERO_VARIANCE | dict(rollout__n_samples_per_prompt=2, data__max_samples=120)
+
+
+class Job:
+    """A finished run and what it left: metrics without timings, prompts rolled out, weights of the final model."""
+
+    def __init__(self, options: list[str], run_dir: Path) -> None:
+        self._options, self._run_dir = options, run_dir
+        self._run([])
+
+    def result(self) -> dict[str, Any]:
+        return {
+            "metrics": [without_timings(row) for row in read_metrics(self._run_dir)],
+            "prompts": (self._run_dir / "prompts.jsonl").read_text(),
+            "model": sha256((self._run_dir / "model" / "model.safetensors").read_bytes()).hexdigest(),
+        }
+
+    def resume(self, step: int) -> None:
+        """Make the steps beyond `step` anew from its checkpoint."""
+        (self._run_dir / "checkpoints" / "_actor" / "latest").write_text(f"global_step{step}")
+        shutil.rmtree(self._run_dir / "model")
+        self._run(["--ckpt.load_enable"])
+
+    def _run(self, more: list[str]) -> None:
+        done = run_job([*self._options, *more])
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def make_job(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path) -> Any:
+    def make(name: str = "run", **changes: Any) -> Job:
+        options = job_options(tiny_llama, tiny_data, parity_reward, tmp_path / name, **TWO_EPOCHS | changes)
+        return Job(options, tmp_path / name)
+
+    return make
+
+
+def long(**changes: Any) -> Any:
+    return pytest.param(changes, id="-".join(map(str, changes.values())), marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"prepo__selector": "calibrated"}, id="calibrated"),
+        pytest.param({"prepo__selector": "greso", "prepo__weight_balance": "sign"}, id="greso-balanced-weights"),
+        *(long(prepo__selector=name) for name in ("low-ppl", "high-ppl", "random", "length", "mopps")),
+        long(prepo__pacing="feedback"),
+        long(ds__param_dtype="bf16", vllm__num_engines=2),
+    ],
+)
+def test_a_resumed_run_is_the_unbroken_one(changes: dict[str, Any], make_job: Any) -> None:
+    """From the last checkpoint but one, in the second epoch: choices that depend on the rewards of the first."""
+    job = make_job(**changes)
+    unbroken = job.result()
+    rows = unbroken["metrics"]
+    job.resume(len(rows) - 2)
+    assert job.result() == unbroken
+    assert all(row["train/grad_norm"] > 0 for row in rows if row["signal/zero_advantage_ratio"] < 1)
+    assert all(row["rollout/staleness_max"] == 0 for row in rows)
+    if changes.get("prepo__selector") == "greso":
+        means = [row[f"prepo/weight_{sign}_mean"] for row in rows for sign in ("positive", "negative")]
+        assert means == pytest.approx([1] * len(means), abs=1e-5)
+
+
+@pytest.mark.parametrize("pacing", ["feedback", pytest.param("linear", marks=pytest.mark.long)])
+def test_with_dynamic_filtering_as_well(pacing: str, make_job: Any) -> None:
+    """From the first step and from the middle, where windows were left with prompts that nobody rolled out."""
+    job = make_job(prepo__pacing=pacing, **MANY_DROPPED)
+    unbroken = job.result()
+    rows = unbroken["metrics"]
+    generated = [after["rollout/total"] - before["rollout/total"] for before, after in pairwise(rows)]
+    assert len(rows) >= 3 and max(generated) > 8, "no group was replaced"
+    for step in (1, len(rows) // 2):
+        job.resume(step)
+        assert job.result() == unbroken
+
+
+@pytest.mark.long
+def test_two_runs_and_every_resumption(make_job: Any, tiny_data: str) -> None:
+    """PREPO over the end of an epoch, evaluated on the way."""
+    evaluated = dict(eval__dataset=tiny_data, eval__steps=2, eval__n_samples_per_prompt=2)
+    job = make_job(**evaluated)
+    unbroken = job.result()
+    assert [row["step"] for row in unbroken["metrics"]] == [0, 1, 2, 3, 4, 5, 6]
+    assert make_job("twin", **evaluated).result() == unbroken
+    for step in range(1, 6):
+        job.resume(step)
+        assert job.result() == unbroken
+
+
+def test_an_agents_rollouts_of_a_prompt_have_seeds_of_their_own(
+    tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
+) -> None:
+    agent = tmp_path / "agent.py"
+    agent.write_text(AGENT)
+    changes = TWO_EPOCHS | dict(train__num_episodes=1, train__agent_func_path=agent, data__max_len=128)
+    done = run_job(job_options(tiny_llama, tiny_data, parity_reward, tmp_path, **changes))
+    assert done.returncode == 0, done.stderr
+    assert any(row["signal/zero_advantage_ratio"] < 1 for row in read_metrics(tmp_path))
