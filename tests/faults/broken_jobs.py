@@ -226,10 +226,10 @@ class Report:
     said: list[str] = field(default_factory=list)
 
 
-def broken_and_resumed(options: list[str], run_dir: Path, fault: Fault, strikes: list[int]) -> Report:
-    """Run the job, let the fault strike once the metrics of each of the steps `strikes` are written, resume, finish."""
+def broken_and_resumed(options: list[str], run_dir: Path, strikes: list[tuple[int, Fault]]) -> Report:
+    """Run the job, let each fault strike once the metrics of its step are written, resume, and so on to the end."""
     report, options = Report(), [*options, "--ckpt.load_enable"]
-    for step in strikes:
+    for step, fault in strikes:
         with running_job(options, run_dir) as job:
             job.wait_for_step(step)
             fault.strike(job)

@@ -53,13 +53,16 @@ def options_in(tiny_llama: str, tiny_data: str, parity_reward: str) -> MakeOptio
     return make
 
 
-@pytest.fixture
-def unbroken(options_in: MakeOptions, tmp_path: Path) -> list[dict[str, float]]:
-    folder = tmp_path / "unbroken"
-    with running_job(options_in(folder), folder) as job:
+def metrics_of(options: list[str], folder: Path) -> list[dict[str, float]]:
+    with running_job(options, folder) as job:
         code, said = job.end()
     assert code == 0, said
     return [without_timings(row) for row in read_metrics(folder)]
+
+
+@pytest.fixture
+def unbroken(options_in: MakeOptions, tmp_path: Path) -> list[dict[str, float]]:
+    return metrics_of(options_in(tmp_path / "unbroken"), tmp_path / "unbroken")
 
 
 @pytest.fixture
@@ -75,18 +78,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def strike_often(fault: Fault, options: list[str], folder: Path, times: int = 5) -> list[dict[str, float]]:
-    report = broken_and_resumed(options, folder, fault, [3 * (i + 1) for i in range(times)])
+    report = broken_and_resumed(options, folder, [(3 * (i + 1), fault) for i in range(times)])
     print(f"{fault.__doc__.splitlines()[0]} {times} times; steps lost {report.steps_lost}")
     return report.metrics
 
 
-def test_a_signal_and_a_dead_engine_lose_no_step(
-    unbroken: list[dict[str, float]], options_in: MakeOptions, tmp_path: Path
-) -> None:
-    for name in ("SIGTERM", "rollout engine"):
-        report = broken_and_resumed(options_in(tmp_path / name), tmp_path / name, KILLS[name], [3])
-        assert report.metrics == unbroken
-        assert report.steps_lost[0] <= (0 if name == "SIGTERM" else SAVE_STEPS)
+def test_a_signal_and_a_dead_engine(options_in: MakeOptions, tmp_path: Path) -> None:
+    """One job of six steps, stopped by a scheduler, resumed, and broken by a dead engine before it is resumed again."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    strikes = [(1, KILLS["SIGTERM"]), (4, KILLS["rollout engine"])]
+    report = broken_and_resumed(options_in(broken, train__num_episodes=1), broken, strikes)
+    assert report.steps_lost[0] == 0 and report.steps_lost[1] <= SAVE_STEPS
+    assert report.metrics == metrics_of(options_in(whole, train__num_episodes=1), whole)
 
 
 @pytest.mark.long
