@@ -1,8 +1,8 @@
 """A vLLM engine as a Ray actor: scores prompts, generates rollouts and has them rewarded.
 
-OpenRLHF's rollout actor with four changes: prompts can be scored, a prompt's rollouts are one request (so vLLM
-computes the prompt once), weights come through vLLM's weight-transfer interface, and every rollout says with which of
-them it was generated.
+OpenRLHF's rollout actor with four changes: prompts can be scored, a prompt's rollouts are one request (with one seed,
+and in the order of their samples), weights come through vLLM's weight-transfer interface, and every rollout says with
+which of them it was generated.
 """
 
 from __future__ import annotations
