@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import ClassVar
 
-import ray
 import torch
 from vllm.distributed.utils import stateless_init_torch_distributed_process_group
 from vllm.distributed.weight_transfer.base import (
@@ -105,7 +104,7 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
     def init_transfer_engine(self, init_info: GlooInitInfo) -> None:
         from prepo_rlhf.backends import cpu
 
-        cpu.let_gloo_listen_at(ray.util.get_node_ip_address())
+        cpu.let_gloo_listen_at(_own_address_towards(init_info.master_address))
         rank = init_info.rank_offset + self.parallel_config.rank
         self.group = stateless_init_torch_distributed_process_group(
             init_info.master_address, init_info.master_port, rank, init_info.world_size, backend="gloo"
@@ -200,6 +199,13 @@ def _listen(address: tuple[str, int]) -> socket.socket:
     listener.bind(address)
     listener.listen()
     return listener
+
+
+def _own_address_towards(host: str) -> str:
+    """The address from which this machine reaches `host`. vLLM's processes are not Ray's, and cannot ask it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, 1))  # of a datagram socket: looks for a route, and sends nothing
+        return probe.getsockname()[0]
 
 
 def register() -> None:

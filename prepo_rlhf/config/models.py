@@ -44,7 +44,7 @@ class ActorOptions(Options):
     """The policy that is trained."""
 
     num_nodes: int = 1
-    """Machines for the policy."""
+    """Machines for the policy; above 1, as many different ones."""
     num_gpus_per_node: int = 8
     """GPUs for the policy on each machine (logical GPUs on a CPU)."""
     model_name_or_path: str | None = None
@@ -89,7 +89,7 @@ class RefOptions(Options):
     """The frozen reference model, started only with `--algo.kl.init_coef` above 0."""
 
     num_nodes: int = 1
-    """Machines for the reference model."""
+    """Machines for the reference model, as for the policy."""
     num_gpus_per_node: int = 8
     """GPUs for the reference model on each machine."""
     offload: bool = False

@@ -57,7 +57,10 @@ def test_a_job_on_several_hosts_has_the_metrics_of_one(
         assert len(set(ran_on.get("ReferenceActor", []))) == reference_hosts
         latest = several / "run/checkpoints/_actor/latest"
         latest.write_text(f"global_step{len(expected) - 1}")
+        before = read_metrics(several / "run")
         assert metrics_of(cluster, [*options, "--ckpt.load_enable"], several) == expected
+        made_anew = [old != new for old, new in zip(before, read_metrics(several / "run"), strict=True)]
+        assert made_anew == [False, False, True]  # by their timings
 
 
 def test_a_host_that_has_not_the_checkpoints_is_named(options_in: MakeOptions, tmp_path: Path) -> None:
