@@ -99,7 +99,7 @@ def test_a_job_saves_before_the_time_limit_and_is_queued_again(slurm: dict[str, 
             time.sleep(0.5)
         assert nodes.read_text() == "2 ['--ckpt.load_enable', '--some', 'option']"
         batch.send_signal(signal.SIGTERM)
-        assert batch.wait(timeout=120) == 0, log.read_text()
+        assert batch.wait(timeout=300) == 0, log.read_text()
         assert (tmp_path / "saved").is_file(), log.read_text()
         assert (tmp_path / "requeued").read_text().strip() == slurm["SLURM_JOB_ID"]
     finally:
