@@ -7,6 +7,7 @@ Boundary: options alone; `prepo_rlhf.ray.placement` reserves what is counted her
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import zip_longest
 
 from prepo_rlhf.config.root import Config
@@ -15,25 +16,56 @@ Bundle = tuple[str, ...]
 """The actors on one GPU: "policy 0", "reference 0", "engine 0", the ranks of a tensor-parallel engine "engine 0.1"."""
 
 
+@dataclass(frozen=True)
+class BundleGroup:
+    """Bundles that are reserved together: as many on each of `nodes` different nodes, for 1 on as few as possible."""
+
+    nodes: int
+    bundles: list[Bundle]
+
+    @property
+    def on_each_node(self) -> int:
+        """Bundles on each of several nodes."""
+        return len(self.bundles) // self.nodes
+
+    @property
+    def options(self) -> str:
+        """The group of options that says how many nodes: `actor`, or for a reference model of its own `ref`."""
+        return "actor" if "policy" in self.roles else "ref"
+
+    @property
+    def roles(self) -> set[str]:
+        """Of policy, reference and engine those that have their GPUs here."""
+        return {role for bundle in self.bundles for role in roles(bundle)}
+
+
+def roles(bundle: Bundle) -> tuple[str, ...]:
+    """Of policy, reference and engine those that share this GPU."""
+    return tuple(actor.split()[0] for actor in bundle)
+
+
 def required_bundles(config: Config) -> int:
     """How many bundles of one GPU and one CPU a job asks of the cluster."""
-    return sum(map(len, bundle_groups(config)))
+    return sum(len(group.bundles) for group in bundle_groups(config))
 
 
-def bundle_groups(config: Config) -> list[list[Bundle]]:
-    """The placement groups of a job in the order in which they are reserved, each with its bundles."""
-    policy = [f"policy {rank}" for rank in range(config.actor.num_nodes * config.actor.num_gpus_per_node)]
-    reference = [f"reference {rank}" for rank in range(config.ref.num_nodes * config.ref.num_gpus_per_node)]
+def bundle_groups(config: Config) -> list[BundleGroup]:
+    """The placement groups of a job in the order in which they are reserved: the policy first, which wants certain
+    numbers on certain nodes; the engines take what is left."""
+    actor, ref = config.actor, config.ref
+    policy = [f"policy {rank}" for rank in range(actor.num_nodes * actor.num_gpus_per_node)]
+    reference = [f"reference {rank}" for rank in range(ref.num_nodes * ref.num_gpus_per_node)]
     if config.algo.kl.init_coef == 0:
         reference = []
     engines = _engine_ranks(config)
     if config.train.colocate_all and not config.train.async_enable:
-        groups = [_share(policy, reference, engines)]
+        groups = [BundleGroup(actor.num_nodes, _share(policy, reference, engines))]
     elif config.train.colocate_all or config.train.colocate_actor_ref:
-        groups = [_share(policy, reference), _share(engines)]
+        groups = [BundleGroup(actor.num_nodes, _share(policy, reference)), BundleGroup(1, _share(engines))]
     else:
-        groups = [_share(engines), _share(policy), _share(reference)]
-    return [group for group in groups if group]
+        groups = [BundleGroup(actor.num_nodes, _share(policy)), BundleGroup(ref.num_nodes, _share(reference))]
+        groups.append(BundleGroup(1, _share(engines)))
+    return [group for group in groups if group.bundles]
 
 
 def _engine_ranks(config: Config) -> list[str]:

@@ -38,7 +38,7 @@ def running_engines(options: BenchmarkOptions, max_len: int) -> Iterator[list[An
 
     try:
         placement.check_bundles(needed, options.tensor_parallel_size, "lower --num_engines")
-        engines = placement.create_engines(config, reserve(needed))
+        engines = placement.create_engines(config, reserve(1, needed))
         ray.get([engine.get_num_unfinished_requests.remote() for engine in engines])
         yield engines
     finally:

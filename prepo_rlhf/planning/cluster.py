@@ -5,11 +5,11 @@ Boundary: counts alone; what shares a GPU is `prepo_rlhf.config.bundles`'.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from prepo_rlhf.config import Config
-from prepo_rlhf.config.bundles import Bundle, bundle_groups, required_bundles
+from prepo_rlhf.config.bundles import Bundle, BundleGroup, bundle_groups, required_bundles
 
 GIB = 2**30
 
@@ -43,22 +43,33 @@ class PlacedBundle:
 
 
 def place(config: Config, cluster: Cluster) -> list[PlacedBundle]:
-    """The job's bundles on empty nodes as Ray's strategy PACK has them: each placement group on as few as possible.
+    """The job's bundles on empty nodes as Ray has them: each group on the nodes it names, or on as few as possible.
 
     The job must fit: see `placement_problems`.
     """
     free = [cluster.gpus_per_node] * cluster.nodes
     placed = []
     for group in bundle_groups(config):
-        left = list(group)
-        while left:
-            whole = (node for node, gpus in enumerate(free) if gpus >= len(left))
-            node = next(whole, free.index(max(free)))
-            here, left = left[: free[node]], left[free[node] :]
+        left = list(group.bundles)
+        for node, size in _nodes_of(group, free):
             first = cluster.gpus_per_node - free[node]
-            placed += [PlacedBundle(node, first + number, actors) for number, actors in enumerate(here)]
-            free[node] -= len(here)
+            placed += [PlacedBundle(node, first + number, actors) for number, actors in enumerate(left[:size])]
+            free[node], left = free[node] - size, left[size:]
     return placed
+
+
+def _nodes_of(group: BundleGroup, free: Sequence[int]) -> list[tuple[int, int]]:
+    """The nodes that a group goes to, and how many of its bundles to each, where `free` GPUs are left on every node."""
+    if group.nodes > 1:
+        roomy = [node for node, gpus in enumerate(free) if gpus >= group.on_each_node]
+        return [(node, group.on_each_node) for node in roomy[: group.nodes]]
+    room, left, taken = list(free), len(group.bundles), []
+    while left:
+        whole = (node for node, gpus in enumerate(room) if gpus >= left)
+        node = next(whole, room.index(max(room)))
+        taken.append((node, min(left, room[node])))
+        left, room[node] = left - taken[-1][1], room[node] - taken[-1][1]
+    return taken
 
 
 def placement_problems(config: Config, cluster: Cluster) -> Iterator[str]:
@@ -76,3 +87,9 @@ def placement_problems(config: Config, cluster: Cluster) -> Iterator[str]:
             f"--vllm.tensor_parallel_size {size}: an engine's GPUs are on one node, which has {cluster.gpus_per_node}: "
             f"make it at most {cluster.gpus_per_node}"
         )
+    for group in bundle_groups(config):
+        if group.nodes > 1 and (group.nodes > cluster.nodes or group.on_each_node > cluster.gpus_per_node):
+            yield (
+                f"--{group.options}.num_nodes {group.nodes}: {cluster.nodes} x {cluster.gpus_per_node} GPUs are not so "
+                f"many nodes with --{group.options}.num_gpus_per_node {group.on_each_node}: lower one of them"
+            )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from prepo_rlhf.config import Config
-from prepo_rlhf.config.bundles import Bundle, bundle_groups
+from prepo_rlhf.config.bundles import bundle_groups, required_bundles, roles
 from prepo_rlhf.planning.activations import head_bytes, micro_batch_tokens, plain_head_bytes
 from prepo_rlhf.planning.cluster import Cluster, PlacedBundle, place, placement_problems
 from prepo_rlhf.planning.cost import Lengths, Phase, Speed, phases
@@ -57,15 +57,17 @@ def make_plan(config: Config, cluster: Cluster, prompts: int | None, lengths: Le
     engine = rollout_engine(shape, config, cluster.gpu_bytes, cluster.reserved_bytes)
     problems = list(placement_problems(config, cluster))
     placed = [] if problems else place(config, cluster)
-    kinds = dict.fromkeys(_roles(actors) for group in bundle_groups(config) for actors in group)
-    memory = {roles: gpu_memory(roles, shape, config, engine, cluster.reserved_bytes) for roles in kinds}
+    if not problems and len(placed) < required_bundles(config):
+        problems.append("--ref.num_nodes: the policy leaves no such nodes free: make it 1, or plan more --nodes")
+    kinds = dict.fromkeys(roles(bundle) for group in bundle_groups(config) for bundle in group.bundles)
+    memory = {kind: gpu_memory(kind, shape, config, engine, cluster.reserved_bytes) for kind in kinds}
     for account in memory.values():
         problems += memory_problems(account, config, cluster)
     problems += _engine_problems(engine, config)
     tokens, prompts = micro_batch_tokens(config), count_prompts(config) if prompts is None else prompts
     hosts = Counter()
     for bundle in placed:
-        hosts[bundle.node] += memory[_roles(bundle.actors)].host
+        hosts[bundle.node] += memory[roles(bundle.actors)].host
     return Plan(
         config, cluster, shape, engine, list(memory.values()),
         head=head_bytes(shape, config, tokens),
@@ -77,10 +79,6 @@ def make_plan(config: Config, cluster: Cluster, prompts: int | None, lengths: Le
         host=max(hosts.values(), default=0),
         problems=problems,
     )  # fmt: skip
-
-
-def _roles(actors: Bundle) -> tuple[str, ...]:
-    return tuple(actor.split()[0] for actor in actors)
 
 
 def _engine_problems(engine: Engine, config: Config) -> Iterator[str]:

@@ -21,18 +21,13 @@ def bundles_per_node() -> list[int]:
     return [math.floor(min(there.get("GPU", 0), there.get("CPU", 0))) for there in resources]
 
 
-def reserve(num_gpus: int) -> PlacementGroup:
-    """Bundles of one GPU and one CPU, on as few nodes as have them free."""
-    return _placed([{"GPU": 1, "CPU": 1}] * num_gpus, "PACK")
-
-
-def reserve_on_nodes(num_nodes: int, gpus_per_node: int) -> PlacementGroup:
+def reserve(num_nodes: int, gpus_per_node: int) -> PlacementGroup:
     """Bundles of one GPU and one CPU, `gpus_per_node` on each of `num_nodes` nodes, those of a node in succession.
 
     One node is a wish, as in OpenRLHF: where none has all the GPUs free, several share the bundles.
     """
     if num_nodes == 1:
-        return reserve(gpus_per_node)
+        return _placed([{"GPU": 1, "CPU": 1}] * gpus_per_node, "PACK")
     # Ray finds the nodes with a bundle for each; the actors need a bundle for each GPU, so these are pinned to them.
     whole = _placed([{"GPU": gpus_per_node, "CPU": gpus_per_node}] * num_nodes, "STRICT_SPREAD")
     pins = [{"ray.io/node-id": node} for node in node_ids(whole) for _ in range(gpus_per_node)]

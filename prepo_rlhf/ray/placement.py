@@ -18,8 +18,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from prepo_rlhf import backends
 from prepo_rlhf.config import Config, ConfigError
-from prepo_rlhf.config.bundles import required_bundles
-from prepo_rlhf.ray.nodes import bundles_per_node, reserve, reserve_on_nodes
+from prepo_rlhf.config.bundles import bundle_groups, required_bundles
+from prepo_rlhf.ray.nodes import bundles_per_node, reserve
 from prepo_rlhf.ray.policy_actor import PolicyActor
 from prepo_rlhf.ray.reference_actor import ReferenceActor
 from prepo_rlhf.ray.rollout_engine import RolloutEngine
@@ -59,14 +59,13 @@ def check_cluster(config: Config) -> None:
     """
     remedy = "lower --actor.num_gpus_per_node, --ref.num_gpus_per_node or --vllm.num_engines, share GPUs with "
     check_bundles(required_bundles(config), config.vllm.tensor_parallel_size, remedy + "--train.colocate_all")
-    for role, options in (("actor", config.actor), ("ref", config.ref)):
-        num_nodes, gpus = options.num_nodes, options.num_gpus_per_node
-        large_enough = sum(bundles >= gpus for bundles in bundles_per_node())
-        if num_nodes > max(1, large_enough) and (role == "actor" or config.algo.kl.init_coef > 0):
+    for group in bundle_groups(config):
+        large_enough = sum(bundles >= group.on_each_node for bundles in bundles_per_node())
+        if group.nodes > max(1, large_enough):
             raise ConfigError(
-                f"--{role}.num_nodes {num_nodes}: the Ray cluster has {large_enough} nodes with the GPUs (and as many "
-                f"CPUs) of --{role}.num_gpus_per_node {gpus}; lower one of them, or join more nodes with `ray start "
-                "--address`"
+                f"--{group.options}.num_nodes {group.nodes}: the Ray cluster has {large_enough} nodes with the GPUs "
+                f"(and as many CPUs) of --{group.options}.num_gpus_per_node {group.on_each_node}; lower one of them, "
+                "or join more nodes with `ray start --address`"
             )
 
 
@@ -91,19 +90,11 @@ def check_bundles(needed: int, tensor_parallel_size: int, remedy: str) -> None:
 
 
 def reserve_places(config: Config) -> Places:
-    """Reserve what `check_cluster` has found to be there, and wait until it is free.
-
-    The policy comes first: it wants certain numbers on certain nodes, the engines take what is left.
-    """
-    actor, ref = config.actor, config.ref
-    policy = reserve_on_nodes(actor.num_nodes, actor.num_gpus_per_node)
-    reference = None
-    if config.algo.kl.init_coef > 0:
-        shares = config.train.colocate_all or config.train.colocate_actor_ref
-        reference = policy if shares else reserve_on_nodes(ref.num_nodes, ref.num_gpus_per_node)
-    engines_share = config.train.colocate_all and not config.train.async_enable
-    engines = policy if engines_share else reserve(config.vllm.num_engines * config.vllm.tensor_parallel_size)
-    return Places(policy, reference, engines)
+    """Reserve what `check_cluster` has found to be there, and wait until it is free."""
+    places = {}
+    for group in bundle_groups(config):
+        places |= dict.fromkeys(group.roles, reserve(group.nodes, group.on_each_node))
+    return Places(places["policy"], places.get("reference"), places["engine"])
 
 
 def create_fleet(config: Config, places: Places) -> Fleet:

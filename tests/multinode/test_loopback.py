@@ -45,7 +45,7 @@ def test_a_job_on_two_nodes_has_the_metrics_of_one_node(
 
 
 def test_each_node_gets_its_ranks_in_succession(joined: list[str]) -> None:
-    first, second, third, fourth = nodes.node_ids(nodes.reserve_on_nodes(2, 2))
+    first, second, third, fourth = nodes.node_ids(nodes.reserve(2, 2))
     assert first == second != third == fourth
 
 
@@ -57,7 +57,7 @@ def test_more_nodes_than_there_are_is_refused(joined: list[str]) -> None:
 
 
 def test_a_file_that_a_node_cannot_see_is_refused(joined: list[str], tmp_path: Path) -> None:
-    groups = [nodes.reserve_on_nodes(2, 1)]
+    groups = [nodes.reserve(2, 1)]
     nodes.check_files({"--ckpt.path": str(tmp_path)}, groups)
     with pytest.raises(ConfigError) as refusal:
         nodes.check_files({"--ckpt.path": str(tmp_path), "--reward.remote_url": "/nowhere/reward.py"}, groups)

@@ -17,7 +17,7 @@ MakeOptions = Callable[..., list[str]]
 # Rounds that divide by three ranks.
 BY_THREE = {
     "rollout__batch_size": 6, "rollout__micro_batch_size": 8, "prepo__candidate_batch_size": 30,
-    "train__batch_size": 12,
+    "train__batch_size": 12, "data__max_samples": 90,
 }  # fmt: skip
 KL = {"algo__kl__init_coef": 0.01, "algo__kl__use_loss": True, "algo__kl__estimator": "k3"}
 

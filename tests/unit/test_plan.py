@@ -45,9 +45,33 @@ def test_separate_gpus_fill_nodes_group_by_group() -> None:
     placed = place(config, Cluster(2, 6, 80, 4))
     assert required_bundles(config) == len(placed) == 10
     where = {actor: (bundle.node, bundle.gpu) for bundle in placed for actor in bundle.actors}
-    assert [where[f"engine {i}.{j}"] for i in range(2) for j in range(2)] == [(0, 0), (0, 1), (0, 2), (0, 3)]
-    assert {where[f"policy {rank}"][0] for rank in range(4)} == {1}
+    assert [where[f"policy {rank}"] for rank in range(4)] == [(0, 0), (0, 1), (0, 2), (0, 3)]
     assert [where[f"reference {rank}"] for rank in range(2)] == [(0, 4), (0, 5)]
+    assert [where[f"engine {i}.{j}"] for i in range(2) for j in range(2)] == [(1, 0), (1, 1), (1, 2), (1, 3)]
+
+
+def test_a_policy_of_several_nodes_is_spread_over_them() -> None:
+    config = training_options(
+        PlanOptions(model=MODEL),
+        "--actor.num_nodes 2 --actor.num_gpus_per_node 3 --vllm.num_engines 5 --train.batch_size 126 "
+        "--rollout.batch_size 126".split(),
+    )
+    where = {actor: b.node for b in place(config, Cluster(2, 6, 80, 4)) for actor in b.actors}
+    assert [where[f"policy {rank}"] for rank in range(6)] == [0, 0, 0, 1, 1, 1]
+    assert sorted(where[f"engine {i}"] for i in range(5)) == [0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("nodes", [Cluster(1, 8, 80, 4), Cluster(4, 2, 80, 4)])
+def test_nodes_that_are_not_there_are_refused(nodes: Cluster) -> None:
+    flags = "--actor.num_nodes 2 --actor.num_gpus_per_node 3 --vllm.num_engines 2 --train.batch_size 126"
+    problems = plan(flags + " --rollout.batch_size 126", nodes).problems
+    assert any(problem.startswith("--actor.num_nodes 2: ") for problem in problems)
+
+
+def test_a_reference_model_that_finds_no_nodes_is_refused() -> None:
+    flags = "--actor.num_gpus_per_node 4 --ref.num_nodes 2 --ref.num_gpus_per_node 1 --algo.kl.init_coef 0.1"
+    problems = plan(flags + " --vllm.num_engines 1", Cluster(2, 4, 80, 4)).problems
+    assert any(problem.startswith("--ref.num_nodes") for problem in problems)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +91,7 @@ def test_separate_gpus_fill_nodes_group_by_group() -> None:
 def test_bundles_of_each_layout(flags: str, bundles: int) -> None:
     config = training_options(PlanOptions(model=MODEL), flags.split())
     assert required_bundles(config) == bundles == len(place(config, NODE))
-    actors = [actor for group in bundle_groups(config) for bundle in group for actor in bundle]
+    actors = [actor for group in bundle_groups(config) for bundle in group.bundles for actor in bundle]
     assert len(actors) == len(set(actors))
 
 
