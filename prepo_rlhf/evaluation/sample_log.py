@@ -6,7 +6,6 @@ Boundary: files and rows; knows neither models nor metrics.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.evaluation.metrics.samples import ProblemSamples, Sample
 from prepo_rlhf.rows import complete_lines
+from prepo_rlhf.whole_files import replace_text
 
 SAMPLES_FILE = "samples.jsonl"
 SETTINGS_FILE = "settings.json"
@@ -36,9 +36,7 @@ class SampleLog:
         _check_settings(folder, settings)
         found = read_samples(folder) if path.is_file() else {}
         self.done = {key: rows for key, rows in found.items() if len(rows) == n}
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(map(_lines, self.done.values())), encoding="utf-8")
-        os.replace(temporary, path)
+        replace_text(path, "".join(map(_lines, self.done.values())))
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, key: ProblemKey, rows: SampleRows) -> None:

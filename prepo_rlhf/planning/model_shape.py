@@ -105,9 +105,8 @@ def _description(name: str, trusted: bool) -> Any:
     if name in KNOWN_MODELS and not Path(name).is_dir():
         return AutoConfig.for_model(**KNOWN_MODELS[name])
     try:
-        return AutoConfig.from_pretrained(name, trust_remote_code=trusted)
-    except (OSError, ValueError, KeyError) as error:
+        return ModelFiles(name, trusted).config()
+    except ConfigError as error:
         raise ConfigError(
-            f"{ModelFiles(name, trusted).explain(error)}; without a network give a folder, or one of "
-            f"{', '.join(KNOWN_MODELS)}"
+            f"{error}; without a network give a folder, or one of {', '.join(KNOWN_MODELS)}"
         ) from error

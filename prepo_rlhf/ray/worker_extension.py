@@ -11,8 +11,8 @@ import time
 from prepo_rlhf.backends import gloo_weight_transfer
 
 
-def end_with_parent(seconds: float = 1.0) -> None:
-    """Kill this process soon after the one that started it is gone, looking every so many seconds.
+def end_with_parent() -> None:
+    """Kill this process soon after the one that started it is gone.
 
     vLLM ends its workers when the engine's actor ends them; one that is killed outright (by hand, for want of memory,
     with its raylet) cannot, and they would keep their memory for ever.
@@ -21,7 +21,7 @@ def end_with_parent(seconds: float = 1.0) -> None:
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(seconds)
+            time.sleep(1)
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True, name="end_with_parent").start()

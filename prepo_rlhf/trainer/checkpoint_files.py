@@ -15,6 +15,8 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from prepo_rlhf.whole_files import replace_text
+
 MANIFEST = "manifest.json"  # sizes of the other files of the folder, by name
 LATEST = "latest"  # the file in which DeepSpeed looks for the name of the checkpoint to load
 TAG = re.compile(r"(best_)?global_step\d+")
@@ -43,12 +45,9 @@ def seal(folder: Path) -> None:
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with the checkpoint in `folder`, None for a whole one. Reads every byte: torch's files are zip
-    archives, with a checksum for each tensor."""
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        return f"saving it was cut short (no {MANIFEST})"
-    for name, size in json.loads(manifest.read_text()).items():
+    """What is wrong with the sealed checkpoint in `folder`, None for a whole one. Reads every byte: torch's files are
+    zip archives, with a checksum for each tensor."""
+    for name, size in json.loads((folder / MANIFEST).read_text()).items():
         file = folder / name
         if not file.is_file():
             return f"{name} is missing"
@@ -56,7 +55,8 @@ def damage(folder: Path) -> str | None:
             return f"{name} has {file.stat().st_size} bytes and was saved with {size}"
         if zipfile.is_zipfile(file):
             try:
-                broken = zipfile.ZipFile(file).testzip()
+                with zipfile.ZipFile(file) as archive:
+                    broken = archive.testzip()
             except (zipfile.BadZipFile, OSError, EOFError) as error:
                 return f"{name} cannot be read ({error})"
             if broken:
@@ -104,16 +104,6 @@ def rotate(checkpoints: Path, newest: str, max_num: int, max_gigabytes: float) -
     kept = max_num if newest.startswith("best_") else max_num - 1
     while regular and (len(regular) > kept or _size(checkpoints) > max_gigabytes * 2**30):
         shutil.rmtree(checkpoints / regular.pop(0))
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that at every moment, a crash included, it has either the old text or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def _oldest_first(checkpoints: Path) -> list[str]:

@@ -18,10 +18,12 @@ from ray.exceptions import RayTaskError
 
 from prepo_rlhf.config import Config, to_yaml
 from prepo_rlhf.trainer import checkpoint_files
+from prepo_rlhf.trainer.faults import TrainingStopped, reason
 from prepo_rlhf.trainer.preflight import CHECKPOINT_CONFIG, checkpoint_folder
+from prepo_rlhf.whole_files import replace_text
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(TrainingStopped):
     """A checkpoint could not be saved."""
 
 
@@ -95,7 +97,7 @@ class Checkpoints:
         options, folder = self._config.ckpt, self._folder / tag
         try:
             shutil.rmtree(folder, ignore_errors=True)  # of a save that was cut short, or of a longer run before this
-            checkpoint_files.replace_text(Path(options.path) / CHECKPOINT_CONFIG, to_yaml(self._config))
+            replace_text(Path(options.path) / CHECKPOINT_CONFIG, to_yaml(self._config))
             ray.get(self._policy.async_run_method("save_checkpoint", tag, {"prepo_loop": asdict(state)}))
             if options.disable_ds:
                 return
@@ -104,13 +106,8 @@ class Checkpoints:
         except (OSError, RayTaskError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise CheckpointError(
-                f"--ckpt.path {options.path}: step {state.step} could not be saved, since {_reason(error)}. "
+                f"--ckpt.path {options.path}: step {state.step} could not be saved, since {reason(error)}. "
                 f"Put that right; {self.how_to_go_on()}"
             ) from error
         self._saved = tag
         checkpoint_files.rotate(self._folder, tag, options.max_num, options.max_mem)
-
-
-def _reason(error: Exception) -> str:
-    cause = error.cause if isinstance(error, RayTaskError) else error
-    return str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__

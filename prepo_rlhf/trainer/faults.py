@@ -21,6 +21,11 @@ def describe(error: BaseException, fleet: Fleet) -> str:
     if isinstance(error, (ActorDiedError, ActorUnavailableError)):
         names = dict(_names(fleet))
         return f"{names.get(error.actor_id, 'a Ray actor')} died (killed, out of memory, or its node is gone)"
+    return reason(error)
+
+
+def reason(error: BaseException) -> str:
+    """An error in one line; what was raised in an actor as if it had been raised here."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     lines = str(cause).strip().splitlines()
     return f"{type(cause).__name__}: {lines[0]}" if lines else type(cause).__name__

@@ -31,14 +31,22 @@ class ModelFiles:
         Raises:
             ConfigError: there is no such model, or it needs a trust that was not given.
         """
-        try:
-            config = AutoConfig.from_pretrained(self.name, trust_remote_code=self.trusted)
-        except (OSError, ValueError, KeyError) as error:
-            raise self.explain(error) from error
+        config = self.config()
         if not self.trusted:
             self._check_class(config)
             self._check_weights()
         return config
+
+    def config(self) -> PretrainedConfig:
+        """The model's config, whatever its other files are.
+
+        Raises:
+            ConfigError: there is none, or it needs a trust that was not given.
+        """
+        try:
+            return AutoConfig.from_pretrained(self.name, trust_remote_code=self.trusted)
+        except (OSError, ValueError, KeyError) as error:
+            raise self._explain(error) from error
 
     def tokenizer(self, use_fast: bool = True) -> PreTrainedTokenizerBase:
         """The model's tokenizer as it is.
@@ -49,7 +57,7 @@ class ModelFiles:
         try:
             return AutoTokenizer.from_pretrained(self.name, use_fast=use_fast, trust_remote_code=self.trusted)
         except (OSError, ValueError, KeyError) as error:
-            raise self.explain(error) from error
+            raise self._explain(error) from error
 
     def _check_class(self, config: PretrainedConfig) -> None:
         of_its_own = getattr(config, "auto_map", None) or {}
@@ -65,7 +73,7 @@ class ModelFiles:
                 f"safetensors; or give {self.trust_option} if you trust its authors"
             )
 
-    def explain(self, error: Exception) -> ConfigError:
+    def _explain(self, error: Exception) -> ConfigError:
         """What to tell a user of an error of transformers' loaders."""
         if not self.trusted and "trust_remote_code" in str(error):  # transformers' advice when it refuses code
             return self._needs_code()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from prepo_rlhf.rows import complete_lines
+from prepo_rlhf.whole_files import replace_text
 
 METRICS_FILE = "metrics.jsonl"
 PROMPTS_FILE = "prompts.jsonl"
@@ -21,9 +21,7 @@ class StepRows:
         """`resumed_step`: the step of the checkpoint, after which earlier rows are dropped; None for a new run."""
         lines = complete_lines(path) if resumed_step is not None and path.is_file() else []
         kept = [line for line in lines if json.loads(line)["step"] <= resumed_step]
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(row + "\n" for row in kept))
-        os.replace(temporary, path)
+        replace_text(path, "".join(row + "\n" for row in kept))
         self._file = path.open("a")
 
     def write(self, step: int, values: dict[str, Any]) -> None:

@@ -79,7 +79,7 @@ class Trainer:
             try:
                 self._begin()
                 return self._run_steps(request)
-            except CheckpointError:
+            except TrainingStopped:
                 raise
             except Exception as error:
                 fault = describe(error, self._fleet)

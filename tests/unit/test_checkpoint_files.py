@@ -15,7 +15,6 @@ from prepo_rlhf.trainer.checkpoint_files import (
     damage,
     find_resumable,
     point_latest,
-    replace_text,
     rotate,
     seal,
 )
@@ -50,12 +49,11 @@ def test_a_whole_checkpoint_has_no_damage(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda folder: (folder / MANIFEST).unlink(), "cut short"),
         (lambda folder: (folder / "rank1.pt").unlink(), "rank1.pt is missing"),
         (lambda folder: os.truncate(folder / "rank0.pt", 100), "rank0.pt has 100 bytes and was saved with"),
         (lambda folder: flip_a_bit(folder / "rank1.pt"), "rank1.pt is damaged"),
     ],
-    ids=["no-manifest", "missing", "truncated", "flipped-bit"],
+    ids=["missing", "truncated", "flipped-bit"],
 )
 def test_damage_is_found_and_named(spoil: object, told: str, tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path, "global_step1")
@@ -115,8 +113,8 @@ def test_rotation_by_size_never_removes_what_was_just_saved(tmp_path: Path) -> N
     assert tags(tmp_path) == {"global_step3"}
 
 
-def test_text_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    for text in ("one", "two"):
-        replace_text(tmp_path / LATEST, text)
-        assert (tmp_path / LATEST).read_text() == text
+def test_latest_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    for tag in ("one", "two"):
+        point_latest(tmp_path, tag)
+        assert (tmp_path / LATEST).read_text() == tag
     assert [path.name for path in tmp_path.iterdir()] == [LATEST]
