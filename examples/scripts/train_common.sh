@@ -1,11 +1,12 @@
-# shellcheck shell=bash disable=SC2034
-# What the train_*.sh scripts for GPUs share; they source it, nobody runs it. They set before:
+# shellcheck shell=bash
+# What the train scripts of the models share; they source it, nobody runs it. They set before:
 #
 #     MODEL  folder or Hugging Face name          DATA       training problems, a file of JSON lines
 #     RUN    folder of the run's records          EVAL_DATA  held-out problems, or nothing for no evaluation
-#     NODES  machines                             GPUS       GPUs of each machine
 #
-# and put together the job's options, of which the last win, for `submit`.
+# and after it call `submit` with the model's own options, which win over those below.
+NODES=${NODES:-1} # machines
+GPUS=${GPUS:-8}   # of each machine
 
 # PREPO as published, arXiv 2511.00794.
 METHOD=(
@@ -65,6 +66,7 @@ fi
 # Submits the job to the Ray cluster of this machine, or of RAY_API_SERVER_ADDRESS, and waits for it. With PLAN set it
 # starts nothing, but says what the job will take; PLAN may hold options of the plan, such as "--gpu_memory 141".
 submit() {
+    set -- "${METHOD[@]}" "${BATCHES[@]}" "${LAYOUT[@]}" "${FILES[@]}" "$@"
     if [[ -n ${PLAN:-} ]]; then
         read -ra plan <<<"$PLAN"
         [[ ${plan[0]} == --* ]] || plan=()

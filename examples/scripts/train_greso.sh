@@ -3,16 +3,11 @@
 #
 #     SCRIPT=train_prepo_qwen3_4b.sh bash examples/scripts/train_greso.sh [options of prepo_rlhf.cli.train_prepo_ray]
 #
-# All else is as in SCRIPT, whose paths are to be edited; the records go to a folder of their own.
+# All else is as in SCRIPT, whose paths are to be edited; the records go to a folder of their own. It drops groups of
+# equal rewards and draws others, so that its steps take more rollouts: compare at equal rollouts.
 set -euo pipefail
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-SCRIPT=${SCRIPT:-train_prepo_qwen2.5_math_7b.sh}
-NAME=${SCRIPT#train_prepo_}
-export RUN=${RUN:-$ROOT/runs/greso_${NAME%.sh}}
-
-# It drops groups of equal rewards and draws others, so that its steps take more rollouts: compare at equal rollouts.
-exec bash "$ROOT/examples/scripts/$SCRIPT" \
+exec bash "$(dirname "${BASH_SOURCE[0]}")/train_variant.sh" greso \
     --prepo.selector greso \
     --prepo.entropy_weight none \
     "$@"

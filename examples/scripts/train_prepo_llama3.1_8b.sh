@@ -13,7 +13,6 @@ DATA=${DATA:-/path/to/problems.jsonl} # JSON lines with the keys prompt and answ
 EVAL_DATA=${EVAL_DATA:-} # the same of held-out problems; empty: no evaluation
 RUN=${RUN:-$ROOT/runs/prepo_llama3.1_8b}
 NODES=${NODES:-2}
-GPUS=${GPUS:-8}
 
 # shellcheck source=examples/scripts/train_common.sh
 source "$ROOT/examples/scripts/train_common.sh"
@@ -26,4 +25,4 @@ MODEL_OPTIONS=(
     --train.num_episodes 10
 )
 
-submit "${METHOD[@]}" "${BATCHES[@]}" "${LAYOUT[@]}" "${FILES[@]}" "${MODEL_OPTIONS[@]}" "$@"
+submit "${MODEL_OPTIONS[@]}" "$@"

@@ -12,8 +12,6 @@ MODEL=${MODEL:-Qwen/Qwen2.5-Math-7B}
 DATA=${DATA:-/path/to/dapo_math_17k.jsonl} # JSON lines with the keys prompt and answer
 EVAL_DATA=${EVAL_DATA:-} # the same of held-out problems; empty: no evaluation
 RUN=${RUN:-$ROOT/runs/prepo_qwen2.5_math_7b}
-NODES=${NODES:-1}
-GPUS=${GPUS:-8}
 
 # shellcheck source=examples/scripts/train_common.sh
 source "$ROOT/examples/scripts/train_common.sh"
@@ -27,4 +25,4 @@ MODEL_OPTIONS=(
     --train.num_episodes 20
 )
 
-submit "${METHOD[@]}" "${BATCHES[@]}" "${LAYOUT[@]}" "${FILES[@]}" "${MODEL_OPTIONS[@]}" "$@"
+submit "${MODEL_OPTIONS[@]}" "$@"

@@ -3,16 +3,11 @@
 #
 #     SCRIPT=train_prepo_qwen3_4b.sh bash examples/scripts/train_random.sh [options of prepo_rlhf.cli.train_prepo_ray]
 #
-# All else is as in SCRIPT, whose paths are to be edited; the records go to a folder of their own.
+# All else is as in SCRIPT, whose paths are to be edited; the records go to a folder of their own. As many candidates are
+# drawn, so that the steps, prompts and rollouts are as many too.
 set -euo pipefail
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
-SCRIPT=${SCRIPT:-train_prepo_qwen2.5_math_7b.sh}
-NAME=${SCRIPT#train_prepo_}
-export RUN=${RUN:-$ROOT/runs/random_${NAME%.sh}}
-
-# As many candidates are drawn, so that the steps, prompts and rollouts are as many too.
-exec bash "$ROOT/examples/scripts/$SCRIPT" \
+exec bash "$(dirname "${BASH_SOURCE[0]}")/train_variant.sh" random \
     --prepo.selector random \
     --prepo.entropy_weight none \
     "$@"

@@ -29,7 +29,7 @@ BASELINES = ("train_random", "train_greso", "train_prepo_dynamic_filtering")
 MODEL_SCRIPTS = sorted(
     path.stem
     for path in SCRIPTS.glob("train_*.sh")
-    if path.stem not in ("train_common", "train_prepo_cpu", *BASELINES)
+    if path.stem not in ("train_common", "train_variant", "train_prepo_cpu", *BASELINES)
 )
 RECORDER = '#!/usr/bin/env bash\nprintf "%s\\0" "$@" >"$RECORD"\n'
 
@@ -92,7 +92,7 @@ def test_every_model_is_trained_with_the_papers_values(name: str, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("baseline", "differs"),
+    ("variant", "differs"),
     [
         ("train_random", {"prepo.selector", "prepo.entropy_weight"}),
         ("train_greso", {"prepo.selector", "prepo.entropy_weight"}),
@@ -100,14 +100,21 @@ def test_every_model_is_trained_with_the_papers_values(name: str, tmp_path: Path
             "train_prepo_dynamic_filtering",
             {"algo.dynamic_filtering_enable", "algo.dynamic_filtering_criterion"},
         ),
+        (
+            "train_prepo_async",
+            {
+                "train.async_enable", "train.colocate_all", "vllm.enable_sleep", "ds.enable_sleep", "vllm.num_engines",
+                "actor.num_gpus_per_node", "vllm.gpu_memory_utilization", "algo.advantage.is_correction_level",
+            },
+        ),
     ],
 )
-def test_a_baseline_differs_from_the_models_script_in_the_method_alone(
-    baseline: str, differs: set[str], tmp_path: Path
+def test_a_variant_differs_from_the_models_script_in_its_own_options_alone(
+    variant: str, differs: set[str], tmp_path: Path
 ) -> None:
     records = {"ckpt.output_dir", "ckpt.path", "logger.run_dir", "logger.tensorboard_dir", "logger.wandb.run_name"}
     ours = flat(job("train_prepo_qwen3_4b", tmp_path).to_dict())
-    theirs = flat(job(baseline, tmp_path, SCRIPT="train_prepo_qwen3_4b.sh").to_dict())
+    theirs = flat(job(variant, tmp_path, SCRIPT="train_prepo_qwen3_4b.sh").to_dict())
     assert {name for name in ours if ours[name] != theirs[name]} - records == differs
     assert ours["logger.run_dir"] != theirs["logger.run_dir"]
 
@@ -155,9 +162,11 @@ def test_a_worker_joins_the_head(head: str, address: str, tmp_path: Path) -> Non
 
 
 def test_a_choice_of_ours_is_called_one() -> None:
-    """Every array of options says in the comment above it whether its values are published."""
+    """Options say in the comment above them whether their values are published."""
     for path in [SCRIPTS / "train_common.sh", *(SCRIPTS / f"{name}.sh" for name in MODEL_SCRIPTS)]:
-        comments = re.findall(r"((?:^#.*\n)+)^[A-Z_]+=\(", path.read_text(), flags=re.MULTILINE)
-        assert len(comments) == path.read_text().count("=(\n")
+        script = path.read_text()
+        comments = re.findall(r"((?:^#.*\n)+)^(?:[A-Z_]+=\(|exec .*/train_variant)", script, flags=re.MULTILINE)
+        assert len(comments) == script.count("=(\n") + script.count("/train_variant.sh")
+        assert comments or "train_prepo_llama3.1_8b.sh" in script
         for comment in comments:
-            assert re.search("our choice|as published|where the run|Those of", comment, flags=re.IGNORECASE), path
+            assert re.search("our choice|as published|where the run", comment, flags=re.IGNORECASE), path
