@@ -33,6 +33,14 @@ class MetricsLog:
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Append a row and print its summary; the row is on disk when this returns."""
         self._metrics.write(step, metrics)
+        self._tell(step, metrics)
+
+    def add_to_last(self, step: int, metrics: dict[str, float]) -> None:
+        """Add to the row of `step`, the last one, and print them; they are on disk when this returns."""
+        self._metrics.add_to_last(metrics)
+        self._tell(step, metrics)
+
+    def _tell(self, step: int, metrics: dict[str, float]) -> None:
         if step % self._logging_steps == 0:
             for name, value in metrics.items():
                 self._tensorboard.add_scalar(name, value, step)

@@ -96,13 +96,25 @@ class Trainer:
             self._checkpoints.save_if_best(self._state, metrics)
 
     def _run_steps(self, request: StopRequest) -> Signals | None:
+        at_end = self._stream.exhausted
         for batch in self._schedule.batches(partial(self._collector.collect, self._stream, self._data)):
             self._step(batch)
+            at_end = batch.last
             if request.signal is not None and not batch.last:
                 going_on = self._checkpoints.save_before_stop(self._state)
                 print(f"{request.signal.name}: stopped after step {self._state.step}; {going_on}", flush=True)
                 return request.signal
+        if not at_end:  # there were further windows, but not enough in them for a step
+            self._evaluate_last_step()
         return None
+
+    def _evaluate_last_step(self) -> None:
+        """The evaluation after the last step, where only now it is known to have been the last."""
+        step = self._state.step
+        if self._evaluate.due(step, last=True) and not self._evaluate.due(step, last=False):
+            metrics = self._evaluate(step)
+            self._log.add_to_last(step, metrics)
+            self._checkpoints.save_if_best(self._state, metrics)
 
     def _save_after_fault(self) -> str:
         """Save the last whole step, which takes only the policy; returns what to tell the user about going on."""

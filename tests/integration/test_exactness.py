@@ -109,11 +109,16 @@ def test_a_resumed_run_is_the_unbroken_one(changes: dict[str, Any], make_job: An
 
 
 @pytest.mark.parametrize("pacing", ["feedback", pytest.param("linear", marks=pytest.mark.long)])
-def test_with_dynamic_filtering_as_well(pacing: str, make_job: Any) -> None:
-    """From the first step and from the middle, where windows were left with prompts that nobody rolled out."""
-    job = make_job(prepo__pacing=pacing, **MANY_DROPPED)
+def test_with_dynamic_filtering_as_well(pacing: str, make_job: Any, tiny_data: str) -> None:
+    """From the first step and from the middle, where windows were left with prompts that nobody rolled out.
+
+    That a step was the last is known when the data does not fill another; it is evaluated all the same.
+    """
+    evaluated = dict(eval__dataset=tiny_data, eval__steps=100, eval__n_samples_per_prompt=2)
+    job = make_job(prepo__pacing=pacing, **MANY_DROPPED, **evaluated)
     unbroken = job.result()
-    rows = unbroken["metrics"]
+    before, *rows = unbroken["metrics"]
+    assert [row["step"] for row in (before, rows[-1]) if "eval/default/avg@2" in row] == [0, len(rows)]
     generated = [after["rollout/total"] - before["rollout/total"] for before, after in pairwise(rows)]
     assert len(rows) >= 3 and max(generated) > 8, "no group was replaced"
     for step in (1, len(rows) // 2):
