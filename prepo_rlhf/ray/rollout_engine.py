@@ -8,6 +8,7 @@ which of them it was generated.
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.ray import plain_class
 from prepo_rlhf.ray.request_waves import RequestWaves, Wave
 from prepo_rlhf.rewards.reward import Reward, Rollouts, make_reward
+
+CORE_LAST_WORDS = 5  # seconds for the requests under way to fail with what vLLM says of its core's death
 
 
 def scoring_params() -> SamplingParams:
@@ -53,6 +56,18 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         self._syncs = 0
         # Of each request under way: for every sample, the syncs since its arrival before its first token and its last.
         self._syncs_seen: dict[str, list[list[int]]] = {}
+        self._watch = asyncio.create_task(self._end_with_core())
+
+    async def _end_with_core(self) -> None:
+        """End this process soon after vLLM's core has died, and with it all calls to this engine.
+
+        vLLM fails requests that are under way, but whoever told the core to pause, sleep or take weights would wait
+        for its answer for ever.
+        """
+        while not self.llm.errored:
+            await asyncio.sleep(1)
+        await asyncio.sleep(CORE_LAST_WORDS)
+        os._exit(1)
 
     async def score_prompts(self, prompts: list[list[int]]) -> list[np.ndarray]:
         """Log-probs, in nats at temperature 1, of each prompt's tokens after the first.

@@ -32,7 +32,7 @@ SAVE_STEPS = 2
 KILLS = {
     "policy rank": Kill("ray::PolicyActor", r"policy rank 0 died.*(--ckpt.load_enable goes on|no checkpoint yet)"),
     "rollout engine": Kill("ray::RolloutEngine", r"rollout engine 0 died.*global_step\d+ is complete"),
-    "vLLM's core": Kill("VLLM::EngineCore", r"stopped in step \d+: Engine.*global_step\d+ is complete"),
+    "vLLM's core": Kill("VLLM::EngineCore", r"(Engine|rollout engine 0 died).*global_step\d+ is complete"),
     "driver": KillDriver(),
     "raylet": KillRaylet(),
     "SIGTERM": Terminate(),
