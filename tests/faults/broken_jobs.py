@@ -6,94 +6,13 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import psutil
-from hosts import loopback_hosts
-from raylets import Cluster, ray_cluster
-from tiny_tasks import ROOT, read_metrics, without_timings
-
-from prepo_rlhf.rows import complete_lines
-
-LIMIT = 300  # seconds for a job to reach a step, or to end
-
-
-@dataclass
-class RunningJob:
-    """A training job under way: its driver, and the processes of its cluster."""
-
-    driver: subprocess.Popen
-    cluster: Cluster
-    run_dir: Path
-
-    def raylet(self) -> psutil.Process:
-        return next(
-            process
-            for process in psutil.process_iter()
-            if process.name() == "raylet" and any(word.endswith(f":{self.cluster.port}") for word in process.cmdline())
-        )
-
-    def process(self, title: str) -> psutil.Process:
-        """The first of the job's processes with this title: an actor, or vLLM's part of one."""
-        return next(p for p in self.raylet().children(recursive=True) if p.cmdline()[0].startswith(title))
-
-    def step(self) -> int:
-        """The last step whose metrics are on disk."""
-        file = self.run_dir / "metrics.jsonl"
-        return len(complete_lines(file)) if file.is_file() else 0
-
-    def wait_for_step(self, step: int) -> None:
-        deadline = time.monotonic() + LIMIT
-        while self.step() < step:
-            assert self.driver.poll() is None, f"ended before step {step}:\n{self.driver.stderr.read()}"
-            assert time.monotonic() < deadline, f"step {step} was not reached"
-            time.sleep(0.02)
-
-    def end(self) -> tuple[int, str]:
-        """Exit code and what was said, on both streams, when the driver has ended."""
-        output, errors = self.driver.communicate(timeout=LIMIT)
-        return self.driver.returncode, output + errors
-
-
-@contextmanager
-def running_job(options: list[str], run_dir: Path) -> Iterator[RunningJob]:
-    """A job on a Ray cluster of its own. None of their processes is left afterwards, or an assertion fails."""
-    with ray_cluster(loopback_hosts(1), gpus=4) as cluster:
-        command = [sys.executable, "-m", "prepo_rlhf.cli.train_prepo_ray", *options]
-        driver = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-            env=os.environ | {"RAY_ADDRESS": cluster.address},
-        )  # fmt: skip
-        try:
-            yield RunningJob(driver, cluster, run_dir)
-        finally:
-            driver.kill()
-            driver.wait()
-    deadline = time.monotonic() + 20
-    while left := vllm_processes(cluster):
-        assert time.monotonic() < deadline, f"left behind: {left}"
-        time.sleep(0.2)
-
-
-def vllm_processes(cluster: Cluster) -> list[psutil.Process]:
-    """vLLM's own processes, which are no Ray workers and may outlive them, of a cluster's jobs."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            address = process.environ().get("RAY_ADDRESS", "") if process.name().startswith("VLLM") else ""
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-        if address.endswith(f":{cluster.port}"):
-            found.append(process)
-    return found
+from running_jobs import RunningJob, running_job
+from tiny_tasks import read_metrics, without_timings
 
 
 class Fault:

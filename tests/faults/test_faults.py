@@ -22,8 +22,8 @@ from broken_jobs import (
     SpoilNewestCheckpoint,
     Terminate,
     broken_and_resumed,
-    running_job,
 )
+from running_jobs import running_job
 from tiny_tasks import job_options, read_metrics, without_timings
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ KILLS = {
 MakeOptions = Callable[..., list[str]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def options_in(tiny_llama: str, tiny_data: str, parity_reward: str) -> MakeOptions:
     """Options of a deterministic job of 18 steps, three epochs, with a checkpoint every two steps."""
 
@@ -60,9 +60,10 @@ def metrics_of(options: list[str], folder: Path) -> list[dict[str, float]]:
     return [without_timings(row) for row in read_metrics(folder)]
 
 
-@pytest.fixture
-def unbroken(options_in: MakeOptions, tmp_path: Path) -> list[dict[str, float]]:
-    return metrics_of(options_in(tmp_path / "unbroken"), tmp_path / "unbroken")
+@pytest.fixture(scope="module")
+def unbroken(options_in: MakeOptions, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]]:
+    folder = tmp_path_factory.mktemp("unbroken")
+    return metrics_of(options_in(folder), folder)
 
 
 @pytest.fixture
@@ -78,7 +79,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def strike_often(fault: Fault, options: list[str], folder: Path, times: int = 5) -> list[dict[str, float]]:
-    report = broken_and_resumed(options, folder, [(3 * (i + 1), fault) for i in range(times)])
+    """From step 5 on, where there are two checkpoints, and every third step."""
+    report = broken_and_resumed(options, folder, [(5 + 3 * i, fault) for i in range(times)])
     print(f"{fault.__doc__.splitlines()[0]} {times} times; steps lost {report.steps_lost}")
     return report.metrics
 

@@ -1,0 +1,96 @@
+"""Training jobs that can be watched, and reached, while they run; each on a Ray cluster of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from hosts import loopback_hosts
+from raylets import Cluster, ray_cluster
+from tiny_tasks import ROOT
+
+from prepo_rlhf.rows import complete_lines
+
+LIMIT = 300  # seconds for a job to reach a step, or to end
+
+
+@dataclass
+class RunningJob:
+    """A training job under way: its driver, which says all that it says in `log`, and the processes of its cluster."""
+
+    driver: subprocess.Popen
+    log: Path
+    cluster: Cluster
+    run_dir: Path
+
+    def raylet(self) -> psutil.Process:
+        return next(
+            process
+            for process in psutil.process_iter(["name", "cmdline"])
+            if process.info["name"] == "raylet"
+            and any(word.endswith(f":{self.cluster.port}") for word in process.info["cmdline"])
+        )
+
+    def process(self, title: str) -> psutil.Process:
+        """The first of the job's processes with this title: an actor, or vLLM's part of one."""
+        return next(p for p in self.processes() if p.info["cmdline"] and p.info["cmdline"][0].startswith(title))
+
+    def processes(self) -> Iterator[psutil.Process]:
+        """What the raylet has started, with the `info` of name and command line."""
+        started = set(self.raylet().children(recursive=True))
+        return (process for process in psutil.process_iter(["name", "cmdline"]) if process in started)
+
+    def step(self) -> int:
+        """The last step whose metrics are on disk."""
+        file = self.run_dir / "metrics.jsonl"
+        return len(complete_lines(file)) if file.is_file() else 0
+
+    def wait_for_step(self, step: int) -> None:
+        deadline = time.monotonic() + LIMIT
+        while self.step() < step:
+            assert self.driver.poll() is None, f"ended before step {step}:\n{self.log.read_text()}"
+            assert time.monotonic() < deadline, f"step {step} was not reached"
+            time.sleep(0.02)
+
+    def end(self) -> tuple[int, str]:
+        """Exit code and what was said when the driver has ended."""
+        return self.driver.wait(timeout=LIMIT), self.log.read_text()
+
+
+@contextmanager
+def running_job(options: list[str], run_dir: Path) -> Iterator[RunningJob]:
+    """A job on a Ray cluster of its own. None of their processes is left afterwards, or an assertion fails."""
+    with ray_cluster(loopback_hosts(1), gpus=4) as cluster:
+        command = [sys.executable, "-m", "prepo_rlhf.cli.train_prepo_ray", *options]
+        log, environment = run_dir.with_suffix(".log"), os.environ | {"RAY_ADDRESS": cluster.address}
+        with log.open("w") as output:
+            driver = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
+        try:
+            yield RunningJob(driver, log, cluster, run_dir)
+        finally:
+            driver.kill()
+            driver.wait()
+    deadline = time.monotonic() + 20
+    while left := vllm_processes(cluster):
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.2)
+
+
+def vllm_processes(cluster: Cluster) -> list[psutil.Process]:
+    """vLLM's own processes, which are no Ray workers and may outlive them, of a cluster's jobs."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            address = process.environ().get("RAY_ADDRESS", "") if process.name().startswith("VLLM") else ""
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        if address.endswith(f":{cluster.port}"):
+            found.append(process)
+    return found
