@@ -3,8 +3,8 @@
 #
 #     bash examples/scripts/train_prepo_cpu.sh [options of prepo_rlhf.cli.train_prepo_ray]
 #
-# Options given here win over those below. Ctrl-C stops the job and the Ray that this script started (no other), and
-# leaves metrics and checkpoints in runs/arithmetic; --ckpt.load_enable goes on from the newest checkpoint.
+# Options given here win over those below. Ctrl-C stops the job, which saves its last step, and the Ray that this script
+# started (no other); metrics and checkpoints stay in runs/arithmetic, and --ckpt.load_enable goes on from the newest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 ROOT=$PWD
@@ -16,6 +16,8 @@ unset RAY_ADDRESS RAY_API_SERVER_ADDRESS
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc)}
 # Silences a warning about a future default of Ray, which is without effect on a CPU.
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0
+# A stopped job has this long to finish its step and save it before Ray kills it; Ray's own 3 seconds are too short.
+export RAY_JOB_STOP_WAIT_TIME_S=60
 
 TASK=$ROOT/examples/arithmetic
 MODEL=$TASK/checkpoints/mid
@@ -90,7 +92,7 @@ stop() {
     local status=$?
     trap '' INT TERM HUP
     if [[ -n $SUBMIT_PID ]] && kill -0 "$SUBMIT_PID" 2>/dev/null; then
-        echo "Stopping the job ..."
+        echo "Stopping the job after its step ..."
         kill "$SUBMIT_PID" 2>/dev/null || true
         ray job stop --address "$ADDRESS" "$JOB_ID" >>"$RAY_DIR/head.log" 2>&1 || true
     fi

@@ -32,3 +32,12 @@ def test_a_dashboard_is_on_loopback_unless_asked_for(path: Path) -> None:
         host = re.search(r"--dashboard-host[ =](\S+)", joined)
         assert host, f"{joined}: no --dashboard-host"
         assert re.fullmatch(r"127\.0\.0\.1|\$\{\w+:-127\.0\.0\.1\}", host[1]), joined
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_a_stopped_job_has_time_to_save(path: Path) -> None:
+    """More than the three seconds after which a Ray head by itself kills it."""
+    script = path.read_text()
+    if ray_heads(script):
+        seconds = re.search(r"^export RAY_JOB_STOP_WAIT_TIME_S=(?:\$\{\w+:-)?(\d+)", script, flags=re.M)
+        assert seconds and int(seconds[1]) >= 60
