@@ -66,7 +66,7 @@ class RunningJob:
 
 @contextmanager
 def running_job(options: list[str], run_dir: Path) -> Iterator[RunningJob]:
-    """A job on a Ray cluster of its own. None of their processes is left afterwards, or an assertion fails."""
+    """A job on a Ray cluster of its own. None of vLLM's processes is left afterwards, or an assertion fails."""
     with ray_cluster(loopback_hosts(1), gpus=4) as cluster:
         command = [sys.executable, "-m", "prepo_rlhf.cli.train_prepo_ray", *options]
         log, environment = run_dir.with_suffix(".log"), os.environ | {"RAY_ADDRESS": cluster.address}

@@ -117,8 +117,8 @@ def test_with_dynamic_filtering_as_well(pacing: str, make_job: Any, tiny_data: s
     evaluated = dict(eval__dataset=tiny_data, eval__steps=100, eval__n_samples_per_prompt=2)
     job = make_job(prepo__pacing=pacing, **MANY_DROPPED, **evaluated)
     unbroken = job.result()
-    before, *rows = unbroken["metrics"]
-    assert [row["step"] for row in (before, rows[-1]) if "eval/default/avg@2" in row] == [0, len(rows)]
+    initial, *rows = unbroken["metrics"]
+    assert [row["step"] for row in (initial, rows[-1]) if "eval/default/avg@2" in row] == [0, len(rows)]
     generated = [after["rollout/total"] - before["rollout/total"] for before, after in pairwise(rows)]
     assert len(rows) >= 3 and max(generated) > 8, "no group was replaced"
     for step in (1, len(rows) // 2):
