@@ -107,9 +107,10 @@ class _HeadStatistics(torch.autograd.Function):
         # Summed in float32 over chunks, whatever the type of the weight.
         of_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[2] else None
         of_bias = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and ctx.needs_input_grad[3] else None
+        with_entropy = bool(gradient[:, 1].any())  # asked once: the answer makes the host wait for the device
         for rows in _chunks(hidden, len(weight)):
             logits = head.logits(hidden[rows])
-            raw = head.raw_gradient(logits, _logit_gradient(logits, targets[rows], gradient[rows]))
+            raw = head.raw_gradient(logits, _logit_gradient(logits, targets[rows], gradient[rows], with_entropy))
             raw = raw.to(weight.dtype)
             if of_hidden is not None:
                 of_hidden[rows] = raw @ weight
@@ -122,8 +123,8 @@ class _HeadStatistics(torch.autograd.Function):
         return of_hidden, None, of_weight, of_bias, None
 
 
-def _logit_gradient(logits: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
-    """Of N tokens' logits [N, V], from that of their log-probs and entropies [N, 2].
+def _logit_gradient(logits: Tensor, targets: Tensor, gradient: Tensor, with_entropy: bool) -> Tensor:
+    """Of N tokens' logits [N, V], from that of their log-probs and entropies [N, 2]; the entropies' may be left out.
 
     d ln p_a / dz_v = [v = a] - p_v; dH / dz_v = -p_v (ln p_v + H).
     """
@@ -131,7 +132,7 @@ def _logit_gradient(logits: Tensor, targets: Tensor, gradient: Tensor) -> Tensor
     log_p = logits - logits.logsumexp(dim=-1, keepdim=True)
     p = log_p.exp()
     result = p * -of_log_prob[:, None]
-    if of_entropy.any():
+    if with_entropy:
         entropy = -(p * log_p).sum(dim=-1, keepdim=True)
         result -= p * (log_p + entropy) * of_entropy[:, None]
     return result.scatter_add_(-1, targets[:, None], of_log_prob[:, None].to(result.dtype))

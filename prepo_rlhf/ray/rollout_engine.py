@@ -1,14 +1,19 @@
 """A vLLM engine as a Ray actor: scores prompts, generates rollouts and has them rewarded.
 
-OpenRLHF's rollout actor with four changes: prompts can be scored, a prompt's rollouts are one request (with one seed,
-and in the order of their samples), weights come through vLLM's weight-transfer interface, and every rollout says with
-which of them it was generated.
+OpenRLHF's rollout actor with five changes: prompts can be scored, a prompt's rollouts are one request (with one seed,
+and in the order of their samples), an agent's requests have seeds, all requests can come in waves, and weights through
+vLLM's weight-transfer interface, of which every rollout says with which it was generated.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +25,7 @@ from vllm.utils import random_uuid
 
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.ray import plain_class
-from prepo_rlhf.ray.request_waves import RequestWaves, Wave
+from prepo_rlhf.ray.request_waves import Ask, RequestWaves, Wave
 from prepo_rlhf.rewards.reward import Reward, Rollouts, make_reward
 
 CORE_LAST_WORDS = 5  # seconds for the requests under way to fail with what vLLM says of its core's death
@@ -37,6 +42,18 @@ def scoring_params() -> SamplingParams:
     )
 
 
+@dataclass(frozen=True)
+class Episode:
+    """What the requests of one sample of an agent have in common: how they reach vLLM, and their seeds."""
+
+    ask: Ask | None
+    seeds: Iterator[int] | None
+
+
+_NO_EPISODE = Episode(None, None)
+_EPISODE = ContextVar("episode", default=_NO_EPISODE)  # that this task is part of
+
+
 class RolloutEngine(plain_class(RolloutRayActor)):
     """One rollout engine, of one GPU or (tensor parallel) several."""
 
@@ -49,7 +66,8 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         same_batches: bool,
         **kwargs: Any,
     ) -> None:
-        """`same_batches`: whatever the timing, the same requests share a batch; costs 20 ms a wave of them."""
+        """`same_batches`: whatever the timing, the same requests share a batch; costs 20 ms a wave of them, and an
+        agent's turn waits for the slowest."""
         await super().__init__(*args, agent_func_path=agent_func_path, **kwargs)
         self._reward: Reward | None = make_reward(reward, math_options) if reward else None
         self._waves = RequestWaves(self.llm) if same_batches else None
@@ -79,8 +97,12 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         """
         params = scoring_params()
         size = len(prompts)
-        calls = (self._request(random_uuid(), ids, params, (place, size)) for place, ids in enumerate(prompts))
-        return [_token_log_probs(output) for output in await asyncio.gather(*calls)]
+
+        async def score(place: int, ids: list[int]) -> np.ndarray:
+            async with self._taking_part((place, size)) as ask:
+                return _token_log_probs(await self._request(random_uuid(), ids, params, ask))
+
+        return await asyncio.gather(*itertools.starmap(score, enumerate(prompts)))
 
     async def rollout(
         self,
@@ -102,7 +124,8 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         request_id, before = random_uuid(), self._syncs
         seen = self._syncs_seen[request_id] = [[0, 0] for _ in range(params.n)]
         try:
-            output = await self._request(request_id, prompt_token_ids, params, wave)
+            async with self._taking_part(wave) as ask:
+                output = await self._request(request_id, prompt_token_ids, params, ask)
         finally:
             del self._syncs_seen[request_id]
         samples = sorted(output.outputs, key=lambda sample: sample.index)
@@ -123,26 +146,56 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         return responses
 
     async def generate_responses(
-        self, prompt: str, label: Any, params: SamplingParams, max_length: int, tokenizer: Any, num_samples: int
+        self,
+        prompt: str,
+        label: Any,
+        params: SamplingParams,
+        max_length: int,
+        tokenizer: Any,
+        num_samples: int,
+        wave: Wave | None = None,
     ) -> list[dict[str, Any]]:
-        """`num_samples` rollouts of an agent from one prompt, as `rollout` returns them; each has a seed of its own, if
-        `params` have one."""
-        generate = super().generate_responses
+        """`num_samples` rollouts of an agent from one prompt, as `rollout` returns them.
+
+        If `params` have a seed, each request of each rollout has one of its own.
+        """
+        run_agent = super().generate_responses
 
         async def sample(index: int) -> dict[str, Any]:
-            own, before = params.clone(), self._syncs
-            own.seed = None if params.seed is None else params.seed + index
-            (response,) = await generate(prompt, label, own, max_length, tokenizer)
+            seeds = None if params.seed is None else itertools.count(params.seed + index, num_samples)
+            place = None if wave is None else (wave[0] * num_samples + index, wave[1] * num_samples)
+            before = self._syncs
+            async with self._taking_part(place) as ask:
+                _EPISODE.set(Episode(ask, seeds))
+                (response,) = await run_agent(prompt, label, params.clone(), max_length, tokenizer)
             return response | {"syncs": (before, self._syncs)}
 
         return await asyncio.gather(*(sample(index) for index in range(num_samples)))
 
+    async def generate(
+        self, prompt_token_ids: list[int], sampling_params: SamplingParams, multi_modal_data: None = None
+    ) -> Any:
+        """What an agent calls in each of its turns; gives vLLM's final output."""
+        episode, params = _EPISODE.get(), sampling_params.clone()
+        if episode.seeds is not None:
+            params.seed = next(episode.seeds)
+        return await self._request(random_uuid(), prompt_token_ids, params, episode.ask)
+
+    @asynccontextmanager
+    async def _taking_part(self, wave: Wave | None) -> AsyncIterator[Ask | None]:
+        """How to ask while others of the same wave do; None for at once."""
+        if self._waves is None or wave is None:
+            yield None
+            return
+        async with self._waves.taking_part(wave) as ask:
+            yield ask
+
     async def _request(
-        self, request_id: str, prompt_token_ids: list[int], params: SamplingParams, wave: Wave | None
+        self, request_id: str, prompt_token_ids: list[int], params: SamplingParams, ask: Ask | None
     ) -> Any:
         prompt = TokensPrompt(prompt_token_ids=prompt_token_ids)
-        if self._waves is not None and wave is not None:
-            return await (await self._waves.add(wave, request_id, prompt, params)).get()
+        if ask is not None:
+            return await (await ask(request_id, prompt, params)).get()
         final = None
         async for output in self.llm.generate(prompt, params, request_id):
             final = output

@@ -136,9 +136,8 @@ class RolloutCollector(SamplesGenerator):
             params.seed = random.Random(f"{self.args.train.seed} {purpose} {candidate.index}").getrandbits(31)
         if self.args.train.agent_func_path:
             num_samples, params.n = params.n, 1
-            params.output_kind = RequestOutputKind.CUMULATIVE
             return engine.generate_responses.remote(
-                candidate.prompt, candidate.label, params, self.args.data.max_len, self.tokenizer, num_samples
+                candidate.prompt, candidate.label, params, self.args.data.max_len, self.tokenizer, num_samples, wave
             )
         return engine.rollout.remote(candidate.prompt, token_ids, candidate.label, params, wave)
 

@@ -139,12 +139,12 @@ def test_two_runs_and_every_resumption(make_job: Any, tiny_data: str) -> None:
         assert job.result() == unbroken
 
 
-def test_an_agents_rollouts_of_a_prompt_have_seeds_of_their_own(
-    tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
-) -> None:
+def test_an_agents_rollouts_too(make_job: Any, tmp_path: Path) -> None:
+    """Of two turns each; those of a prompt have seeds of their own."""
     agent = tmp_path / "agent.py"
     agent.write_text(AGENT)
-    changes = TWO_EPOCHS | dict(train__num_episodes=1, train__agent_func_path=agent, data__max_len=128)
-    done = run_job(job_options(tiny_llama, tiny_data, parity_reward, tmp_path, **changes))
-    assert done.returncode == 0, done.stderr
-    assert any(row["signal/zero_advantage_ratio"] < 1 for row in read_metrics(tmp_path))
+    job = make_job(train__num_episodes=1, train__agent_func_path=agent, data__max_len=128)
+    unbroken = job.result()
+    assert any(row["signal/zero_advantage_ratio"] < 1 for row in unbroken["metrics"])
+    job.resume(1)
+    assert job.result() == unbroken

@@ -22,7 +22,7 @@ def numbers_of(responses: list[dict[str, Any]]) -> list[tuple[list[int], list[fl
 
 
 def test_a_wave_is_the_same_however_it_arrives(tiny_llama: str, tmp_path: Path) -> None:
-    """In bfloat16, where what a request is batched with shows in its log-probs."""
+    """In bfloat16, where on some CPUs what a request is batched with shows in its log-probs."""
     texts = [row["question"] for row in question_rows(12, seed=3)]
     prompts = AutoTokenizer.from_pretrained(tiny_llama)(texts, add_special_tokens=False)["input_ids"]
     config = make_config(
