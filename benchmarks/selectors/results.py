@@ -4,13 +4,14 @@
 
 For each setting and length that has runs: `SETTING_STEPS.md` with the tables, `SETTING_STEPS_rollouts.png` and
 `SETTING_STEPS_tokens.png` with the curves, and `SETTING_STEPS.csv` with every evaluation. Only seeds that Random
-has too are compared.
+has too are compared. Where a seed was run at several lengths and its method has no clock, all of them count.
 Boundary: reads the records of runs (`prepo_rlhf.analysis`), knows the grid's folders; statistics are in `savings.py`.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,15 +39,15 @@ LAST = 10  # steps that an end value is the mean of
 class Cell:
     """The runs of one method, cut off at the budget.
 
-    `accuracy`, `tokens` and `entropy` (of the probe set, nats) are [seeds, points], at equal numbers of rollouts from 0
-    to the budget; `steps` holds each seed's training steps within the budget.
+    `accuracy`, `tokens` and `entropy` (of the probe set, nats) are [seeds, points], means over a seed's runs, at equal
+    numbers of rollouts from 0 to the budget; `steps` holds the training steps within the budget of each seed's runs.
     """
 
     seeds: list[int]
     accuracy: np.ndarray
     tokens: np.ndarray
     entropy: np.ndarray
-    steps: list[pd.DataFrame]
+    steps: list[list[pd.DataFrame]]
 
     def of(self, seeds: list[int]) -> Cell:
         rows = [self.seeds.index(seed) for seed in seeds]
@@ -55,21 +56,31 @@ class Cell:
 
     def mean(self, metric: str, last: int | None = None) -> float:
         """Mean over seeds of a metric's mean over steps, or over the last few; NaN where it was not recorded."""
-        values = [steps[metric].tail(last or len(steps)).mean() for steps in self.steps if metric in steps]
+        every = [steps[metric] for runs in self.steps for steps in runs if metric in steps]
+        values = [steps.tail(last or len(steps)).mean() for steps in every]
         return float(np.mean(values)) if values else float("nan")
 
 
 def read_cell(runs_dir: Path, setting: str, method: str, steps: int, grid: np.ndarray) -> Cell | None:
-    """The complete runs of a method; longer ones too where it has no clock."""
-    lengths = [steps] if METHODS[method].clocked else [length for length in sorted(LENGTHS) if length >= steps]
-    complete = [marker for n in lengths for marker in (runs_dir / setting / str(n) / method).glob(f"seed*/{COMPLETE}")]
-    longest = {marker.parent.name: marker.parent for marker in complete}  # of each seed
-    if not longest:
+    """The complete runs of a method; of one without a clock the first steps of longer runs too."""
+    lengths = [steps] if METHODS[method].clocked else [length for length in LENGTHS if length >= steps]
+    folders = defaultdict(list)
+    for marker in (path for n in lengths for path in (runs_dir / setting / str(n) / method).glob(f"seed*/{COMPLETE}")):
+        folders[marker.parent.name].append(str(marker.parent))
+    if not folders:
         return None
-    runs = read_runs([str(longest[seed]) for seed in sorted(longest)])
-    curves = [_curve(run, grid) for run in runs]
-    within = [run.steps[(run.steps["step"] > 0) & (run.steps[TOTAL] <= grid[-1])] for run in runs]
-    return Cell([run.seed for run in runs], *(np.array(part) for part in zip(*curves, strict=True)), within)
+    seeds = [read_runs(folders[seed]) for seed in sorted(folders)]
+    curves = [_mean_curves([_curve(run, grid) for run in runs]) for runs in seeds]
+    within = [[_within(run, grid[-1]) for run in runs] for runs in seeds]
+    return Cell([runs[0].seed for runs in seeds], *(np.array(part) for part in zip(*curves, strict=True)), within)
+
+
+def _mean_curves(runs: list[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
+    return [np.mean(part, axis=0) for part in zip(*runs, strict=True)]
+
+
+def _within(run: Run, budget: float) -> pd.DataFrame:
+    return run.steps[(run.steps["step"] > 0) & (run.steps[TOTAL] <= budget)]
 
 
 def _curve(run: Run, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -140,7 +151,7 @@ def signal_table(cells: dict[str, Cell]) -> list[str]:
     for method, cell in cells.items():
         values = [f"{cell.mean(metric):.2f}" for metric in columns.values()]
         scoring = cell.mean("timing/score_prompts") / sum(cell.mean(f"timing/{phase}") for phase in PHASES)
-        updates = np.mean([len(steps) for steps in cell.steps])
+        updates = np.mean([len(steps) for runs in cell.steps for steps in runs])
         rows.append(
             [method, *values, f"{cell.mean('prepo/entropy_mean', LAST):.3f}", f"{scoring:.0%}", f"{updates:.0f}"]
         )

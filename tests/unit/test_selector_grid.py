@@ -52,13 +52,14 @@ def test_results_of_made_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert (tmp_path / "out" / f"weak_{steps}.csv").read_text().count("\n") == 1 + 2 * 3 * (steps // 10 + 1)
 
 
-def test_a_short_run_counts_for_its_seed_until_there_is_a_long_one(tmp_path: Path) -> None:
+def test_all_runs_of_a_seed_count_where_the_method_has_no_clock(tmp_path: Path) -> None:
     write_run(tmp_path, "random", 1, speed=1.0)
     for seed, length, speed in ((1, 60, 2.0), (2, 60, 2.0), (3, 150, 1.0)):
         write_run(tmp_path, "random", seed, speed, length)
     grid = np.arange(0, 61, 10) * 128.0
     cell = read_cell(tmp_path, "weak", "random", 60, grid)
-    assert cell.seeds == [1, 2, 3] and cell.accuracy[:, -1] == pytest.approx([0.32, 0.44, 0.32])
+    assert cell.seeds == [1, 2, 3] and cell.accuracy[:, -1] == pytest.approx([0.38, 0.44, 0.32])
+    assert [len(runs) for runs in cell.steps] == [2, 1, 1] and cell.mean("rollout/total") == 128 * 30.5
     assert read_cell(tmp_path, "weak", "random", 150, grid).seeds == [1, 3]
     write_run(tmp_path, "prepo", 1, speed=1.0)  # its clock makes a run of 60 steps another run
     assert read_cell(tmp_path, "weak", "prepo", 60, grid) is None
