@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ MICRO_BATCHES = {  # rollout, train
     OURS: (64, 32),
 }
 THREADS = "OMP_NUM_THREADS"  # what Ray's workers inherit from whoever starts it
+FIRST_STEP = "start to first step's end"
 PHASES = {  # ours -> OpenRLHF's, which scores nothing
     "score_prompts": None,
     "generation": "generation",
@@ -101,21 +103,24 @@ class Job:
         ]  # fmt: skip
 
     def measure(self, data: Path, ray_address: str) -> dict[str, float]:
-        """Seconds of a step and of its phases. OpenRLHF's side starts a Ray of its own, with a hook for its workers;
-        this project's joins the one given."""
+        """Seconds of a step, of its phases, and from the command to the first step's end.
+
+        OpenRLHF's side starts a Ray of its own, with a hook for its workers; this project's joins the one given.
+        """
         environment = os.environ | ({"RAY_ADDRESS": ray_address} if self.side == OURS else {})
         if self.side == DEFAULTS:
             del environment[THREADS]
         with tempfile.TemporaryDirectory() as folder:
             line = self.command(data, Path(folder))
+            begin = time.time()
             done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=environment)
             if done.returncode:
                 sys.exit(f"{self.side} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-            return step_seconds(Path(folder))
+            return step_seconds(Path(folder), begin)
 
 
-def step_seconds(folder: Path) -> dict[str, float]:
-    """Medians over the steps but the first: of the whole, and of its phases."""
+def step_seconds(folder: Path, begin: float) -> dict[str, float]:
+    """Medians over the steps but the first: of the whole, and of its phases; and from `begin` to the first's end."""
     events = EventAccumulator(str(next(folder.rglob("events*")).parent)).Reload()
     tags = events.Tags()["scalars"]
 
@@ -124,6 +129,7 @@ def step_seconds(folder: Path) -> dict[str, float]:
 
     whole = events.Scalars(next(tag for tag in tags if tag.endswith("policy_loss")))
     seconds = {"step": median(later.wall_time - earlier.wall_time for earlier, later in pairwise(whole))}
+    seconds[FIRST_STEP] = whole[0].wall_time - begin
     for phase, theirs in PHASES.items():
         names = (f"timing/{phase}", *([f"timing/{theirs}"] if theirs else []))
         there = any(tag.endswith(names) for tag in tags)
