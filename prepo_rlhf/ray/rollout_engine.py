@@ -175,8 +175,9 @@ class RolloutEngine(plain_class(RolloutRayActor)):
     async def generate(
         self, prompt_token_ids: list[int], sampling_params: SamplingParams, multi_modal_data: None = None
     ) -> Any:
-        """What an agent calls in each of its turns; gives vLLM's final output."""
+        """What an agent calls in each of its turns, with params of its own if it likes; gives vLLM's final output."""
         episode, params = _EPISODE.get(), sampling_params.clone()
+        params.output_kind = RequestOutputKind.FINAL_ONLY
         if episode.seeds is not None:
             params.seed = next(episode.seeds)
         return await self._request(random_uuid(), prompt_token_ids, params, episode.ask)

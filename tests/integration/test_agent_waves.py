@@ -20,6 +20,7 @@ AGENT = """
 import asyncio, random
 import torch
 from openrlhf.utils.agent import AgentInstanceBase, MultiTurnAgentExecutor
+from vllm import SamplingParams
 
 class Slow(AgentInstanceBase):
     def __init__(self):
@@ -28,9 +29,10 @@ class Slow(AgentInstanceBase):
     async def step(self, states, **kwargs):
         await asyncio.sleep(random.SystemRandom().random())
         self.left = len(states["action_text"]) % 3 if self.left is None else self.left - 1
-        states["sampling_params"].max_tokens = 24
-        feedback = " Again:" if self.left else ""
-        return {"rewards": torch.tensor(1.0), "environment_feedback": feedback, "done": self.left == 0}
+        return {
+            "rewards": torch.tensor(1.0), "environment_feedback": " Again:" if self.left else "",
+            "done": self.left == 0, "sampling_params": SamplingParams(min_tokens=1, logprobs=1),
+        }
 
 class AgentExecutor(MultiTurnAgentExecutor):
     def __init__(self):
