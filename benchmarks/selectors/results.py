@@ -55,7 +55,7 @@ class Cell:
         return Cell(seeds, *curves, [self.steps[row] for row in rows])
 
     def mean(self, metric: str, last: int | None = None) -> float:
-        """Mean over seeds of a metric's mean over steps, or over the last few; NaN where it was not recorded."""
+        """Mean over runs of a metric's mean over steps, or over the last few; NaN where it was not recorded."""
         every = [steps[metric] for runs in self.steps for steps in runs if metric in steps]
         values = [steps.tail(last or len(steps)).mean() for steps in every]
         return float(np.mean(values)) if values else float("nan")

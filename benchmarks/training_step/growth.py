@@ -17,7 +17,7 @@ from models import save_random_model
 from tables import report
 from tqdm import tqdm
 
-STEPS = 4  # of each job, the first of which is not counted: two times of a whole step
+STEPS = 4  # of each job, the first of which is not counted: three times of a whole step
 
 
 def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
