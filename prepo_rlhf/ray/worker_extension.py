@@ -1,4 +1,4 @@
-"""What runs inside vLLM's worker processes: registers our gloo weight transfer, and ends them with their engine.
+"""What runs inside vLLM's worker processes: our gloo weight transfer, the CPU's sampler, and their end with the engine.
 
 vLLM imports this module in each worker (`worker_extension_cls`), the one place where it is not a Ray worker.
 """
@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 
-from prepo_rlhf.backends import gloo_weight_transfer
+from prepo_rlhf.backends import current_backend, gloo_weight_transfer
 
 
 def end_with_parent() -> None:
@@ -28,6 +28,10 @@ def end_with_parent() -> None:
 
 
 gloo_weight_transfer.register()
+if current_backend() == "cpu":
+    from prepo_rlhf.backends import cpu_sampling
+
+    cpu_sampling.patch_vllm()
 end_with_parent()
 
 

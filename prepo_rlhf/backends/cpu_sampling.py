@@ -1,0 +1,85 @@
+"""vLLM's sampler on a CPU with one random number a token, not one for each entry of the vocabulary.
+
+Written for vllm 0.29.0, which divides the probabilities by exponential noise and takes the largest. A CPU draws that
+noise on one thread, and a second time for requests with a seed; for small models it takes longer than everything else
+in a step of the engine. Here the token is the one where a uniform number falls among the summed probabilities. The
+distribution is the same; the tokens that belong to a seed are not.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+from torch.nn import functional
+from vllm.v1.sample.ops import topk_topp_sampler
+from vllm.v1.sample.ops.topk_topp_sampler import TopKTopPSampler
+
+BLOCK = 64  # tokens; a divisor of most vocabularies, so that they need no padding
+
+
+def patch_vllm() -> None:
+    """Let the samplers that vLLM makes from now on draw one number a token; later calls do nothing.
+
+    Raises:
+        RuntimeError: the sampler is no longer the one this was written for.
+    """
+    original = TopKTopPSampler.forward_cpu
+    if original is _forward_cpu:
+        return
+    takes = [list(inspect.signature(function).parameters) for function in (original, _forward_cpu)]
+    if takes[0] != takes[1] or "q.exponential_()" not in inspect.getsource(original):
+        raise RuntimeError("vllm's TopKTopPSampler.forward_cpu changed: review prepo_rlhf.backends.cpu_sampling")
+    TopKTopPSampler.forward_cpu = _forward_cpu
+
+
+def draw(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """In each row the token within whose share of the summed probabilities the row's uniform number falls.
+
+    Looks for the block of tokens first and within it then, which spares the running sum over a whole vocabulary.
+
+    Args:
+        probabilities: (rows, vocabulary), not negative; a row's sum need not be exactly 1.
+        uniforms: (rows,) in [0, 1), float64.
+    Returns:
+        (rows,) ids of tokens whose probability is above 0.
+    """
+    padding = -probabilities.shape[1] % BLOCK
+    if padding:
+        probabilities = functional.pad(probabilities, (0, padding))
+    blocks = probabilities.unflatten(-1, (-1, BLOCK))
+    block, rest = _locate(blocks.sum(-1), uniforms)
+    token, _ = _locate(blocks[torch.arange(len(blocks)), block], rest)
+    return block * BLOCK + token
+
+
+def _locate(shares: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The share of each row into which its uniform number falls, and how far into it: uniform in [0, 1] again."""
+    ends = shares.cumsum(-1, dtype=torch.float64)
+    totals = ends[:, -1]
+    # Rounding must not take a number to the very end, after which no share begins.
+    places = torch.minimum(uniforms * totals, totals.nextafter(torch.zeros_like(totals)))[:, None]
+    index = torch.searchsorted(ends, places, right=True)
+    share = shares.gather(-1, index)
+    rest = 1 - (ends.gather(-1, index) - places) / share
+    return index.squeeze(-1), rest.clamp(min=0).squeeze(-1)
+
+
+def _forward_cpu(
+    self: TopKTopPSampler,
+    logits: torch.Tensor,
+    generators: dict[int, torch.Generator],
+    k: torch.Tensor | None,
+    p: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What vLLM's own returns: token ids (rows,), and the processed logits or log-probs where they are asked for."""
+    logits = topk_topp_sampler.apply_top_k_top_p(logits, k, p)
+    processed = None
+    if self.logprobs_mode == "processed_logits":
+        processed = logits
+    elif self.logprobs_mode == "processed_logprobs":
+        processed = logits.log_softmax(dim=-1, dtype=torch.float32)
+    uniforms = torch.rand(len(logits), dtype=torch.float64)
+    for row, generator in generators.items():
+        uniforms[row] = torch.rand((), dtype=torch.float64, generator=generator)
+    return draw(logits.softmax(dim=-1, dtype=torch.float32), uniforms), processed
