@@ -31,7 +31,7 @@ class Slow(AgentInstanceBase):
         self.left = len(states["action_text"]) % 3 if self.left is None else self.left - 1
         return {
             "rewards": torch.tensor(1.0), "environment_feedback": " Again:" if self.left else "",
-            "done": self.left == 0, "sampling_params": SamplingParams(min_tokens=1, logprobs=1),
+            "done": self.left == 0, "sampling_params": SamplingParams(min_tokens=1, logprobs=1, stop_token_ids=STOPS),
         }
 
 class AgentExecutor(MultiTurnAgentExecutor):
@@ -39,6 +39,7 @@ class AgentExecutor(MultiTurnAgentExecutor):
         super().__init__(Slow)
 """
 SAMPLES = 4
+STOPS = list(range(100, 120))  # a turn may take what is left of the context, and ends with one of these before that
 
 
 def numbers_of(responses: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
@@ -49,7 +50,7 @@ def numbers_of(responses: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 def test_agents_are_the_same_however_long_their_turns_take(tiny_llama: str, tmp_path: Path) -> None:
     """In bfloat16, where on some CPUs what a request is batched with shows in its log-probs."""
     agent = tmp_path / "agent.py"
-    agent.write_text(AGENT)
+    agent.write_text(f"STOPS = {STOPS}\n{AGENT}")
     texts = [row["question"] for row in question_rows(6, seed=3)]
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     config = make_config(
@@ -68,8 +69,9 @@ def test_agents_are_the_same_however_long_their_turns_take(tiny_llama: str, tmp_
             for place in order:
                 time.sleep(pause)
                 params = SamplingParams(
-                    seed=place, max_tokens=24, min_tokens=1, logprobs=1, output_kind=RequestOutputKind.FINAL_ONLY
-                )
+                    seed=100 * place, min_tokens=1, logprobs=1, stop_token_ids=STOPS,
+                    output_kind=RequestOutputKind.FINAL_ONLY,
+                )  # fmt: skip
                 wave = (place, len(texts)) if in_waves else None
                 arguments = (texts[place], "", params, 160, tokenizer, SAMPLES, wave)
                 calls[place] = engine.generate_responses.remote(*arguments)
