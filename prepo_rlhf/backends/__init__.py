@@ -2,7 +2,8 @@
 
 Every monkeypatch of a dependency lives in this package, with its reason and the version it was written for.
 `activate` runs once in every process of a job, before OpenRLHF is imported there; on a GPU with flash-attn
-all that it changes is that the policy may be float32, and packed in float32.
+all that it changes is that the policy may be float32, and packed in float32. vLLM's workers, which are not Ray's, take
+what is theirs in `ray.worker_extension`.
 """
 
 from __future__ import annotations
