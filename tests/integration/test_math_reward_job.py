@@ -39,4 +39,6 @@ def test_no_step_is_lost_to_answers_that_hang(benchmarks: Path, tmp_path: Path) 
     assert sum(row["reward/unparsable_ratio"] for row in steps) > 0
     assert all(0 <= row["timing/grading"] for row in steps)
     assert all(0 <= row["rollout/reward_mean"] <= 1.1 for row in steps)
-    assert {"eval/default/avg@2", "eval/default/maj@2", "eval/default/timeout_ratio"} <= rows[-1].keys()
+    assert {"eval/default/avg@2", "eval/default/timeout_ratio"} <= rows[-1].keys()
+    # An evaluation in which no response has an answer has no majority.
+    assert "eval/default/maj@2" in rows[0].keys() | rows[-1].keys()
