@@ -1,9 +1,9 @@
 """vLLM's sampler on a CPU with one random number a token, not one for each entry of the vocabulary.
 
 Written for vllm 0.29.0, which divides the probabilities by exponential noise and takes the largest. A CPU draws that
-noise on one thread, and a second time for requests with a seed; for small models it takes longer than everything else
-in a step of the engine. Here the token is the one where a uniform number falls among the summed probabilities. The
-distribution is the same; the tokens that belong to a seed are not.
+noise on one thread, and a second time for requests with a seed; where the vocabulary is large beside the model, nothing
+else in a step of the engine takes as long. Here the token is the one where a uniform number falls among the summed
+probabilities. The distribution is the same; the tokens that belong to a seed are not.
 """
 
 from __future__ import annotations
