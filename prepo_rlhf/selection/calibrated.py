@@ -1,4 +1,4 @@
-"""Prompts whose pass rate is near one half, as far as a calibrated prediction of it, drawn a few times, can say.
+"""Prompts whose pass rate is near one half in a few draws from a calibrated prediction of it.
 
 Boundary: torch only; the statistics are in `pass_rate_model`.
 """
@@ -45,12 +45,12 @@ class CalibratedSelector(PromptSelector):
     that w follows the policy, while its variance can't exceed the prior's.
 
     Selection draws w and every candidate's b_i, DRAWS times, and takes the K candidates of the highest mean p (1 - p)
-    over the draws. The number of draws m is between two known rules:
+    over the draws. A few draws are between two known rules:
 
-    - m = 1 is Thompson sampling: a prompt is taken about as often as it is likely to be among those nearest 1/2. What
+    - One is Thompson sampling: a prompt is taken about as often as it is likely to be among those nearest 1/2. What
       is not known well is tried, and a batch spreads over all that may be; but one draw of b_i is a coarse guess, and
       many groups are without a gradient.
-    - m -> infinity takes the highest E[p (1 - p)]: the fewest groups without a gradient, but prompts that look alike
+    - Without end they give E[p (1 - p)]: the fewest groups without a gradient, but prompts that look alike
       fill a batch. In training that was slower than Random where all prompts are in reach.
 
     With 4 draws training needed fewer rollouts than with one where few prompts are in reach, and about as many as
