@@ -53,8 +53,8 @@ class CalibratedSelector(PromptSelector):
     - Without end they give E[p (1 - p)]: the fewest groups without a gradient, but prompts that look alike
       fill a batch. In training that was slower than Random where all prompts are in reach.
 
-    With balanced weights 4 draws trained a little faster than one where few prompts are in reach, without weights no
-    better; where all are in reach either needs about as many rollouts as Random (docs/results/selectors.md).
+    In training, what 4 draws gain over one is less than the spread of seeds. Where few prompts are in reach both need
+    fewer rollouts than Random, where all are about as many (docs/results/selectors.md).
 
     Args:
         seed: of the generator.
