@@ -4,7 +4,7 @@
     python benchmarks/policy_pass.py --hidden_size 3584 --num_tokens 16384 --dtype bf16     # a 7B's head, on a GPU
 
 A Qwen2 of two layers, its sequences packed, random weights. Times are medians over rounds in which the sides take turns
-in one process; the peak is what a pass adds to the memory in use, each side in a process of its own.
+in one process; the peak is what a pass adds to the memory in use, on a CPU each side in a process of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import json
 import multiprocessing
 import re
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,31 +24,30 @@ from rich.table import Table
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, Qwen2Config
 
+from prepo_rlhf.backends import packed_attention
 from prepo_rlhf.ray.policy_model import Actor, PolicyModel
 
 SIDES = ("log-probs, OpenRLHF", "both, OpenRLHF", "both, this project")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Pass = Callable[[], None]
 
 
-def make_model(path: str, args: argparse.Namespace) -> None:
-    """Heads of 128, as in every Qwen2.5 from 1.5B on."""
+def load(args: argparse.Namespace) -> tuple[Actor, PolicyModel]:
+    """OpenRLHF's model and this project's, around the same weights. Heads of 128, as in every Qwen2.5 from 1.5B on."""
     heads = args.hidden_size // 128
     config = Qwen2Config(
         vocab_size=args.vocabulary, hidden_size=args.hidden_size, intermediate_size=4 * args.hidden_size,
         num_hidden_layers=args.layers, num_attention_heads=heads, num_key_value_heads=2 if heads % 2 == 0 else 1,
         max_position_embeddings=args.length, tie_word_embeddings=False,
     )  # fmt: skip
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[args.dtype]
-    AutoModelForCausalLM.from_config(config, dtype=dtype).save_pretrained(path)
-
-
-def load(path: str, dtype: str) -> tuple[Actor, PolicyModel]:
-    """OpenRLHF's model and this project's, around the same weights."""
-    options = {"attn_implementation": "packed_sdpa", "param_dtype": dtype, "packing_samples": True}
-    theirs = Actor(path, **options).to(DEVICE).eval()
-    ours = Actor(theirs.model)
-    ours.packing_samples, ours.__class__ = True, PolicyModel
+    packed_attention.register()
+    torch.manual_seed(0)
+    with torch.device(DEVICE):
+        model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[args.dtype], attn_implementation="packed_sdpa")
+    theirs, ours = Actor(model.eval()), Actor(model)
+    theirs.packing_samples = ours.packing_samples = True
+    ours.__class__ = PolicyModel
     return theirs, ours
 
 
@@ -77,9 +75,9 @@ def seconds(call: Pass) -> float:
     return time.perf_counter() - start
 
 
-def peak_bytes(path: str, args: argparse.Namespace, side: str) -> int:
+def peak_bytes(args: argparse.Namespace, side: str) -> int:
     """What a pass adds, at its highest, to the memory in use before it."""
-    models = load(path, args.dtype)
+    models = load(args)
     passes(models, args, args.length)[side]()  # loads libraries, and finds out about the head
     call = passes(models, args, args.num_tokens)[side]
     if DEVICE == "cuda":
@@ -93,25 +91,28 @@ def peak_bytes(path: str, args: argparse.Namespace, side: str) -> int:
     return _resident("VmHWM") - before
 
 
+def peak_of(args: argparse.Namespace, side: str) -> int:
+    """On a CPU what one side has allocated and freed would be there for the next."""
+    if DEVICE == "cuda":
+        return peak_bytes(args, side)
+    with multiprocessing.get_context("spawn").Pool(1) as process:
+        return process.apply(peak_bytes, (args, side))
+
+
 def _resident(name: str) -> int:
     return 1024 * int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text()).group(1))
 
 
 def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Seconds and peak bytes of each side, and both as shares of the first's."""
-    with tempfile.TemporaryDirectory() as path:
-        make_model(path, args)
-        peaks = {}
-        for side in SIDES:
-            with multiprocessing.get_context("spawn").Pool(1) as process:
-                peaks[side] = process.apply(peak_bytes, (path, args, side))
-        calls = passes(load(path, args.dtype), args, args.num_tokens)
-        times = {side: [] for side in SIDES}
-        for number in tqdm(range(args.pairs + 1), unit="round"):
-            for side, call in calls.items():
-                taken = seconds(call)
-                if number > 0:  # the first warms up
-                    times[side].append(taken)
+    peaks = {side: peak_of(args, side) for side in SIDES}
+    calls = passes(load(args), args, args.num_tokens)
+    times = {side: [] for side in SIDES}
+    for number in tqdm(range(args.pairs + 1), unit="round"):
+        for side, call in calls.items():
+            taken = seconds(call)
+            if number > 0:  # the first warms up
+                times[side].append(taken)
     first = SIDES[0]
     return {
         side: {

@@ -1,21 +1,24 @@
 """Log-probs of the tokens taken, and entropies, from hidden states: no (tokens x vocabulary) tensor is ever whole.
 
 The logits of a few tokens are made, used and dropped. With gradients, backward makes them once more: a fourth product
-with the output head where there were three.
-Boundary: torch only; which tokens, and where their hidden states come from, is the caller's.
+with the output head where there were three. On a GPU the logits are read by Triton kernels (`triton_logits`), elsewhere
+by PyTorch's operations.
+Boundary: which tokens, and where their hidden states come from, is the caller's.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-# Float32 logits held at once: 128 MiB, on a CPU what its cache holds; of enough tokens for each reading of the weight.
-LOGITS_AT_ONCE, CACHED_LOGITS, LEAST_TOKENS = 2**25, 2**19, 128
+# Logits held at once: on a CPU what its cache holds; of enough tokens for each reading of the weight.
+LOGITS_AT_ONCE, CACHED_LOGITS, LEAST_TOKENS = 2**27, 2**19, 128
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,13 @@ class OutputHead:
     cap: float | None = None
     temperature: float = 1.0
 
+    def raw_logits(self, hidden: Tensor) -> Tensor:
+        """W h + b: [N, V] of [N, D], in the weight's type, as the model's own would be."""
+        return torch.nn.functional.linear(hidden, self.weight, self.bias)
+
     def logits(self, hidden: Tensor) -> Tensor:
-        """[N, V] float32 of [N, D]; the product is in the weight's type, as the model's own would be."""
-        logits = torch.nn.functional.linear(hidden, self.weight, self.bias).float()
+        """[N, V] float32 of [N, D]."""
+        logits = self.raw_logits(hidden).float()
         factor = self.scale / self.temperature
         if self.cap is not None:
             return logits.mul_(self.scale / self.cap).tanh_().mul_(self.cap / self.temperature)
@@ -93,8 +100,7 @@ class _HeadStatistics(torch.autograd.Function):
     ) -> Tensor:
         statistics = torch.empty(len(hidden), 2, dtype=torch.float32, device=hidden.device)
         for rows in _chunks(hidden, len(weight)):
-            pair = log_probs_and_entropies(head.logits(hidden[rows]), targets[rows])
-            statistics[rows] = torch.stack(pair, dim=-1)
+            statistics[rows] = _statistics(hidden[rows], targets[rows], head)
         ctx.save_for_backward(hidden, targets, weight, bias)
         ctx.head = replace(head, weight=None, bias=None)
         return statistics
@@ -109,9 +115,7 @@ class _HeadStatistics(torch.autograd.Function):
         of_bias = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and ctx.needs_input_grad[3] else None
         with_entropy = bool(gradient[:, 1].any())  # asked once: the answer makes the host wait for the device
         for rows in _chunks(hidden, len(weight)):
-            logits = head.logits(hidden[rows])
-            raw = head.raw_gradient(logits, _logit_gradient(logits, targets[rows], gradient[rows], with_entropy))
-            raw = raw.to(weight.dtype)
+            raw = _raw_gradient(hidden[rows], targets[rows], gradient[rows], head, with_entropy)
             if of_hidden is not None:
                 of_hidden[rows] = raw @ weight
             if of_weight is not None:
@@ -121,6 +125,33 @@ class _HeadStatistics(torch.autograd.Function):
         of_weight = of_weight.to(weight.dtype) if of_weight is not None else None
         of_bias = of_bias.to(bias.dtype) if of_bias is not None else None
         return of_hidden, None, of_weight, of_bias, None
+
+
+def _statistics(hidden: Tensor, targets: Tensor, head: OutputHead) -> Tensor:
+    """[N, 2] of N tokens."""
+    if _kernels_run_on(hidden.device.type):
+        from prepo_rlhf.algorithm import triton_logits
+
+        return triton_logits.statistics(head.raw_logits(hidden), targets, head)[0]
+    return torch.stack(log_probs_and_entropies(head.logits(hidden), targets), dim=-1)
+
+
+def _raw_gradient(
+    hidden: Tensor, targets: Tensor, gradient: Tensor, head: OutputHead, with_entropy: bool
+) -> Tensor:
+    """The gradient of N tokens' raw logits [N, V], in the weight's type."""
+    if _kernels_run_on(hidden.device.type):
+        from prepo_rlhf.algorithm import triton_logits
+
+        return triton_logits.raw_gradient(head.raw_logits(hidden), targets, gradient, head)
+    logits = head.logits(hidden)
+    raw = head.raw_gradient(logits, _logit_gradient(logits, targets, gradient, with_entropy))
+    return raw.to(head.weight.dtype)
+
+
+@cache
+def _kernels_run_on(device: str) -> bool:
+    return device == "cuda" and importlib.util.find_spec("triton") is not None
 
 
 def _logit_gradient(logits: Tensor, targets: Tensor, gradient: Tensor, with_entropy: bool) -> Tensor:

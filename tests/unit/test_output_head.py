@@ -1,4 +1,7 @@
-"""Log-probs and entropies from hidden states, against the formulas written out and against autograd on all logits."""
+"""Log-probs and entropies from hidden states, against the formulas written out and against autograd on all logits.
+
+On a machine with a GPU the Triton kernels are what is tested.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import torch
 
 from prepo_rlhf.algorithm import OutputHead, head_statistics, log_probs_and_entropies, output_head
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TOKENS, WIDTH, VOCABULARY = 37, 16, 50
 HEADS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -40,8 +44,8 @@ def draw(with_bias: bool, dtype: torch.dtype) -> tuple[list[torch.Tensor], torch
     """Hidden states, weight and bias, exact in `dtype`, in float64; targets; a gradient."""
     torch.manual_seed(0)
     shapes = [(TOKENS, WIDTH), (VOCABULARY, WIDTH), (VOCABULARY,)][: 3 if with_bias else 2]
-    parts = [torch.randn(shape).to(dtype).double() for shape in shapes]
-    return parts, torch.randint(VOCABULARY, (TOKENS,)), torch.randn(TOKENS, 2)
+    parts = [torch.randn(shape).to(dtype).double().to(DEVICE) for shape in shapes]
+    return parts, torch.randint(VOCABULARY, (TOKENS,)).to(DEVICE), torch.randn(TOKENS, 2).to(DEVICE)
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-4), (torch.bfloat16, 0.1)])

@@ -1,0 +1,135 @@
+"""The output head's log-probs and entropies on a GPU: Triton kernels, PyTorch in chunks, and all logits at once.
+
+    python benchmarks/output_head.py --output output_head.json
+
+For the heads of Qwen2.5-7B and Llama3.1-8B in bfloat16, random hidden states and weights: time and peak memory of a
+forward without gradients, and of forward and backward, in rounds in which the sides take turns; the kernels and the
+chunks with several numbers of logits at once. The error is the largest of any token's, against float64 from the same
+(rounded) logits, which isolates what the sides do with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from unittest import mock
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.nn import functional
+
+from prepo_rlhf.algorithm import OutputHead, head_statistics, output_head
+
+SHAPES = {"Qwen2.5-7B": (152_064, 3584), "Llama3.1-8B": (128_256, 4096)}
+CHECKED = 256  # tokens
+Side = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def all_logits(hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+    """As a model's forward followed by OpenRLHF's two functions would."""
+    log_p = functional.linear(hidden, weight).float().log_softmax(dim=-1)
+    return torch.stack([log_p.gather(1, targets[:, None])[:, 0], -(log_p.exp() * log_p).sum(-1)], dim=-1)
+
+
+def chunked(kernels: bool, logits_at_once: int) -> Side:
+    """`head_statistics`, with or without the kernels."""
+
+    def run(hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+        with (
+            mock.patch.object(output_head, "_kernels_run_on", lambda _device: kernels),
+            mock.patch.object(output_head, "LOGITS_AT_ONCE", logits_at_once),
+        ):
+            result = head_statistics(hidden, targets, OutputHead(weight))
+            if result.requires_grad:
+                result.backward(torch.ones_like(result))
+            return result.detach()
+
+    return run
+
+
+def whole(hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+    result = all_logits(hidden, targets, weight)
+    if result.requires_grad:
+        result.backward(torch.ones_like(result))
+    return result.detach()
+
+
+SIDES: dict[str, Side] = {
+    "all logits": whole,
+    **{f"PyTorch, 2^{power}": chunked(False, 2**power) for power in (25, 27)},
+    **{f"Triton, 2^{power}": chunked(True, 2**power) for power in (25, 26, 27, 28)},
+}
+
+
+def measured(side: Side, parts: tuple[Tensor, Tensor, Tensor]) -> tuple[float, int]:
+    """Seconds, and the bytes that it adds at its highest."""
+    for part in parts:
+        part.grad = None
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    start = time.perf_counter()
+    side(*parts)
+    torch.cuda.synchronize()
+    return time.perf_counter() - start, torch.cuda.max_memory_allocated() - before
+
+
+def error(side: Side, hidden: Tensor, targets: Tensor, weight: Tensor) -> float:
+    few = slice(CHECKED)
+    logits = functional.linear(hidden[few], weight).double()
+    log_p = logits.log_softmax(dim=-1)
+    exact = torch.stack([log_p.gather(1, targets[few, None])[:, 0], -(log_p.exp() * log_p).sum(-1)], dim=-1)
+    return (side(hidden[few], targets[few], weight) - exact).abs().max().item()
+
+
+def measure(vocabulary: int, width: int, tokens: int, pairs: int) -> dict[str, dict[str, float]]:
+    torch.manual_seed(0)
+    device = {"device": "cuda", "dtype": torch.bfloat16}
+    hidden, weight = torch.randn(tokens, width, **device), torch.randn(vocabulary, width, **device) / width**0.5
+    targets = torch.randint(vocabulary, (tokens,), device="cuda")
+    rows = {}
+    for side, run in SIDES.items():
+        with torch.no_grad():
+            rows[side] = {"error": error(run, hidden, targets, weight)}
+    for gradients in (False, True):
+        parts = (hidden.detach().requires_grad_(gradients), targets, weight.detach().requires_grad_(gradients))
+        samples = {side: [] for side in SIDES}
+        for number in range(pairs + 1):
+            for side, run in SIDES.items():
+                sample = measured(run, parts)
+                if number > 0:  # the first warms up
+                    samples[side].append(sample)
+        name = "forward and backward" if gradients else "forward"
+        for side, taken in samples.items():
+            rows[side][f"{name}, ms"] = 1e3 * median(seconds for seconds, _ in taken)
+            rows[side][f"{name}, peak MiB"] = max(peak for _, peak in taken) / 2**20
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--num_tokens", type=int, default=16_384)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.error("this benchmark needs a GPU; on a CPU run benchmarks/policy_pass.py")
+    results = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "num_tokens": args.num_tokens}
+    for name, (vocabulary, width) in SHAPES.items():
+        rows = results[name] = measure(vocabulary, width, args.num_tokens, args.pairs)
+        table = Table(name, *next(iter(rows.values())))
+        for side, row in rows.items():
+            table.add_row(side, *(f"{value:.3g}" for value in row.values()))
+        Console(width=160).print(table)
+    if args.output:
+        args.output.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
