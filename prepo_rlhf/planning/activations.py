@@ -76,19 +76,20 @@ def experience_pass_bytes(shape: ModelShape, config: Config, tokens: int) -> int
 
 
 def head_bytes(shape: ModelShape, config: Config, tokens: int, device: str = "cuda") -> int:
-    """The peak of `algorithm.output_head` in backward: float32 logits of one chunk, and the weight's float32 gradient.
+    """The peak of `algorithm.output_head` in backward: logits of one chunk, and the weight's float32 gradient.
 
-    At once there are the logits, their log-softmax, its exponential and their gradient, with an entropy bonus two more,
-    and the last chunk's gradient in the weight's type. The gradient of a trained weight is summed in float32: a sum has
-    its summand beside it, and of the chunk its logits and their gradient.
+    A GPU's kernels put the gradient in the place of the logits, in the weight's type. Elsewhere there are at once, in
+    float32, the logits, their log-softmax, its exponential and their gradient, with an entropy bonus two more. The last
+    chunk's gradient is still there. The gradient of a trained weight is summed in float32: a sum has its summand beside
+    it, and of the chunk the logits' gradient.
     """
     element = element_size(config)
     chunk = min(tokens, tokens_at_once(shape.vocabulary, torch.device(device)))
     last_chunk = element if tokens > chunk else 0
-    at_once = FLOAT32 * (6 if config.actor.entropy_coef else 4) + last_chunk
+    own = element if device == "cuda" else FLOAT32 * (6 if config.actor.entropy_coef else 4)
     weight = 0 if config.ds.lora.rank else shape.vocabulary * shape.hidden
-    summing = weight * element + chunk * shape.vocabulary * (FLOAT32 + element)
-    return weight * FLOAT32 + max(chunk * shape.vocabulary * at_once, summing)
+    summing = weight * element + chunk * shape.vocabulary * element
+    return weight * FLOAT32 + max(chunk * shape.vocabulary * (own + last_chunk), summing)
 
 
 def plain_head_bytes(shape: ModelShape, config: Config, tokens: int) -> int:
