@@ -13,9 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
+from typing import Any
 from unittest import mock
 
 import torch
@@ -28,46 +29,34 @@ from prepo_rlhf.algorithm import OutputHead, head_statistics, output_head
 
 SHAPES = {"Qwen2.5-7B": (152_064, 3584), "Llama3.1-8B": (128_256, 4096)}
 CHECKED = 256  # tokens
-Side = Callable[[Tensor, Tensor, Tensor], Tensor]
+# What is replaced in `output_head`; for all logits at once its place is taken by the plain formulas.
+SIDES: dict[str, dict[str, Any] | None] = {"all logits": None}
+for power in (25, 27):
+    SIDES[f"PyTorch, 2^{power}"] = {"LOGITS_AT_ONCE": 2**power, "_kernels": lambda _device: None}
+for power in (25, 26, 27, 28):
+    SIDES[f"Triton, 2^{power}"] = {"LOGITS_AT_ONCE": 2**power}
 
 
-def all_logits(hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-    """As a model's forward followed by OpenRLHF's two functions would."""
-    log_p = functional.linear(hidden, weight).float().log_softmax(dim=-1)
+def from_all(logits: Tensor, targets: Tensor) -> Tensor:
+    """[N, 2] as a model's forward followed by OpenRLHF's two functions would give it, in the logits' type."""
+    log_p = logits.log_softmax(dim=-1)
     return torch.stack([log_p.gather(1, targets[:, None])[:, 0], -(log_p.exp() * log_p).sum(-1)], dim=-1)
 
 
-def chunked(kernels: bool, logits_at_once: int) -> Side:
-    """`head_statistics`, with or without the kernels."""
-
-    def run(hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-        with (
-            mock.patch.object(output_head, "_kernels_run_on", lambda _device: kernels),
-            mock.patch.object(output_head, "LOGITS_AT_ONCE", logits_at_once),
-        ):
+def run(side: str, hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+    """[N, 2]; with backward, where the arguments have gradients."""
+    replaced = SIDES[side]
+    with mock.patch.multiple(output_head, **replaced) if replaced else nullcontext():
+        if replaced:
             result = head_statistics(hidden, targets, OutputHead(weight))
-            if result.requires_grad:
-                result.backward(torch.ones_like(result))
-            return result.detach()
-
-    return run
-
-
-def whole(hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-    result = all_logits(hidden, targets, weight)
-    if result.requires_grad:
-        result.backward(torch.ones_like(result))
+        else:
+            result = from_all(functional.linear(hidden, weight).float(), targets)
+        if result.requires_grad:
+            result.backward(torch.ones_like(result))
     return result.detach()
 
 
-SIDES: dict[str, Side] = {
-    "all logits": whole,
-    **{f"PyTorch, 2^{power}": chunked(False, 2**power) for power in (25, 27)},
-    **{f"Triton, 2^{power}": chunked(True, 2**power) for power in (25, 26, 27, 28)},
-}
-
-
-def measured(side: Side, parts: tuple[Tensor, Tensor, Tensor]) -> tuple[float, int]:
+def measured(side: str, parts: tuple[Tensor, Tensor, Tensor]) -> tuple[float, int]:
     """Seconds, and the bytes that it adds at its highest."""
     for part in parts:
         part.grad = None
@@ -75,17 +64,16 @@ def measured(side: Side, parts: tuple[Tensor, Tensor, Tensor]) -> tuple[float, i
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
-    side(*parts)
+    run(side, *parts)
     torch.cuda.synchronize()
     return time.perf_counter() - start, torch.cuda.max_memory_allocated() - before
 
 
-def error(side: Side, hidden: Tensor, targets: Tensor, weight: Tensor) -> float:
-    few = slice(CHECKED)
-    logits = functional.linear(hidden[few], weight).double()
-    log_p = logits.log_softmax(dim=-1)
-    exact = torch.stack([log_p.gather(1, targets[few, None])[:, 0], -(log_p.exp() * log_p).sum(-1)], dim=-1)
-    return (side(hidden[few], targets[few], weight) - exact).abs().max().item()
+@torch.no_grad()
+def error(side: str, hidden: Tensor, targets: Tensor, weight: Tensor) -> float:
+    hidden, targets = hidden[:CHECKED], targets[:CHECKED]
+    exact = from_all(functional.linear(hidden, weight).double(), targets)
+    return (run(side, hidden, targets, weight) - exact).abs().max().item()
 
 
 def measure(vocabulary: int, width: int, tokens: int, pairs: int) -> dict[str, dict[str, float]]:
@@ -93,16 +81,13 @@ def measure(vocabulary: int, width: int, tokens: int, pairs: int) -> dict[str, d
     device = {"device": "cuda", "dtype": torch.bfloat16}
     hidden, weight = torch.randn(tokens, width, **device), torch.randn(vocabulary, width, **device) / width**0.5
     targets = torch.randint(vocabulary, (tokens,), device="cuda")
-    rows = {}
-    for side, run in SIDES.items():
-        with torch.no_grad():
-            rows[side] = {"error": error(run, hidden, targets, weight)}
+    rows = {side: {"error": error(side, hidden, targets, weight)} for side in SIDES}
     for gradients in (False, True):
         parts = (hidden.detach().requires_grad_(gradients), targets, weight.detach().requires_grad_(gradients))
         samples = {side: [] for side in SIDES}
         for number in range(pairs + 1):
-            for side, run in SIDES.items():
-                sample = measured(run, parts)
+            for side in SIDES:
+                sample = measured(side, parts)
                 if number > 0:  # the first warms up
                     samples[side].append(sample)
         name = "forward and backward" if gradients else "forward"

@@ -8,16 +8,19 @@ Boundary: which tokens, and where their hidden states come from, is the caller's
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-# Logits held at once: on a CPU what its cache holds; of enough tokens for each reading of the weight.
+# Logits held at once: what is fastest on a GPU (docs/results/performance.md), on a CPU what its cache holds; of enough
+# tokens for each reading of the weight.
 LOGITS_AT_ONCE, CACHED_LOGITS, LEAST_TOKENS = 2**27, 2**19, 128
 
 
@@ -113,9 +116,8 @@ class _HeadStatistics(torch.autograd.Function):
         # Summed in float32 over chunks, whatever the type of the weight.
         of_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[2] else None
         of_bias = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and ctx.needs_input_grad[3] else None
-        with_entropy = bool(gradient[:, 1].any())  # asked once: the answer makes the host wait for the device
         for rows in _chunks(hidden, len(weight)):
-            raw = _raw_gradient(hidden[rows], targets[rows], gradient[rows], head, with_entropy)
+            raw = _raw_gradient(hidden[rows], targets[rows], gradient[rows], head)
             if of_hidden is not None:
                 of_hidden[rows] = raw @ weight
             if of_weight is not None:
@@ -129,33 +131,29 @@ class _HeadStatistics(torch.autograd.Function):
 
 def _statistics(hidden: Tensor, targets: Tensor, head: OutputHead) -> Tensor:
     """[N, 2] of N tokens."""
-    if _kernels_run_on(hidden.device.type):
-        from prepo_rlhf.algorithm import triton_logits
-
-        return triton_logits.statistics(head.raw_logits(hidden), targets, head)[0]
+    if kernels := _kernels(hidden.device.type):
+        return kernels.statistics(head.raw_logits(hidden), targets, head)[0]
     return torch.stack(log_probs_and_entropies(head.logits(hidden), targets), dim=-1)
 
 
-def _raw_gradient(
-    hidden: Tensor, targets: Tensor, gradient: Tensor, head: OutputHead, with_entropy: bool
-) -> Tensor:
+def _raw_gradient(hidden: Tensor, targets: Tensor, gradient: Tensor, head: OutputHead) -> Tensor:
     """The gradient of N tokens' raw logits [N, V], in the weight's type."""
-    if _kernels_run_on(hidden.device.type):
-        from prepo_rlhf.algorithm import triton_logits
-
-        return triton_logits.raw_gradient(head.raw_logits(hidden), targets, gradient, head)
+    if kernels := _kernels(hidden.device.type):
+        return kernels.raw_gradient(head.raw_logits(hidden), targets, gradient, head)
     logits = head.logits(hidden)
-    raw = head.raw_gradient(logits, _logit_gradient(logits, targets, gradient, with_entropy))
-    return raw.to(head.weight.dtype)
+    return head.raw_gradient(logits, _logit_gradient(logits, targets, gradient)).to(head.weight.dtype)
 
 
 @cache
-def _kernels_run_on(device: str) -> bool:
-    return device == "cuda" and importlib.util.find_spec("triton") is not None
+def _kernels(device: str) -> ModuleType | None:
+    """Triton comes with PyTorch's CUDA builds; without a GPU it is not imported."""
+    if device != "cuda" or importlib.util.find_spec("triton") is None:
+        return None
+    return importlib.import_module("prepo_rlhf.algorithm.triton_logits")
 
 
-def _logit_gradient(logits: Tensor, targets: Tensor, gradient: Tensor, with_entropy: bool) -> Tensor:
-    """Of N tokens' logits [N, V], from that of their log-probs and entropies [N, 2]; the entropies' may be left out.
+def _logit_gradient(logits: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:
+    """Of N tokens' logits [N, V], from that of their log-probs and entropies [N, 2].
 
     d ln p_a / dz_v = [v = a] - p_v; dH / dz_v = -p_v (ln p_v + H).
     """
@@ -163,7 +161,7 @@ def _logit_gradient(logits: Tensor, targets: Tensor, gradient: Tensor, with_entr
     log_p = logits - logits.logsumexp(dim=-1, keepdim=True)
     p = log_p.exp()
     result = p * -of_log_prob[:, None]
-    if with_entropy:
+    if of_entropy.any():
         entropy = -(p * log_p).sum(dim=-1, keepdim=True)
         result -= p * (log_p + entropy) * of_entropy[:, None]
     return result.scatter_add_(-1, targets[:, None], of_log_prob[:, None].to(result.dtype))

@@ -21,7 +21,7 @@ BLOCK, WARPS = 8192, 16
 
 
 @triton.jit
-def _transformed(raw, pre, post, CAPPED: tl.constexpr):
+def _transformed(raw: tl.tensor, pre: tl.tensor, post: tl.tensor, CAPPED: tl.constexpr) -> tl.tensor:
     """post tanh(pre raw) with a cap, post raw without: `OutputHead`'s logits."""
     raw = raw.to(tl.float32)
     if CAPPED:
@@ -31,8 +31,10 @@ def _transformed(raw, pre, post, CAPPED: tl.constexpr):
 
 @triton.jit
 def _statistics_kernel(
-    logits, targets, statistics, log_totals, vocabulary, pre, post, CAPPED: tl.constexpr, BLOCK: tl.constexpr
-):
+    logits: tl.tensor, targets: tl.tensor, statistics: tl.tensor, log_totals: tl.tensor, vocabulary: tl.tensor,
+    pre: tl.tensor, post: tl.tensor, CAPPED: tl.constexpr, BLOCK: tl.constexpr,
+) -> None:  # fmt: skip
+    """One row: its two statistics and its log-sum-exp; the arguments are `statistics`' tensors, as pointers."""
     row = tl.program_id(0).to(tl.int64)
     logits += row * vocabulary
     # Of the columns so far, with y = z - top: the sums of exp y and of y exp y.
@@ -58,8 +60,10 @@ def _statistics_kernel(
 
 @triton.jit
 def _gradient_kernel(
-    logits, targets, entropies, log_totals, gradients, vocabulary, pre, post, CAPPED: tl.constexpr, BLOCK: tl.constexpr
-):
+    logits: tl.tensor, targets: tl.tensor, entropies: tl.tensor, log_totals: tl.tensor, gradients: tl.tensor,
+    vocabulary: tl.tensor, pre: tl.tensor, post: tl.tensor, CAPPED: tl.constexpr, BLOCK: tl.constexpr,
+) -> None:  # fmt: skip
+    """One block of a row: its raw logits become their gradient; `entropies` has a stride of 2, as `gradients`."""
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = column < vocabulary
