@@ -37,9 +37,8 @@ for power in (25, 26, 27, 28):
     SIDES[f"Triton, 2^{power}"] = {"LOGITS_AT_ONCE": 2**power}
 
 
-def from_all(logits: Tensor, targets: Tensor) -> Tensor:
-    """[N, 2] as a model's forward followed by OpenRLHF's two functions would give it, in the logits' type."""
-    log_p = logits.log_softmax(dim=-1)
+def from_all(log_p: Tensor, targets: Tensor) -> Tensor:
+    """[N, 2] of all log-probs [N, V], in their type."""
     return torch.stack([log_p.gather(1, targets[:, None])[:, 0], -(log_p.exp() * log_p).sum(-1)], dim=-1)
 
 
@@ -50,7 +49,7 @@ def run(side: str, hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
         if replaced:
             result = head_statistics(hidden, targets, OutputHead(weight))
         else:
-            result = from_all(functional.linear(hidden, weight).float(), targets)
+            result = from_all(functional.linear(hidden, weight).float().log_softmax(dim=-1), targets)
         if result.requires_grad:
             result.backward(torch.ones_like(result))
     return result.detach()
@@ -72,7 +71,7 @@ def measured(side: str, parts: tuple[Tensor, Tensor, Tensor]) -> tuple[float, in
 @torch.no_grad()
 def error(side: str, hidden: Tensor, targets: Tensor, weight: Tensor) -> float:
     hidden, targets = hidden[:CHECKED], targets[:CHECKED]
-    exact = from_all(functional.linear(hidden, weight).double(), targets)
+    exact = from_all(functional.linear(hidden, weight).double().log_softmax(dim=-1), targets)
     return (run(side, hidden, targets, weight) - exact).abs().max().item()
 
 
