@@ -84,9 +84,16 @@ def _within(run: Run, budget: float) -> pd.DataFrame:
 
 
 def _curve(run: Run, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Accuracy, tokens and probe entropy at the numbers of rollouts in `grid`."""
+    """Accuracy, tokens and probe entropy at the numbers of rollouts in `grid`.
+
+    Raises:
+        ValueError: the run ended before the last of them, for instance because dynamic sampling ran out of prompts.
+    """
     steps = run.steps.set_index("step")
     rollouts = steps[TOTAL].astype(float)
+    if rollouts.iloc[-1] < grid[-1]:
+        ended = f"{run.folder} ended after {rollouts.iloc[-1]:,.0f} of {grid[-1]:,.0f} rollouts"
+        raise ValueError(f"{ended}: raise extra_epochs of its method (methods.py), delete the folder and run it again")
     evaluated = steps[ACCURACY].dropna()
     probe = pd.DataFrame(map(json.loads, (run.folder / PROBE_FILE).read_text().splitlines()))
     return (
@@ -188,13 +195,17 @@ def _mean_and_deviation(values: np.ndarray) -> str:
 
 
 def _signed(estimate: Estimate) -> str:
-    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+    return _with_interval(estimate, "+.3f")
 
 
 def _ratio(estimate: Estimate) -> str:
-    if estimate.value == 0:
-        return "not reached"
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return _with_interval(estimate, ".2f") if estimate.value else "not reached"
+
+
+def _with_interval(estimate: Estimate, digits: str) -> str:
+    """Of one seed there is no interval."""
+    value, *interval = (format(number, digits) for number in (estimate.value, estimate.low, estimate.high))
+    return value if np.isnan(estimate.low) else f"{value} [{', '.join(interval)}]"
 
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:

@@ -17,7 +17,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95% interval over seeds."""
+    """A value and its 95% interval over seeds: NaN to NaN where there is only one."""
 
     value: float
     low: float
@@ -55,12 +55,14 @@ def saving(
         baseline, method: [S, P] accuracies.
         share: of the way from the baseline's first accuracy to its last.
     """
-    rng = np.random.default_rng(seed)
-    picks = [np.arange(len(baseline)), *rng.integers(0, len(baseline), (RESAMPLES, len(baseline)))]
+    ratio = _ratio(spent, baseline.mean(0), method.mean(0), share)
+    if len(baseline) < 2:
+        return Estimate(ratio, np.nan, np.nan)
+    picks = np.random.default_rng(seed).integers(0, len(baseline), (RESAMPLES, len(baseline)))
     ratios = [_ratio(spent, baseline[pick].mean(0), method[pick].mean(0), share) for pick in picks]
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(ratios[1:], [tail, 1 - tail])
-    return Estimate(ratios[0], float(low), float(high))
+    low, high = np.quantile(ratios, [tail, 1 - tail])
+    return Estimate(ratio, float(low), float(high))
 
 
 def _ratio(spent: tuple[np.ndarray, np.ndarray], baseline: np.ndarray, method: np.ndarray, share: float) -> float:
@@ -70,10 +72,10 @@ def _ratio(spent: tuple[np.ndarray, np.ndarray], baseline: np.ndarray, method: n
 
 
 def paired_difference(baseline: np.ndarray, method: np.ndarray) -> Estimate:
-    """Mean difference of two values a seed, [S] each, with Student's interval; a lone seed has none."""
+    """Mean difference of two values a seed, [S] each, with Student's interval."""
     differences = method - baseline
     mean = float(differences.mean())
-    if len(differences) < 2 or np.ptp(differences) == 0:
-        return Estimate(mean, mean, mean)
+    if len(differences) < 2:
+        return Estimate(mean, np.nan, np.nan)
     half = stats.sem(differences) * stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)
     return Estimate(mean, float(mean - half), float(mean + half))

@@ -65,6 +65,22 @@ def test_all_runs_of_a_seed_count_where_the_method_has_no_clock(tmp_path: Path) 
     assert read_cell(tmp_path, "weak", "prepo", 60, grid) is None
 
 
+def test_one_seed_is_shown_without_an_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path, "random", 1, speed=1.0)
+    write_run(tmp_path, "mopps", 1, speed=2.0)
+    monkeypatch.setattr("sys.argv", ["results.py", "--runs", str(tmp_path), "--output_dir", str(tmp_path / "out")])
+    write_results()
+    tables = (tmp_path / "out" / "weak_150.md").read_text()
+    assert "| mopps | 2.00 | 2.00 | 2.00 |" in tables and "| mopps | 1 | 0.400 | 0.600 | 0.800 | +0.300 |" in tables
+
+
+def test_a_run_that_ended_early_is_refused(tmp_path: Path) -> None:
+    """Its last accuracy is not carried on to the budget."""
+    write_run(tmp_path, "dynamic", 1, speed=1.0)
+    with pytest.raises(ValueError, match=r"dynamic/seed1 ended after 19,200 of 19,328 rollouts: raise extra_epochs"):
+        read_cell(tmp_path, "weak", "dynamic", 150, np.array([0, 19328.0]))
+
+
 def test_packed_records_are_complete_runs_elsewhere(tmp_path: Path) -> None:
     """No path of this machine gets into the archive, and a run that was cut short does not either."""
     write_run(tmp_path, "random", 1, speed=1.0)

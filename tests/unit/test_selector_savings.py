@@ -47,3 +47,10 @@ def test_paired_differences_leave_out_what_seeds_share() -> None:
     estimate = paired_difference(offsets, offsets + [0.01, 0.02, 0.03])
     half = 4.3027 * 0.01 / 3**0.5  # the 97.5% quantile of Student's t with two degrees of freedom
     assert (estimate.low, estimate.high) == pytest.approx((0.02 - half, 0.02 + half), abs=1e-5)
+
+
+def test_a_lone_seed_has_no_interval() -> None:
+    alone = saving((X, X), curves(1.0, seeds=1), curves(2.0, seeds=1), 0.5)
+    difference = paired_difference(np.array([0.1]), np.array([0.3]))
+    assert (alone.value, difference.value) == pytest.approx((2, 0.2))
+    assert np.isnan([alone.low, alone.high, difference.low, difference.high]).all()
