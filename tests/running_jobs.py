@@ -40,7 +40,10 @@ class RunningJob:
 
     def process(self, title: str) -> psutil.Process:
         """The first of the job's processes with this title: an actor, or vLLM's part of one."""
-        return next(p for p in self.processes() if p.info["cmdline"] and p.info["cmdline"][0].startswith(title))
+        titles = {process: process.info["cmdline"][0] for process in self.processes() if process.info["cmdline"]}
+        found = [process for process, its_title in titles.items() if its_title.startswith(title)]
+        assert found, f"no {title} among {sorted(titles.values())}"
+        return found[0]
 
     def processes(self) -> Iterator[psutil.Process]:
         """What the raylet has started, with the `info` of name and command line."""
@@ -61,7 +64,10 @@ class RunningJob:
 
     def end(self) -> tuple[int, str]:
         """Exit code and what was said when the driver has ended."""
-        return self.driver.wait(timeout=LIMIT), self.log.read_text()
+        try:
+            return self.driver.wait(timeout=LIMIT), self.log.read_text()
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"goes on after {LIMIT} s:\n{self.log.read_text()}") from None
 
 
 @contextmanager
