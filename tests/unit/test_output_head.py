@@ -1,11 +1,14 @@
 """Log-probs and entropies from hidden states, against the formulas written out and against autograd on all logits.
 
-On a machine with a GPU the Triton kernels are what is tested.
+The Triton kernels are what is tested on a machine with a GPU, and in Triton's interpreter on one without:
+pip install --no-deps triton==3.7.1 && TRITON_INTERPRET=1 pytest tests/unit/test_output_head.py
 """
 
 from __future__ import annotations
 
+import importlib
 import math
+import os
 from typing import Any
 
 import pytest
@@ -29,6 +32,13 @@ HEADS: dict[str, dict[str, Any]] = {
 @pytest.fixture(autouse=True)
 def several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output_head, "tokens_at_once", lambda *_: 8)
+
+
+@pytest.fixture(autouse=True)
+def interpreted_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        kernels = importlib.import_module("prepo_rlhf.algorithm.triton_logits")
+        monkeypatch.setattr(output_head, "_kernels", lambda device: kernels)
 
 
 def naive(parts: list[torch.Tensor], targets: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
