@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ray
+import torch
 from openrlhf.utils.deepspeed import DeepspeedStrategy
 
 from prepo_rlhf import backends
@@ -21,6 +22,9 @@ class Strategy(DeepspeedStrategy):
             cpu.leave_reductions_to_gloo()
             cpu.let_gloo_listen_at(ray.util.get_node_ip_address())
         super().setup_distributed(*args, **kwargs)
+        # With full determinism PyTorch fills all memory that it hands out, and DeepSpeed asks for a bucket of 500
+        # million elements in every micro-batch, of which a small model's gradients touch a thousandth.
+        torch.utils.deterministic.fill_uninitialized_memory = False
 
     def get_ds_train_config(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         config = super().get_ds_train_config(*args, **kwargs)
