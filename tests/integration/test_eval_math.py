@@ -65,11 +65,20 @@ def test_every_real_benchmark_from_the_script(benchmarks: Path, tmp_path: Path) 
     assert other.returncode == 2 and "--temperature was 1.0 and is now 0.5" in other.stderr
 
 
-def arithmetic_options(tmp_path: Path, size: int) -> list[str]:
-    make_data = [sys.executable, str(ARITHMETIC / "make_data.py"), "--output_dir", str(tmp_path), "--train_size", "80"]
-    subprocess.run([*make_data, "--heldout_size", str(size)], check=True, capture_output=True)
+@pytest.fixture(scope="module")
+def arithmetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 problems of the arithmetic example."""
+    folder = tmp_path_factory.mktemp("arithmetic")
+    make_data = [sys.executable, str(ARITHMETIC / "make_data.py"), "--output_dir", str(folder), "--train_size", "80"]
+    subprocess.run([*make_data, "--heldout_size", "120"], check=True, capture_output=True)
+    return folder / "heldout.jsonl"
+
+
+@pytest.fixture(scope="module")
+def arithmetic_options(arithmetic_data: Path) -> list[str]:
+    """Of an evaluation of the example's `mid` model, as it is trained."""
     options = {
-        "model": ARITHMETIC / "checkpoints" / "mid", "benchmarks": tmp_path / "heldout.jsonl", "n": 8,
+        "model": ARITHMETIC / "checkpoints" / "mid", "benchmarks": arithmetic_data, "n": 8,
         "question_key": "prompt", "answer_key": "label", "subject_key": "band", "level_key": "steps",
         "prompt": "file", "prompt_file": ARITHMETIC / "prompt.txt", "reward": ARITHMETIC / "reward.py",
         "temperature": 1, "top_p": 1, "max_new_tokens": 48, "param_dtype": "fp32",
@@ -77,11 +86,19 @@ def arithmetic_options(tmp_path: Path, size: int) -> list[str]:
     return [part for name, value in options.items() for part in (f"--{name}", str(value))]
 
 
-def test_killed_and_started_again_it_ends_as_the_unbroken_one(tmp_path: Path) -> None:
-    options = arithmetic_options(tmp_path, 120)
-    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    done = eval_math(*options, "--output_dir", unbroken)
+@pytest.fixture(scope="module")
+def unbroken(ray_head: str, arithmetic_options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What that evaluation leaves."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    done = eval_math(*arithmetic_options, "--output_dir", folder)
     assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_killed_and_started_again_it_ends_as_the_unbroken_one(
+    unbroken: Path, arithmetic_options: list[str], tmp_path: Path
+) -> None:
+    options, broken = arithmetic_options, tmp_path / "broken"
     overall = json.loads((unbroken / "results.json").read_text())["benchmarks"]["heldout"]["overall"]
     assert 0.3 < overall["avg@8"] < 0.5 and overall["avg@8_low"] < overall["avg@8"] < overall["avg@8_high"]
 
@@ -110,21 +127,21 @@ def wait_for_samples(path: Path, process: subprocess.Popen, count: int = 80) -> 
         time.sleep(0.05)
 
 
-def test_perplexity_beside_samples(tmp_path: Path) -> None:
+def test_perplexity_beside_samples(
+    unbroken: Path, arithmetic_data: Path, arithmetic_options: list[str], tmp_path: Path
+) -> None:
     """Each prompt's is that of a plain forward; samples and metrics are those of an evaluation without it."""
-    options = arithmetic_options(tmp_path, 60)
-    plain, scored = tmp_path / "plain", tmp_path / "scored"
-    for folder, switch in ((plain, []), (scored, ["--perplexity"])):
-        done = eval_math(*options, *switch, "--output_dir", folder)
-        assert done.returncode == 0, done.stderr
+    scored = tmp_path / "scored"
+    done = eval_math(*arithmetic_options, "--perplexity", "--output_dir", scored)
+    assert done.returncode == 0, done.stderr
     samples = read_samples(scored)
     extra = ("perplexity", "prompt_tokens")
     bare = {key: {name: value for name, value in row.items() if name not in extra} for key, row in samples.items()}
-    assert bare == read_samples(plain)
+    assert bare == read_samples(unbroken)
 
     model = AutoModelForCausalLM.from_pretrained(ARITHMETIC / "checkpoints" / "mid", dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(ARITHMETIC / "checkpoints" / "mid")
-    questions = [json.loads(line)["prompt"] for line in (tmp_path / "heldout.jsonl").read_text().splitlines()]
+    questions = [json.loads(line)["prompt"] for line in arithmetic_data.read_text().splitlines()]
     template = (ARITHMETIC / "prompt.txt").read_text()
     perplexities, rates = [], []
     for number, question in enumerate(questions):
@@ -139,12 +156,13 @@ def test_perplexity_beside_samples(tmp_path: Path) -> None:
         rates.append(sum(row["score"] for row in rows) / 8)
     results = json.loads((scored / "results.json").read_text())["benchmarks"]["heldout"]
     assert results["perplexity"][0]["spearman"] == pytest.approx(spearmanr(perplexities, rates).statistic)
-    assert sum(row["number"] for row in results["perplexity"][1:]) == 60
+    assert sum(row["number"] for row in results["perplexity"][1:]) == 120
     assert "### Perplexity against pass rate" in (scored / "results.md").read_text()
     assert (scored / "perplexity_heldout.png").is_file()
-    assert results["overall"] == json.loads((plain / "results.json").read_text())["benchmarks"]["heldout"]["overall"]
+    without = json.loads((unbroken / "results.json").read_text())["benchmarks"]["heldout"]
+    assert results["overall"] == without["overall"]
 
-    refused = eval_math(*options, "--perplexity", "--output_dir", plain)
+    refused = eval_math(*arithmetic_options, "--perplexity", "--output_dir", unbroken)
     assert refused.returncode == 2 and "--perplexity: the samples in --output_dir were made without" in refused.stderr
 
 

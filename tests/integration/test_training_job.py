@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from math import floor
 from pathlib import Path
 
 import pytest
 import yaml
 from tiny_models import make_tiny_model
-from tiny_tasks import job_options, read_metrics, run_job, without_timings
+from tiny_tasks import job_options, question_rows, read_metrics, run_job, without_timings
 from transformers import AutoModelForCausalLM
 
 pytestmark = pytest.mark.usefixtures("ray_head")
@@ -76,10 +75,9 @@ def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"train__async_enable": True, "prepo__selector": "mopps"}, id="async-mopps"),
         pytest.param(
-            {"algo__dynamic_filtering_enable": True, "prepo__selector": "low-ppl", "vllm__num_engines": 2},
-            id="dynamic-filtering-two-engines",
+            {"algo__dynamic_filtering_enable": True, "prepo__selector": "mopps", "vllm__num_engines": 2},
+            id="dynamic-filtering-two-engines-mopps",
         ),
         pytest.param(
             {
@@ -145,24 +143,13 @@ def test_variants_run(
         assert steps[0]["timing/score_prompts"] == 0 and "prepo/ppl_selected_min" not in steps[0]
 
 
-def test_gsm8k_prompts(benchmarks: Path, parity_reward: str, tmp_path: Path) -> None:
-    data = str(benchmarks / "gsm8k_train.jsonl")
-    texts = [json.loads(line)["question"] for line in Path(data).read_text().splitlines()[:400]]
-    model = make_tiny_model(tmp_path / "qwen", texts, family="qwen2")
+def test_dapo_chat_lists_in_parquet(benchmarks: Path, parity_reward: str, tmp_path: Path) -> None:
+    """In a model's own chat template, ranked by the perplexity of the question alone."""
+    model = make_tiny_model(tmp_path / "qwen", [row["question"] for row in question_rows(200)], family="qwen2")
     options = job_options(
-        model, data, parity_reward, tmp_path, data__max_samples=60, data__max_len=400, prepo__ppl_tokens="question",
-        data__apply_chat_template=True,
-    )  # fmt: skip
-    done = run_job(options)
-    assert done.returncode == 0, done.stderr
-    assert_follows_the_schedule(read_metrics(tmp_path), 20, 4)
-
-
-def test_dapo_chat_lists_in_parquet(benchmarks: Path, parity_reward: str, tiny_llama: str, tmp_path: Path) -> None:
-    options = job_options(
-        tiny_llama, str(benchmarks / "dapo_math_17k.parquet"), parity_reward, tmp_path, data__max_samples=100,
+        model, str(benchmarks / "dapo_math_17k.parquet"), parity_reward, tmp_path, data__max_samples=100,
         data__input_key="prompt", data__label_key="reward_model.ground_truth", data__apply_chat_template=True,
-        data__max_len=600,
+        data__max_len=600, prepo__ppl_tokens="question",
     )  # fmt: skip
     done = run_job(options)
     assert done.returncode == 0, done.stderr
