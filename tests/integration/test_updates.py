@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 from unittest.mock import patch
 
@@ -72,7 +73,7 @@ def weights_of(experiences: list[Any]) -> torch.Tensor:
 
 
 LAYOUTS: dict[str, dict[str, Any]] = {
-    "one": {},
+    "one": {"train__full_determinism_enable": True},
     "two": {"actor__num_gpus_per_node": 2},
     "two-zero3": {"actor__num_gpus_per_node": 2, "ds__zero_stage": 3},
     "packed": {"ds__packing_samples": True},
@@ -85,8 +86,11 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 
 def test_every_layout_makes_the_same_update(tiny_llama: str, tmp_path: Path) -> None:
-    """Ranks, ZeRO stages, samples packed without padding, and micro-batches filled by tokens."""
-    weights, updates, norms = {}, {}, {}
+    """Ranks, ZeRO stages, samples packed without padding, and micro-batches filled by tokens.
+
+    The first is deterministic, for which PyTorch would write to all 2 GB of DeepSpeed's gradient bucket if it could.
+    """
+    weights, updates, norms, peaks = {}, {}, {}, {}
     before = load_file(Path(tiny_llama) / "model.safetensors")
     for name, layout in LAYOUTS.items():
         config = make_config(
@@ -100,6 +104,8 @@ def test_every_layout_makes_the_same_update(tiny_llama: str, tmp_path: Path) -> 
             norms[name] = train_on(fleet, experiences)["actor_grad_norm"]
             ranks = fleet.policy._actor_handlers
             assert all(ray.get([rank.__ray_call__.remote(lambda own: own.actor._knows_head) for rank in ranks]))
+            memory = [rank.__ray_call__.remote(lambda _: getrusage(RUSAGE_SELF).ru_maxrss) for rank in ranks]
+            peaks[name] = max(ray.get(memory))
             ray.get(fleet.policy.async_save_model())
         weights[name] = torch.stack([weights_of(experiences), by_token, by_sign])
         after = load_file(Path(config.ckpt.output_dir) / "model.safetensors")
@@ -111,6 +117,7 @@ def test_every_layout_makes_the_same_update(tiny_llama: str, tmp_path: Path) -> 
     assert by_sign[~right].mean().item() == pytest.approx(1, abs=1e-5)
     assert not torch.allclose(by_sign, plain, rtol=1e-4)
     assert updates["one"].abs().max() > 0.01
+    assert peaks["one"] < 1.2 * peaks["packed"]
     for name in LAYOUTS:
         torch.testing.assert_close(weights[name], weights["one"], rtol=1e-4, atol=0)
         assert norms[name] == pytest.approx(norms["one"], rel=1e-3)
