@@ -44,10 +44,13 @@ MakeOptions = Callable[..., list[str]]
 
 @pytest.fixture(scope="module")
 def options_in(tiny_llama: str, tiny_data: str, parity_reward: str) -> MakeOptions:
-    """Options of a deterministic job of 18 steps, three epochs, with a checkpoint every two steps."""
+    """Options of a deterministic job of 24 steps, four epochs, with a checkpoint every two steps.
+
+    A step takes a fifth of a second: some must be left when a fault has struck, or the job ends as if nothing had.
+    """
 
     def make(folder: Path, **changes: Any) -> list[str]:
-        common = {"train__num_episodes": 3, "ckpt__save_steps": SAVE_STEPS, "train__full_determinism_enable": True}
+        common = {"train__num_episodes": 4, "ckpt__save_steps": SAVE_STEPS, "train__full_determinism_enable": True}
         return job_options(tiny_llama, tiny_data, parity_reward, folder, **(common | changes))
 
     return make
@@ -86,12 +89,12 @@ def strike_often(fault: Fault, options: list[str], folder: Path, times: int = 5)
 
 
 def test_a_signal_and_a_dead_engine(options_in: MakeOptions, tmp_path: Path) -> None:
-    """One job of six steps, stopped by a scheduler, resumed, and broken by a dead engine before it is resumed again."""
+    """One job of 12 steps, stopped by a scheduler, resumed, and broken by a dead engine before it is resumed again."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     strikes = [(1, KILLS["SIGTERM"]), (4, KILLS["rollout engine"])]
-    report = broken_and_resumed(options_in(broken, train__num_episodes=1), broken, strikes)
+    report = broken_and_resumed(options_in(broken, train__num_episodes=2), broken, strikes)
     assert report.steps_lost[0] == 0 and report.steps_lost[1] <= SAVE_STEPS
-    assert report.metrics == metrics_of(options_in(whole, train__num_episodes=1), whole)
+    assert report.metrics == metrics_of(options_in(whole, train__num_episodes=2), whole)
 
 
 @pytest.mark.long
