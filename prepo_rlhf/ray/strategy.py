@@ -23,7 +23,7 @@ class Strategy(DeepspeedStrategy):
             cpu.let_gloo_listen_at(ray.util.get_node_ip_address())
         super().setup_distributed(*args, **kwargs)
         # With full determinism PyTorch fills all memory that it hands out, and DeepSpeed asks for a bucket of 500
-        # million elements in every micro-batch, of which a small model's gradients touch a thousandth.
+        # million elements in every micro-batch, however few the model's gradients are. It reads only what it wrote.
         torch.utils.deterministic.fill_uninitialized_memory = False
 
     def get_ds_train_config(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
