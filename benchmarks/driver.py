@@ -101,8 +101,8 @@ class Driver:
         from transformers import AutoTokenizer
 
         from prepo_rlhf.ray.strategy import make_strategy
+        from prepo_rlhf.rollout.collector import RolloutCollector
         from prepo_rlhf.trainer.experience_maker import ExperienceMaker
-        from prepo_rlhf.trainer.rollouts import RolloutCollector
 
         strategy = make_strategy(config)
         tokenizer = AutoTokenizer.from_pretrained(config.actor.model_name_or_path)

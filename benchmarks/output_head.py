@@ -25,7 +25,8 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional
 
-from prepo_rlhf.algorithm import OutputHead, head_statistics, output_head
+from prepo_rlhf.algorithm import OutputHead, head_statistics
+from prepo_rlhf.output_head import chunked as output_head
 
 SHAPES = {"Qwen2.5-7B": (152_064, 3584), "Llama3.1-8B": (128_256, 4096)}
 CHECKED = 256  # tokens

@@ -16,7 +16,7 @@ from hosts import loopback_hosts
 from raylets import Cluster, ray_cluster
 from tiny_tasks import ROOT
 
-from prepo_rlhf.rows import complete_lines
+from prepo_rlhf.files.rows import complete_lines
 
 LIMIT = 300  # seconds for a job to reach a step, or to end
 

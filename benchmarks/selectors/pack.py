@@ -16,7 +16,7 @@ from methods import ROOT, SETTINGS
 from probe import PROBE_FILE
 from run_grid import COMPLETE, read_arguments
 
-from prepo_rlhf.trainer.step_rows import METRICS_FILE, PROMPTS_FILE
+from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE
 
 RECORDS = ("config.yaml", METRICS_FILE, PROMPTS_FILE, PROBE_FILE, COMPLETE)
 

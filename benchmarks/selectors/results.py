@@ -25,7 +25,7 @@ from savings import Estimate, paired_difference, rollouts_to, saving
 from prepo_rlhf.analysis.runs import ROLLOUTS as TOTAL
 from prepo_rlhf.analysis.runs import TOKENS, Run, read_runs
 from prepo_rlhf.analysis.style import house_style, legend_below, line_handles, looks, new_panel, png
-from prepo_rlhf.trainer.step_rows import PHASES
+from prepo_rlhf.files.step_rows import PHASES
 
 BASELINE = "random"
 ACCURACY = f"eval/default/avg@{EVAL_SAMPLES}"

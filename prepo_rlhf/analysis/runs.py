@@ -18,8 +18,8 @@ import yaml
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.root import Config
-from prepo_rlhf.rows import complete_lines
-from prepo_rlhf.trainer.step_rows import METRICS_FILE, PROMPTS_FILE
+from prepo_rlhf.files.rows import complete_lines
+from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE
 
 ROLLOUTS, TOKENS = "rollout/total", "rollout/total_tokens"
 PROMPT_COLUMNS = {"rows": "row", "lengths": "length", "mean_rewards": "reward", "perplexities": "perplexity"}

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from prepo_rlhf.trainer.step_rows import PHASES
+from prepo_rlhf.files.step_rows import PHASES
 
 Row = dict[str, float]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prepo_rlhf.config.base import ConfigError
-from prepo_rlhf.rows import SUFFIXES, lookup, read_rows
+from prepo_rlhf.files.rows import SUFFIXES, lookup, read_rows
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import fmean
 
 from prepo_rlhf.config.base import ConfigError
-from prepo_rlhf.evaluation.metrics.bootstrap import PairedDifference, paired_difference
 from prepo_rlhf.evaluation.sample_log import read_samples
 from prepo_rlhf.evaluation.table import markdown_table, percent
+from prepo_rlhf.metrics.bootstrap import PairedDifference, paired_difference
 
 ProblemScores = Mapping[str, Sequence[float]]  # problem id -> scores of its samples
 

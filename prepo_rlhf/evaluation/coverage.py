@@ -13,8 +13,8 @@ from pathlib import Path
 
 from prepo_rlhf.config import Config, ConfigError, from_yaml
 from prepo_rlhf.evaluation.table import markdown_table, natural_order, percent
-from prepo_rlhf.rows import complete_lines, lookup
-from prepo_rlhf.trainer.step_rows import PROMPTS_FILE
+from prepo_rlhf.files.rows import complete_lines, lookup
+from prepo_rlhf.files.step_rows import PROMPTS_FILE
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def row_subjects(config: Config, subject_key: str) -> dict[int, str]:
     from prepo_rlhf.trainer import job
 
     job.apply_backend(config)  # before OpenRLHF, which reads the dataset, is imported
-    from prepo_rlhf.trainer.data import load_rows
+    from prepo_rlhf.prompts.load import load_rows
 
     rows = load_rows(config)
     try:

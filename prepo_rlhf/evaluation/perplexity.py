@@ -42,7 +42,7 @@ def score_prompts(engines: Sequence[Any], tasks: Sequence[Task]) -> dict[Problem
     import torch
 
     from prepo_rlhf.algorithm.perplexity import prompt_perplexity
-    from prepo_rlhf.trainer.scoring import engine_log_probs
+    from prepo_rlhf.rollout.scoring import engine_log_probs
 
     scores = {}
     log_probs = engine_log_probs(engines, [task.token_ids for task in tasks])

@@ -14,8 +14,6 @@ from tqdm import tqdm
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.evaluation.benchmarks import Keys, Problem, display_name, load_benchmark
-from prepo_rlhf.evaluation.metrics.samples import sample_of
-from prepo_rlhf.evaluation.metrics.summary import summarise, summarise_by
 from prepo_rlhf.evaluation.options import SAMPLE_OPTIONS, BenchmarkOptions
 from prepo_rlhf.evaluation.perplexity import (
     check_perplexity,
@@ -28,8 +26,10 @@ from prepo_rlhf.evaluation.perplexity import (
 from prepo_rlhf.evaluation.sample_log import SampleLog, problem_samples
 from prepo_rlhf.evaluation.table import results_tables
 from prepo_rlhf.evaluation.tasks import Task, make_tasks
+from prepo_rlhf.files.model_files import ModelFiles
+from prepo_rlhf.metrics.samples import sample_of
+from prepo_rlhf.metrics.summary import summarise, summarise_by
 from prepo_rlhf.rewards.reward import RewardError, check_reward
-from prepo_rlhf.trainer.model_files import ModelFiles
 
 RESULTS_FILE, TABLE_FILE = "results.json", "results.md"
 

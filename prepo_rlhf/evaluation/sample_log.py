@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from prepo_rlhf.config.base import ConfigError
-from prepo_rlhf.evaluation.metrics.samples import ProblemSamples, Sample
-from prepo_rlhf.rows import complete_lines
-from prepo_rlhf.whole_files import replace_text
+from prepo_rlhf.files.atomic import replace_text
+from prepo_rlhf.files.rows import complete_lines
+from prepo_rlhf.metrics.samples import ProblemSamples, Sample
 
 SAMPLES_FILE = "samples.jsonl"
 SETTINGS_FILE = "settings.json"

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.evaluation.benchmarks import Problem
 from prepo_rlhf.evaluation.options import BenchmarkOptions
-from prepo_rlhf.evaluation.prompts import make_renderer, truncate_question
+from prepo_rlhf.prompts.render import make_renderer, truncate_question
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import torch
 
-from prepo_rlhf.algorithm.output_head import tokens_at_once
 from prepo_rlhf.config import Config
+from prepo_rlhf.output_head.chunked import tokens_at_once
 from prepo_rlhf.planning.model_shape import ModelShape
 
 FLOAT32 = 4

@@ -100,7 +100,7 @@ def _description(name: str, trusted: bool) -> Any:
     """The model's configuration as transformers reads it."""
     from transformers import AutoConfig
 
-    from prepo_rlhf.trainer.model_files import ModelFiles
+    from prepo_rlhf.files.model_files import ModelFiles
 
     if name in KNOWN_MODELS and not Path(name).is_dir():
         return AutoConfig.for_model(**KNOWN_MODELS[name])

@@ -17,7 +17,7 @@ from prepo_rlhf.planning.cost import Lengths, Phase, Speed, phases
 from prepo_rlhf.planning.engine import Engine, rollout_engine
 from prepo_rlhf.planning.gpu_memory import GpuMemory, gpu_memory, memory_problems
 from prepo_rlhf.planning.model_shape import ModelShape, model_shape
-from prepo_rlhf.planning.schedule import Schedule, count_prompts, schedule
+from prepo_rlhf.planning.step_counts import Schedule, count_prompts, schedule
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from openrlhf.trainer.ray.ppo_actor import ActorPPOTrainer, PolicyModelActor
 from openrlhf.utils.deepspeed import DeepspeedStrategy
 from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
 
+from prepo_rlhf.algorithm.entropy_weights import sequence_mean_entropy
 from prepo_rlhf.algorithm.policy_loss import PolicyLoss
-from prepo_rlhf.algorithm.weights import sequence_mean_entropy
 from prepo_rlhf.backends import remote_code
 from prepo_rlhf.ray import plain_class
 from prepo_rlhf.ray.policy_model import PolicyModel

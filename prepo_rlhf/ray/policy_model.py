@@ -21,7 +21,7 @@ from openrlhf.models.ring_attn_utils import (
 )
 from torch import Tensor, nn
 
-from prepo_rlhf.algorithm.output_head import OutputHead, head_statistics
+from prepo_rlhf.output_head.chunked import OutputHead, head_statistics
 
 # Of a sequence's log-probs, against those of the model's own logits, in nats: in float32, and in what is rounded more.
 TOLERANCE, LOW_PRECISION_TOLERANCE = 1e-3, 0.1

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prepo_rlhf.algorithm.schedule import ppl_window
+from prepo_rlhf.algorithm.ppl_window import ppl_window
 from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector, perplexities
 from prepo_rlhf.selection.success_rates import num_right, remember, sample_beta
 

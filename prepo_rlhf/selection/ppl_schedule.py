@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prepo_rlhf.algorithm.length_bins import length_bins
-from prepo_rlhf.algorithm.schedule import PACINGS, ppl_window, window_start
+from prepo_rlhf.algorithm.ppl_window import PACINGS, ppl_window, window_start
 from prepo_rlhf.selection.base import Candidate, PromptSelector, perplexities
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from prepo_rlhf.algorithm.schedule import progress
+from prepo_rlhf.algorithm.ppl_window import progress
 from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
 from prepo_rlhf.selection.metrics import perplexity_metrics
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prepo_rlhf.algorithm.schedule import PACINGS
+from prepo_rlhf.algorithm.ppl_window import PACINGS
 from prepo_rlhf.config.training import PrepoOptions
 from prepo_rlhf.selection.base import PromptSelector
 from prepo_rlhf.selection.calibrated import CalibratedSelector

@@ -2,7 +2,7 @@
 
 Weights and optimizer states are DeepSpeed's; the control loop's state (stream, selector, counters) travels
 with them as client state, so that both are always of the same step. Which files make a checkpoint whole is for
-`checkpoint_files`.
+`checkpoint_manifest`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from openrlhf.trainer.ray.launcher import RayActorGroup
 from ray.exceptions import RayTaskError
 
 from prepo_rlhf.config import Config, to_yaml
-from prepo_rlhf.trainer import checkpoint_files
+from prepo_rlhf.files import checkpoint_manifest
+from prepo_rlhf.files.atomic import replace_text
 from prepo_rlhf.trainer.faults import TrainingStopped, reason
 from prepo_rlhf.trainer.preflight import CHECKPOINT_CONFIG, checkpoint_folder
-from prepo_rlhf.whole_files import replace_text
 
 
 class CheckpointError(TrainingStopped):
@@ -101,8 +101,8 @@ class Checkpoints:
             ray.get(self._policy.async_run_method("save_checkpoint", tag, {"prepo_loop": asdict(state)}))
             if options.disable_ds:
                 return
-            checkpoint_files.seal(folder)
-            checkpoint_files.point_latest(self._folder, tag)
+            checkpoint_manifest.seal(folder)
+            checkpoint_manifest.point_latest(self._folder, tag)
         except (OSError, RayTaskError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise CheckpointError(
@@ -110,4 +110,4 @@ class Checkpoints:
                 f"Put that right; {self.how_to_go_on()}"
             ) from error
         self._saved = tag
-        checkpoint_files.rotate(self._folder, tag, options.max_num, options.max_mem)
+        checkpoint_manifest.rotate(self._folder, tag, options.max_num, options.max_mem)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 
 from prepo_rlhf.config import Config
-from prepo_rlhf.evaluation.metrics.summary import summarise
-from prepo_rlhf.trainer.data import PromptData
-from prepo_rlhf.trainer.rollouts import RolloutCollector
+from prepo_rlhf.metrics.summary import summarise
+from prepo_rlhf.prompts.load import PromptData
+from prepo_rlhf.rollout.collector import RolloutCollector
 
 
 class Evaluator:

@@ -15,7 +15,7 @@ from openrlhf.models.utils import compute_approx_kl, masked_mean
 from openrlhf.trainer.ppo_utils.experience import Experience
 from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker
 
-from prepo_rlhf.algorithm.weights import relative_entropy_weights
+from prepo_rlhf.algorithm.entropy_weights import relative_entropy_weights
 from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
 
 ENTROPY_KEY = "mean_entropy"  # in Experience.info: each sequence's mean entropy, in nats

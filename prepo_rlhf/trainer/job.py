@@ -14,10 +14,9 @@ os.environ.setdefault("RAY_ENABLE_ZERO_COPY_TORCH_TENSORS", "1")
 import ray
 
 from prepo_rlhf import backends
-from prepo_rlhf.backends import flash_attention
+from prepo_rlhf.backends import flash_attention, paths
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.selection.base import Candidate
-from prepo_rlhf.trainer import paths
 
 MakeScorer = Callable[[Config, Any, Any], Callable[[list[Candidate]], list[float]]]
 """Options, actors and prepared data -> what gives each candidate the number that selectors rank by."""
@@ -25,7 +24,7 @@ MakeScorer = Callable[[Config, Any, Any], Callable[[list[Candidate]], list[float
 
 def perplexity_scorer(config: Config, fleet: Any, prepared: Any) -> Callable[[list[Candidate]], list[float]]:
     """Prompt perplexities under the current policy, from the engines or the policy (`--prepo.score_with`)."""
-    from prepo_rlhf.trainer.scoring import PromptScorer, engine_log_probs, policy_log_probs
+    from prepo_rlhf.rollout.scoring import PromptScorer, engine_log_probs, policy_log_probs
 
     if config.prepo.score_with == "rollout":
         return PromptScorer(prepared.train, partial(engine_log_probs, fleet.engines))
@@ -42,7 +41,8 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
         TrainingStopped: something broke on the way; the message says what to go on from.
     """
     apply_backend(config)
-    from prepo_rlhf.trainer import checkpoint_files, preflight
+    from prepo_rlhf.files import checkpoint_manifest
+    from prepo_rlhf.trainer import preflight
 
     prepared = preflight.prepare(config)
     for name, data in (("training", prepared.train), ("evaluation", prepared.evaluation)):
@@ -52,8 +52,8 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     start_ray(config)
     from prepo_rlhf.ray import nodes, placement
     from prepo_rlhf.ray.strategy import make_strategy
+    from prepo_rlhf.rollout.sync_async import make_schedule
     from prepo_rlhf.selection.prompt_stream import PromptStream
-    from prepo_rlhf.trainer.rollout_schedule import make_schedule
     from prepo_rlhf.trainer.trainer import Trainer
 
     placement.check_cluster(config)
@@ -65,7 +65,7 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     schedule = make_schedule(config, fleet.engines)
     stream = PromptStream(**stream_arguments, score=schedule.with_steady_weights(make_scorer(config, fleet, prepared)))
     if prepared.resume_tag is not None:
-        checkpoint_files.point_latest(preflight.checkpoint_folder(config), prepared.resume_tag)
+        checkpoint_manifest.point_latest(preflight.checkpoint_folder(config), prepared.resume_tag)
     load_models(config, strategy, fleet, stream.total_draws)
     stopped = Trainer(config, strategy, fleet, prepared, stream, schedule).fit()
     if stopped is None:

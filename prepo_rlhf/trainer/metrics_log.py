@@ -10,9 +10,9 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from prepo_rlhf.config import Config, to_yaml
+from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE, StepRows
 from prepo_rlhf.selection.base import PromptOutcome
 from prepo_rlhf.trainer import wandb_log
-from prepo_rlhf.trainer.step_rows import METRICS_FILE, PROMPTS_FILE, StepRows
 
 
 class MetricsLog:

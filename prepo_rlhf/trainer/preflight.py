@@ -13,11 +13,12 @@ import yaml
 
 from prepo_rlhf.backends import flash_attention
 from prepo_rlhf.config import Config, ConfigError, from_dict
+from prepo_rlhf.files import checkpoint_manifest
+from prepo_rlhf.files.model_files import ModelFiles
+from prepo_rlhf.prompts.load import PromptData, load_prompts, load_tokenizer
 from prepo_rlhf.rewards.extraction import gold_answer
 from prepo_rlhf.rewards.reward import MATH, RewardError, check_reward
-from prepo_rlhf.trainer import checkpoint_files, wandb_log
-from prepo_rlhf.trainer.data import PromptData, load_prompts, load_tokenizer
-from prepo_rlhf.trainer.model_files import ModelFiles
+from prepo_rlhf.trainer import wandb_log
 
 CHECKPOINT_CONFIG = "config.yaml"
 # A checkpoint means nothing under other values of these.
@@ -81,8 +82,8 @@ def find_checkpoint(config: Config) -> str | None:
     if not config.ckpt.load_enable:
         return None
     try:
-        found = checkpoint_files.find_resumable(checkpoint_folder(config))
-    except checkpoint_files.DamagedCheckpoints as damaged:
+        found = checkpoint_manifest.find_resumable(checkpoint_folder(config))
+    except checkpoint_manifest.DamagedCheckpoints as damaged:
         raise ConfigError(
             f"--ckpt.load_enable: all checkpoints in {config.ckpt.path} are damaged ({damaged}): "
             "bring back a copy, or give another --ckpt.path to start afresh"

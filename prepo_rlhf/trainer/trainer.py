@@ -20,11 +20,14 @@ from openrlhf.trainer.ray.vllm_engine import batch_vllm_engine_call
 from openrlhf.utils.deepspeed import DeepspeedStrategy
 from ray.exceptions import RayError
 
-from prepo_rlhf.algorithm.signals import training_signals
-from prepo_rlhf.algorithm.weights import weight_metrics
+from prepo_rlhf.algorithm.entropy_weights import weight_metrics
+from prepo_rlhf.algorithm.learning_signal import training_signals
 from prepo_rlhf.config import Config
 from prepo_rlhf.ray.placement import Fleet
 from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
+from prepo_rlhf.rollout.collector import RolloutBatch, RolloutCollector
+from prepo_rlhf.rollout.staleness import staleness_metrics
+from prepo_rlhf.rollout.sync_async import RolloutSchedule
 from prepo_rlhf.selection.prompt_stream import PromptStream
 from prepo_rlhf.trainer.checkpoints import CheckpointError, Checkpoints
 from prepo_rlhf.trainer.evaluator import Evaluator
@@ -32,9 +35,6 @@ from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker, se
 from prepo_rlhf.trainer.faults import TrainingStopped, describe
 from prepo_rlhf.trainer.metrics_log import MetricsLog
 from prepo_rlhf.trainer.preflight import Prepared
-from prepo_rlhf.trainer.rollout_schedule import RolloutSchedule
-from prepo_rlhf.trainer.rollouts import RolloutBatch, RolloutCollector
-from prepo_rlhf.trainer.staleness import staleness_metrics
 from prepo_rlhf.trainer.stop_request import StopRequest
 
 

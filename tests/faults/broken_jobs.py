@@ -169,7 +169,7 @@ def broken_and_resumed(options: list[str], run_dir: Path, strikes: list[tuple[in
 
 def _resumed_step(run_dir: Path) -> int:
     """The step that `--ckpt.load_enable` goes on from."""
-    from prepo_rlhf.trainer.checkpoint_files import find_resumable
+    from prepo_rlhf.files.checkpoint_manifest import find_resumable
 
     tag = find_resumable(run_dir / "checkpoints" / "_actor").tag
     return int(tag.rpartition("step")[2]) if tag else 0

@@ -64,7 +64,6 @@ def statistics(model: Any, batch: dict[str, torch.Tensor]) -> tuple[Any, ...]:
 
 
 def assert_same(path: str, monkeypatch: pytest.MonkeyPatch, in_full: bool = False, **options: Any) -> None:
-    from prepo_rlhf.algorithm import output_head
     from prepo_rlhf.ray.policy_model import Actor, PolicyModel
 
     monkeypatch.setattr(output_head, "tokens_at_once", lambda *_: 7)  # several chunks

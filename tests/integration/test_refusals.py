@@ -104,7 +104,7 @@ def test_the_command_line_prints_the_refusal_and_starts_nothing(tiny_llama: str,
 
 
 def test_too_long_prompts_are_left_out_and_counted(tiny_llama: str, places: dict[str, str], tmp_path: Path) -> None:
-    from prepo_rlhf.trainer.data import load_prompts, load_tokenizer
+    from prepo_rlhf.prompts.load import load_prompts, load_tokenizer
 
     config = parse_args(job_options(tiny_llama, places["ROWS"], "x.py", tmp_path, data__max_len=60))
     tokenizer = load_tokenizer(config)
@@ -117,7 +117,7 @@ def test_too_long_prompts_are_left_out_and_counted(tiny_llama: str, places: dict
 
 @pytest.mark.parametrize("template", [None, "Solve this: {}\nAnswer:"])
 def test_question_tokens_only(template: str | None, tiny_llama: str, places: dict[str, str], tmp_path: Path) -> None:
-    from prepo_rlhf.trainer.data import load_prompts, load_tokenizer
+    from prepo_rlhf.prompts.load import load_prompts, load_tokenizer
 
     changes = {"data__input_template": template} if template else {"data__apply_chat_template": True}
     options = job_options(tiny_llama, places["ROWS"], "x.py", tmp_path, prepo__ppl_tokens="question", **changes)

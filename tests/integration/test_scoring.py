@@ -37,7 +37,7 @@ def perplexities(log_probs: list[np.ndarray]) -> np.ndarray:
 def score_three_ways(model: str, prompts: list[list[int]], tmp_path: Path, **changes: Any) -> list[list[np.ndarray]]:
     config = make_config(model, tmp_path, data__max_len=600, **changes)
     with running_fleet(config) as fleet:
-        from prepo_rlhf.trainer.scoring import engine_log_probs, policy_log_probs
+        from prepo_rlhf.rollout.scoring import engine_log_probs, policy_log_probs
 
         score_engine = partial(engine_log_probs, fleet.engines)
         score_policy = partial(policy_log_probs, fleet.policy, 8)

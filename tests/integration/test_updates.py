@@ -164,7 +164,7 @@ def test_after_a_sync_the_engines_have_the_policys_weights(
         actor__lr_warmup_ratio=0.0, train__max_epochs=4, **changes,
     )  # fmt: skip
     with running_fleet(config) as fleet:
-        from prepo_rlhf.trainer.scoring import engine_log_probs, policy_log_probs
+        from prepo_rlhf.rollout.scoring import engine_log_probs, policy_log_probs
 
         before = np.concatenate(engine_log_probs(fleet.engines, prompts))
         train_on(fleet, make_experiences(fleet))
@@ -197,7 +197,7 @@ def test_generation_starts_from_what_scoring_has_computed_and_never_from_old_wei
         from vllm.sampling_params import RequestOutputKind
         from vllm.utils import random_uuid
 
-        from prepo_rlhf.trainer.scoring import engine_log_probs, policy_log_probs
+        from prepo_rlhf.rollout.scoring import engine_log_probs, policy_log_probs
 
         (engine,) = fleet.engines
         params = SamplingParams(max_tokens=1, temperature=0, logprobs=0, output_kind=RequestOutputKind.FINAL_ONLY)

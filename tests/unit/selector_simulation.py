@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from prepo_rlhf.algorithm.schedule import progress
+from prepo_rlhf.algorithm.ppl_window import progress
 from prepo_rlhf.selection import Candidate, PromptOutcome, PromptSelector
 
 NUM_PROMPTS, NUM_CANDIDATES, NUM_SELECTED, NUM_ROLLOUTS, NUM_EPOCHS = 2400, 80, 16, 8, 3

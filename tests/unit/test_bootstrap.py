@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prepo_rlhf.evaluation.metrics.bootstrap import mean_interval, paired_difference
+from prepo_rlhf.metrics.bootstrap import mean_interval, paired_difference
 
 BENCHMARKS, SAMPLES = 1000, 16
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from prepo_rlhf.trainer.checkpoint_files import (
+from prepo_rlhf.files.checkpoint_manifest import (
     LATEST,
     MANIFEST,
     DamagedCheckpoints,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prepo_rlhf.evaluation.compare import compare, comparison_table
-from prepo_rlhf.evaluation.metrics.bootstrap import paired_difference
+from prepo_rlhf.metrics.bootstrap import paired_difference
 
 A = {"p1": [0, 0], "p2": [1, 0], "p3": [1, 1], "p4": [0, 1]}
 B = {"p4": [0, 0, 0, 0], "p3": [1, 1, 1, 1], "p2": [1, 1, 1, 1], "p1": [1, 0, 0, 0]}  # another order, another n

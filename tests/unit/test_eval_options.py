@@ -15,7 +15,7 @@ from prepo_rlhf.evaluation.options import BenchmarkOptions, check
 from prepo_rlhf.evaluation.runner import run
 from prepo_rlhf.evaluation.sample_log import SampleLog, read_samples
 from prepo_rlhf.evaluation.tasks import make_tasks
-from prepo_rlhf.trainer.model_files import ModelFiles
+from prepo_rlhf.files.model_files import ModelFiles
 
 
 @pytest.fixture(scope="module")

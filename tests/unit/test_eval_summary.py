@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from prepo_rlhf.evaluation.metrics.bootstrap import mean_interval
-from prepo_rlhf.evaluation.metrics.samples import ProblemSamples, Sample
-from prepo_rlhf.evaluation.metrics.summary import summarise, summarise_by
+from prepo_rlhf.metrics.bootstrap import mean_interval
+from prepo_rlhf.metrics.samples import ProblemSamples, Sample
+from prepo_rlhf.metrics.summary import summarise, summarise_by
 
 
 def problem(*scores: float, answers: str = "", subject: str | None = None, level: str | None = None) -> ProblemSamples:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from prepo_rlhf.evaluation.metrics.samples import ProblemSamples, Sample
-from prepo_rlhf.evaluation.metrics.summary import summarise, summarise_by
 from prepo_rlhf.evaluation.table import markdown_table, results_tables
+from prepo_rlhf.metrics.samples import ProblemSamples, Sample
+from prepo_rlhf.metrics.summary import summarise, summarise_by
 
 AIME = {
     "avg@4": 0.1, "avg@4_low": 0.0333, "avg@4_high": 0.2, "pass@1": 0.1, "pass@2": 0.15, "pass@4": 0.2,

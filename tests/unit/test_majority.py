@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prepo_rlhf.evaluation.metrics.majority import majority_score
-from prepo_rlhf.evaluation.metrics.samples import Sample
+from prepo_rlhf.metrics.majority import majority_score
+from prepo_rlhf.metrics.samples import Sample
 
 
 def votes(text: str, right: str = "a") -> list[Sample]:

@@ -14,9 +14,9 @@ from tiny_tasks import job_options
 from prepo_rlhf.config import ConfigError, parse_args
 from prepo_rlhf.evaluation.options import BenchmarkOptions
 from prepo_rlhf.evaluation.runner import run
+from prepo_rlhf.files.model_files import ModelFiles
 from prepo_rlhf.planning.model_shape import model_shape
 from prepo_rlhf.trainer import job
-from prepo_rlhf.trainer.model_files import ModelFiles
 
 NEEDS_CODE = "needs Python code of its own, which was not run"
 

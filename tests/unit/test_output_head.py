@@ -15,7 +15,8 @@ import pytest
 import reference
 import torch
 
-from prepo_rlhf.algorithm import OutputHead, head_statistics, log_probs_and_entropies, output_head
+from prepo_rlhf.algorithm import OutputHead, head_statistics, log_probs_and_entropies
+from prepo_rlhf.output_head import chunked as output_head
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TOKENS, WIDTH, VOCABULARY = 37, 16, 50
@@ -37,7 +38,7 @@ def several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def interpreted_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     if os.environ.get("TRITON_INTERPRET") == "1":
-        kernels = importlib.import_module("prepo_rlhf.algorithm.triton_logits")
+        kernels = importlib.import_module("prepo_rlhf.output_head.triton_logits")
         monkeypatch.setattr(output_head, "_kernels", lambda device: kernels)
 
 

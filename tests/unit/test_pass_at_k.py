@@ -7,7 +7,7 @@ from math import prod
 
 import pytest
 
-from prepo_rlhf.evaluation.metrics.pass_at_k import pass_at_k, powers_of_two
+from prepo_rlhf.metrics.pass_at_k import pass_at_k, powers_of_two
 
 
 @pytest.mark.parametrize("n", range(1, 9))

@@ -6,7 +6,7 @@ import pytest
 
 from prepo_rlhf.config import from_dict, resolve
 from prepo_rlhf.config.prompt_templates import TEMPLATES
-from prepo_rlhf.evaluation.prompts import make_renderer
+from prepo_rlhf.prompts.render import make_renderer
 
 QUESTION = "What is $\\frac{1}{2}$ of {} and {question}?"  # braces and placeholders are text
 

@@ -11,7 +11,7 @@ from tiny_models import make_tiny_model
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from prepo_rlhf.config import ConfigError
-from prepo_rlhf.evaluation.prompts import STYLES, make_renderer, truncate_question
+from prepo_rlhf.prompts.render import STYLES, make_renderer, truncate_question
 
 QUESTION = "What is $\\frac{1}{2}$ of {question} 8?"  # braces, and the placeholder itself, are text
 

@@ -11,7 +11,7 @@ from tiny_runs import write_run
 from prepo_rlhf.analysis.groups import group_by_options, make_groups
 from prepo_rlhf.analysis.runs import Run, read_runs
 from prepo_rlhf.config import ConfigError
-from prepo_rlhf.trainer.step_rows import StepRows
+from prepo_rlhf.files.step_rows import StepRows
 
 METRICS = [
     {"step": 0, "eval/default/avg@4": 0.25},

@@ -13,8 +13,8 @@ from tiny_streams import selector_named
 
 import prepo_rlhf.ray  # noqa: F401  (makes the process ready for OpenRLHF)
 from prepo_rlhf.config import parse_args
+from prepo_rlhf.rollout.sync_async import AsyncSchedule, make_schedule
 from prepo_rlhf.selection import Candidate, PromptOutcome, PromptStream
-from prepo_rlhf.trainer.rollout_schedule import AsyncSchedule, make_schedule
 
 REQUIRED = "--actor.model_name_or_path m --data.prompt_dataset d.jsonl --reward.remote_url r.py".split()
 DATASET = [Candidate(f"prompt {i}", "", i) for i in range(40)]

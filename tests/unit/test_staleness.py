@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prepo_rlhf.trainer.staleness import staleness_metrics
+from prepo_rlhf.rollout.staleness import staleness_metrics
 
 
 def test_the_first_token_counts_and_a_change_of_weights_shows() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tiny_streams import selector_named
 
 from prepo_rlhf.config.training import AlgoOptions
+from prepo_rlhf.rollout.step_groups import StepGroups, collect_groups, keeps
 from prepo_rlhf.selection import Candidate, PromptSelector, PromptStream
-from prepo_rlhf.trainer.step_groups import StepGroups, collect_groups, keeps
 
 DATASET = [Candidate(f"prompt {i}", "", i) for i in range(40)]
 VARIED, EQUAL = (0.0, 1.0), (1.0, 1.0)

@@ -17,9 +17,9 @@ import pytest
 import sympy
 
 from prepo_rlhf.config.training import MathOptions
+from prepo_rlhf.files.rows import lookup, read_rows
 from prepo_rlhf.rewards.grading import Grade
 from prepo_rlhf.rewards.verifier import MathVerifier
-from prepo_rlhf.rows import lookup, read_rows
 
 ANSWER_KEYS = {
     "math500.jsonl": "answer",

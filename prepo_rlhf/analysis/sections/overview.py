@@ -11,7 +11,7 @@ from prepo_rlhf.analysis.groups import Group, differing_options
 from prepo_rlhf.analysis.runs import ROLLOUTS, TOKENS, Run
 from prepo_rlhf.analysis.section import Section, Table, spread
 from prepo_rlhf.analysis.series import area, evaluations, long_table
-from prepo_rlhf.trainer.step_rows import PHASES
+from prepo_rlhf.files.step_rows import PHASES
 
 SHOWN_ALWAYS = ("prepo.selector", "prepo.pacing", "prepo.entropy_weight")
 HEADINGS = {"prepo.selector": "Selector", "prepo.pacing": "Pacing", "prepo.entropy_weight": "Weights"}

@@ -12,7 +12,7 @@ from prepo_rlhf.analysis.groups import Group
 from prepo_rlhf.analysis.section import Picture, Section
 from prepo_rlhf.analysis.series import long_table
 from prepo_rlhf.analysis.style import COLOURS, legend_below, new_panel, png, wrap
-from prepo_rlhf.trainer.step_rows import PHASES
+from prepo_rlhf.files.step_rows import PHASES
 
 TITLE = "Time by phase"
 READING = (

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean
 
-from prepo_rlhf.evaluation.metrics.samples import Sample
+from prepo_rlhf.metrics.samples import Sample
 
 
 def majority_score(samples: Sequence[Sample]) -> float:

@@ -17,8 +17,8 @@ from openrlhf.trainer.ray.launcher import RayActorGroup
 from openrlhf.utils.utils import zero_pad_sequences
 
 from prepo_rlhf.algorithm.perplexity import prompt_perplexity
+from prepo_rlhf.prompts.load import PromptData
 from prepo_rlhf.selection.base import Candidate
-from prepo_rlhf.trainer.data import PromptData
 
 LogProbs = Callable[[list[list[int]]], list[np.ndarray]]
 """Token ids of prompts -> for each prompt the log-probs of its tokens after the first."""

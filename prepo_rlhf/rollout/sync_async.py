@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from openrlhf.trainer.ray.vllm_engine import batch_vllm_engine_call
 
 from prepo_rlhf.config import Config
-from prepo_rlhf.trainer.rollouts import RolloutBatch
+from prepo_rlhf.rollout.collector import RolloutBatch
 
 Collect = Callable[[], RolloutBatch | None]
 P, R = ParamSpec("P"), TypeVar("R")

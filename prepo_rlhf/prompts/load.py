@@ -13,9 +13,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from prepo_rlhf.config import Config, ConfigError
-from prepo_rlhf.rows import lookup
+from prepo_rlhf.files.model_files import ModelFiles
+from prepo_rlhf.files.rows import lookup
 from prepo_rlhf.selection.base import Candidate
-from prepo_rlhf.trainer.model_files import ModelFiles
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Steps, updates and rollouts of a run, from the number of its prompts.
 
-Boundary: options, and the dataset where it is a local file that `prepo_rlhf.rows` reads.
+Boundary: options, and the dataset where it is a local file that `prepo_rlhf.files.rows` reads.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prepo_rlhf.config import Config, ConfigError
-from prepo_rlhf.rows import SUFFIXES, read_rows
+from prepo_rlhf.files.rows import SUFFIXES, read_rows
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prepo_rlhf.whole_files import replace_text
+from prepo_rlhf.files.atomic import replace_text
 
 MANIFEST = "manifest.json"  # sizes of the other files of the folder, by name
 LATEST = "latest"  # the file in which DeepSpeed looks for the name of the checkpoint to load

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Literal
 
-from prepo_rlhf.evaluation.metrics.bootstrap import mean_interval
-from prepo_rlhf.evaluation.metrics.majority import majority_score
-from prepo_rlhf.evaluation.metrics.pass_at_k import pass_at_k, powers_of_two
-from prepo_rlhf.evaluation.metrics.samples import ProblemSamples
+from prepo_rlhf.metrics.bootstrap import mean_interval
+from prepo_rlhf.metrics.majority import majority_score
+from prepo_rlhf.metrics.pass_at_k import pass_at_k, powers_of_two
+from prepo_rlhf.metrics.samples import ProblemSamples
 
 
 def summarise(problems: Sequence[ProblemSamples]) -> dict[str, float]:

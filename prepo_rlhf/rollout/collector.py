@@ -23,13 +23,13 @@ from openrlhf.utils.deepspeed import DeepspeedStrategy
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
-from prepo_rlhf.evaluation.metrics.samples import ProblemSamples, sample_of
+from prepo_rlhf.metrics.samples import ProblemSamples, sample_of
+from prepo_rlhf.prompts.load import PromptData
 from prepo_rlhf.ray.request_waves import Wave
+from prepo_rlhf.rollout.staleness import Syncs
+from prepo_rlhf.rollout.step_groups import collect_groups, keeps
 from prepo_rlhf.selection.base import Candidate, PromptOutcome
 from prepo_rlhf.selection.prompt_stream import PromptStream
-from prepo_rlhf.trainer.data import PromptData
-from prepo_rlhf.trainer.staleness import Syncs
-from prepo_rlhf.trainer.step_groups import collect_groups, keeps
 
 
 @dataclass

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prepo_rlhf.rows import complete_lines
-from prepo_rlhf.whole_files import replace_text
+from prepo_rlhf.files.atomic import replace_text
+from prepo_rlhf.files.rows import complete_lines
 
 METRICS_FILE = "metrics.jsonl"
 PROMPTS_FILE = "prompts.jsonl"

@@ -149,7 +149,7 @@ def _kernels(device: str) -> ModuleType | None:
     """Triton comes with PyTorch's CUDA builds; without a GPU it is not imported."""
     if device != "cuda" or importlib.util.find_spec("triton") is None:
         return None
-    return importlib.import_module("prepo_rlhf.algorithm.triton_logits")
+    return importlib.import_module("prepo_rlhf.output_head.triton_logits")
 
 
 def _logit_gradient(logits: Tensor, targets: Tensor, gradient: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from prepo_rlhf.algorithm.output_head import OutputHead
+    from prepo_rlhf.output_head.chunked import OutputHead
 
 BLOCK, WARPS = 8192, 16
 
