@@ -23,7 +23,7 @@ from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
-from prepo_rlhf.trainer import job  # isort: skip  (before Ray, which it tells how to hand over tensors)
+from prepo_rlhf.backends.launch import apply_backend  # isort: skip  (before Ray, which it tells how to hand over tensors)
 import ray
 import torch
 from rich.console import Console
@@ -51,7 +51,7 @@ def make_config(folder: Path, args: argparse.Namespace) -> Config:
         "logger.run_dir": folder,
     }
     config = parse_args([part for name, value in options.items() for part in (f"--{name}", str(value))])
-    job.apply_backend(config)
+    apply_backend(config)
     return config
 
 

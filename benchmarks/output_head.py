@@ -25,15 +25,16 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional
 
-from prepo_rlhf.algorithm import OutputHead, head_statistics
-from prepo_rlhf.output_head import chunked as output_head
+from prepo_rlhf.output_head import chunked, torch_logits
+from prepo_rlhf.output_head.chunked import head_statistics
+from prepo_rlhf.output_head.head import OutputHead
 
 SHAPES = {"Qwen2.5-7B": (152_064, 3584), "Llama3.1-8B": (128_256, 4096)}
 CHECKED = 256  # tokens
-# What is replaced in `output_head`; for all logits at once its place is taken by the plain formulas.
+# What is replaced in `chunked`; for all logits at once its place is taken by the plain formulas.
 SIDES: dict[str, dict[str, Any] | None] = {"all logits": None}
 for power in (25, 27):
-    SIDES[f"PyTorch, 2^{power}"] = {"LOGITS_AT_ONCE": 2**power, "_kernels": lambda _device: None}
+    SIDES[f"PyTorch, 2^{power}"] = {"LOGITS_AT_ONCE": 2**power, "_logit_reader": lambda _device: torch_logits}
 for power in (25, 26, 27, 28):
     SIDES[f"Triton, 2^{power}"] = {"LOGITS_AT_ONCE": 2**power}
 
@@ -46,7 +47,7 @@ def from_all(log_p: Tensor, targets: Tensor) -> Tensor:
 def run(side: str, hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
     """[N, 2]; with backward, where the arguments have gradients."""
     replaced = SIDES[side]
-    with mock.patch.multiple(output_head, **replaced) if replaced else nullcontext():
+    with mock.patch.multiple(chunked, **replaced) if replaced else nullcontext():
         if replaced:
             result = head_statistics(hidden, targets, OutputHead(weight))
         else:

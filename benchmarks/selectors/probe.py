@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from prepo_rlhf.output_head.chunked import log_probs_and_entropies
+from prepo_rlhf.output_head.torch_logits import log_probs_and_entropies
 
 PROBE_FILE = "probe.jsonl"
 

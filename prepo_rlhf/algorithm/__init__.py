@@ -1,4 +1,4 @@
-"""The paper in pure torch: prompt perplexity, its schedule, entropies and weights, the weighted objective, signals.
+"""The paper in pure torch: prompt perplexity, its window, entropy weights, the weighted objective, learning signal.
 
 Boundary: imports torch and the standard library only; knows nothing of Ray, vLLM, DeepSpeed, OpenRLHF or options.
 """
@@ -10,16 +10,12 @@ from prepo_rlhf.algorithm.length_bins import length_bins
 from prepo_rlhf.algorithm.perplexity import prompt_perplexity
 from prepo_rlhf.algorithm.policy_loss import PolicyLoss
 from prepo_rlhf.algorithm.ppl_window import PACINGS, ppl_window, progress, window_start
-from prepo_rlhf.output_head.chunked import OutputHead, head_statistics, log_probs_and_entropies
 
 __all__ = [
     "PACINGS",
     "ImportanceCorrection",
-    "OutputHead",
     "PolicyLoss",
-    "head_statistics",
     "length_bins",
-    "log_probs_and_entropies",
     "ppl_window",
     "progress",
     "prompt_perplexity",

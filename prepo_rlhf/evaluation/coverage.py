@@ -67,9 +67,9 @@ def row_subjects(config: Config, subject_key: str) -> dict[int, str]:
     Raises:
         ConfigError: the dataset cannot be loaded, or has no such column.
     """
-    from prepo_rlhf.trainer import job
+    from prepo_rlhf.backends.launch import apply_backend
 
-    job.apply_backend(config)  # before OpenRLHF, which reads the dataset, is imported
+    apply_backend(config)  # before OpenRLHF, which reads the dataset, is imported
     from prepo_rlhf.prompts.load import load_rows
 
     rows = load_rows(config)

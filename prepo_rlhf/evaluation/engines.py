@@ -10,12 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import ray
-
+from prepo_rlhf.backends.launch import apply_backend, ray, start_ray
 from prepo_rlhf.config import Config
 from prepo_rlhf.evaluation.options import BenchmarkOptions
 from prepo_rlhf.evaluation.tasks import Task
-from prepo_rlhf.trainer import job
 
 SEQUENCES_IN_FLIGHT = 1024  # asked of one engine at once: more than vLLM runs at a time, so that none is ever idle
 
@@ -28,11 +26,11 @@ def running_engines(options: BenchmarkOptions, max_len: int) -> Iterator[list[An
         ConfigError: the cluster can never hold them.
     """
     config = _engine_config(options, max_len)
-    job.apply_backend(config)
+    apply_backend(config)
     # On a CPU a seed means the same at every restart only with the settings of full determinism.
     config.train.full_determinism_enable = config.backend == "cpu"
     needed = options.num_engines * options.tensor_parallel_size
-    job.start_ray(config, logical_gpus=needed)
+    start_ray(config, logical_gpus=needed)
     from prepo_rlhf.ray import placement
     from prepo_rlhf.ray.nodes import reserve
 

@@ -1,21 +1,18 @@
-"""What `output_head` computes of logits, as two Triton kernels for a GPU: each reads the logits once.
+"""What `torch_logits` computes of a chunk of logits, as two Triton kernels for a GPU: each reads the logits once.
 
 PyTorch's own operations would write a tensor of the logits' size a dozen times. Here a row's log-sum-exp and entropy
 come from one pass with a running maximum, and backward turns the raw logits into their gradient in place.
-Boundary: raw logits in, numbers or gradients out; making the logits is `output_head`'s.
+Boundary: raw logits in, numbers or gradients out; making the logits is `chunked`'s business.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from prepo_rlhf.output_head.chunked import OutputHead
+from prepo_rlhf.output_head.head import OutputHead
 
 BLOCK, WARPS = 8192, 16
 

@@ -76,7 +76,7 @@ def experience_pass_bytes(shape: ModelShape, config: Config, tokens: int) -> int
 
 
 def head_bytes(shape: ModelShape, config: Config, tokens: int, device: str = "cuda") -> int:
-    """The peak of `algorithm.output_head` in backward: logits of one chunk, and the weight's float32 gradient.
+    """The peak of `output_head` in backward: logits of one chunk, and the weight's float32 gradient.
 
     A GPU's kernels put the gradient in the place of the logits, in the weight's type. Elsewhere there are at once, in
     float32, the logits, their log-softmax, its exponential and their gradient, with an entropy bonus two more. The last

@@ -1,4 +1,4 @@
-"""OpenRLHF's Actor, with log-probs and entropies that come from hidden states: see `algorithm/output_head`.
+"""OpenRLHF's Actor, with log-probs and entropies that come from hidden states: see `output_head/`.
 
 While the model runs, the forward of its output head gives two numbers for each token wanted, in place of a vocabulary
 of logits. It is still called as the module that it is, so that DeepSpeed gathers its weight under ZeRO-3, once, and
@@ -21,7 +21,8 @@ from openrlhf.models.ring_attn_utils import (
 )
 from torch import Tensor, nn
 
-from prepo_rlhf.output_head.chunked import OutputHead, head_statistics
+from prepo_rlhf.output_head.chunked import head_statistics
+from prepo_rlhf.output_head.head import OutputHead
 
 # Of a sequence's log-probs, against those of the model's own logits, in nats: in float32, and in what is rounded more.
 TOLERANCE, LOW_PRECISION_TOLERANCE = 1e-3, 0.1

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Callable
 from functools import partial
 from signal import Signals
 from typing import Any
 
-# Read when Ray is imported: this process then hands tensors to the actors without pickling them.
-os.environ.setdefault("RAY_ENABLE_ZERO_COPY_TORCH_TENSORS", "1")
-import ray
-
-from prepo_rlhf import backends
-from prepo_rlhf.backends import flash_attention, paths
-from prepo_rlhf.config import Config, ConfigError
+from prepo_rlhf.backends import paths
+from prepo_rlhf.backends.launch import apply_backend, ray, start_ray
+from prepo_rlhf.config import Config
 from prepo_rlhf.selection.base import Candidate
 
 MakeScorer = Callable[[Config, Any, Any], Callable[[list[Candidate]], list[float]]]
@@ -71,51 +65,6 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     if stopped is None:
         ray.get(fleet.policy.async_save_model())
     return stopped
-
-
-def apply_backend(config: Config) -> None:
-    """Settle what `auto`, None and relative paths stand for here, for this process and for the job's options."""
-    paths.make_absolute(config)
-    os.environ[backends.BACKEND_VARIABLE] = config.backend = backends.resolve_backend(config.backend)
-    if config.ds.attn_implementation is None:
-        config.ds.attn_implementation = flash_attention.default_attention(
-            in_float32=config.ds.param_dtype == "fp32", packing=config.ds.packing_samples
-        )
-    if config.backend == "cpu":
-        from prepo_rlhf.backends import cpu
-
-        cpu.adapt(config)
-        os.environ.update(cpu.environment())
-    backends.activate()
-
-
-def start_ray(config: Config, logical_gpus: int | None = None) -> None:
-    """Join the Ray cluster of this machine or job, or start one for this process alone.
-
-    On a CPU the latter has as many CPUs and GPUs as `logical_gpus` says, whatever the machine has.
-
-    Raises:
-        ConfigError: the environment names a cluster that does not answer.
-    """
-    defaults = {"TOKENIZERS_PARALLELISM": "true", "NCCL_DEBUG": "WARN", "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1"}
-    # What the user has set, in the shell or in the job's runtime environment, stays.
-    variables = {name: value for name, value in defaults.items() if name not in os.environ}
-    variables[backends.BACKEND_VARIABLE] = config.backend
-    if config.backend == "cpu":
-        from prepo_rlhf.backends import cpu
-
-        variables |= cpu.environment()
-    # Tensors that Ray shares between processes are read-only, and nothing here writes to them.
-    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-    arguments: dict[str, Any] = {"runtime_env": {"env_vars": variables}, "log_to_driver": False}
-    try:
-        ray.init(address="auto", **arguments)
-    except ConnectionError as error:
-        if address := os.environ.get("RAY_ADDRESS"):
-            raise ConfigError(f"RAY_ADDRESS {address}: no Ray answers there; start it, or unset RAY_ADDRESS") from error
-        if config.backend == "cpu":
-            arguments |= {"num_gpus": logical_gpus, "num_cpus": logical_gpus}
-        ray.init(address="local", include_dashboard=False, **arguments)
 
 
 def load_models(config: Config, strategy: Any, fleet: Any, total_steps: int) -> None:

@@ -10,28 +10,29 @@ from typing import Any
 import ray
 from tiny_tasks import job_options
 
+from prepo_rlhf.backends.launch import apply_backend, start_ray
 from prepo_rlhf.config import Config, parse_args
-from prepo_rlhf.trainer import job
+from prepo_rlhf.trainer.job import load_models
 
 
 def make_config(model: str, run_dir: Path, **changes: Any) -> Config:
     """The effective options of a tiny job, its data and reward left open."""
     config = parse_args(job_options(model, "no-data.jsonl", "no-reward.py", run_dir, **changes))
     config.reward.remote_url = None
-    job.apply_backend(config)
+    apply_backend(config)
     return config
 
 
 @contextmanager
 def running_fleet(config: Config, with_engines: bool = True) -> Iterator[Any]:
     """The job's actors with their models loaded; gone afterwards. Without engines only the policy runs."""
-    job.start_ray(config)
+    start_ray(config)
     from prepo_rlhf.ray.strategy import make_strategy
 
     strategy = make_strategy(config)
     try:
         fleet = _whole_fleet(config) if with_engines else _policy_alone(config)
-        job.load_models(config, strategy, fleet, total_steps=4)
+        load_models(config, strategy, fleet, total_steps=4)
         fleet.strategy = strategy
         yield fleet
     finally:

@@ -64,9 +64,10 @@ def statistics(model: Any, batch: dict[str, torch.Tensor]) -> tuple[Any, ...]:
 
 
 def assert_same(path: str, monkeypatch: pytest.MonkeyPatch, in_full: bool = False, **options: Any) -> None:
+    from prepo_rlhf.output_head import chunked
     from prepo_rlhf.ray.policy_model import Actor, PolicyModel
 
-    monkeypatch.setattr(output_head, "tokens_at_once", lambda *_: 7)  # several chunks
+    monkeypatch.setattr(chunked, "tokens_at_once", lambda *_: 7)  # several chunks
     options = {"attn_implementation": "sdpa", "param_dtype": "fp32", "temperature": 0.7} | options
     model, batch = Actor(path, **options), make_batch()
     expected = statistics(model, batch)

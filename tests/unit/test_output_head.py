@@ -15,8 +15,10 @@ import pytest
 import reference
 import torch
 
-from prepo_rlhf.algorithm import OutputHead, head_statistics, log_probs_and_entropies
-from prepo_rlhf.output_head import chunked as output_head
+from prepo_rlhf.output_head import chunked
+from prepo_rlhf.output_head.chunked import head_statistics
+from prepo_rlhf.output_head.head import OutputHead
+from prepo_rlhf.output_head.torch_logits import log_probs_and_entropies
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TOKENS, WIDTH, VOCABULARY = 37, 16, 50
@@ -32,14 +34,14 @@ HEADS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output_head, "tokens_at_once", lambda *_: 8)
+    monkeypatch.setattr(chunked, "tokens_at_once", lambda *_: 8)
 
 
 @pytest.fixture(autouse=True)
 def interpreted_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     if os.environ.get("TRITON_INTERPRET") == "1":
         kernels = importlib.import_module("prepo_rlhf.output_head.triton_logits")
-        monkeypatch.setattr(output_head, "_kernels", lambda device: kernels)
+        monkeypatch.setattr(chunked, "_logit_reader", lambda device: kernels)
 
 
 def naive(parts: list[torch.Tensor], targets: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:

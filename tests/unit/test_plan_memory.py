@@ -12,7 +12,8 @@ from tiny_models import make_tiny_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from prepo_rlhf.config import Config, ConfigError
-from prepo_rlhf.output_head.chunked import OutputHead, head_statistics
+from prepo_rlhf.output_head.chunked import head_statistics
+from prepo_rlhf.output_head.head import OutputHead
 from prepo_rlhf.planning.activations import head_bytes, in_layer_bytes, kept_bytes, layer_bytes
 from prepo_rlhf.planning.engine import rollout_engine
 from prepo_rlhf.planning.known_models import KNOWN_MODELS
