@@ -4,17 +4,14 @@ Boundary: imports torch and the standard library only; knows nothing of Ray, vLL
 """
 
 from prepo_rlhf.algorithm.entropy_weights import relative_entropy_weights, sequence_mean_entropy, weight_metrics
-from prepo_rlhf.algorithm.importance_correction import ImportanceCorrection
 from prepo_rlhf.algorithm.learning_signal import training_signals
 from prepo_rlhf.algorithm.length_bins import length_bins
 from prepo_rlhf.algorithm.perplexity import prompt_perplexity
-from prepo_rlhf.algorithm.policy_loss import PolicyLoss
 from prepo_rlhf.algorithm.ppl_window import PACINGS, ppl_window, progress, window_start
+from prepo_rlhf.algorithm.weighted_advantages import weighted_advantages
 
 __all__ = [
     "PACINGS",
-    "ImportanceCorrection",
-    "PolicyLoss",
     "length_bins",
     "ppl_window",
     "progress",
@@ -23,5 +20,6 @@ __all__ = [
     "sequence_mean_entropy",
     "training_signals",
     "weight_metrics",
+    "weighted_advantages",
     "window_start",
 ]

@@ -18,9 +18,9 @@ from openrlhf.utils.deepspeed import DeepspeedStrategy
 from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
 
 from prepo_rlhf.algorithm.entropy_weights import sequence_mean_entropy
-from prepo_rlhf.algorithm.policy_loss import PolicyLoss
 from prepo_rlhf.backends import remote_code
 from prepo_rlhf.ray import plain_class
+from prepo_rlhf.ray.actor_loss import WeightedPolicyLoss
 from prepo_rlhf.ray.policy_model import PolicyModel
 from prepo_rlhf.ray.weight_sync import WeightSync
 
@@ -60,17 +60,7 @@ class PolicyActor(plain_class(PolicyModelActor)):
         super().init_model_from_pretrained(strategy, pretrain, max_steps, vllm_engines=None)
         self.actor.__class__ = PolicyModel
         self.trainer.__class__ = WeightedActorTrainer
-        self.trainer.actor_loss_fn = PolicyLoss(
-            clip_eps_low=args.actor.eps_clip_low_high[0],
-            clip_eps_high=args.actor.eps_clip_low_high[1],
-            dual_clip=args.actor.dual_clip,
-            token_level_loss=args.actor.loss_agg_mode == "token-mean",
-            policy_loss_type=args.actor.policy_loss_type,
-            is_correction_level=args.algo.advantage.is_correction_level,
-            is_correction_mode=args.algo.advantage.is_correction_mode,
-            is_correction_gating=args.algo.advantage.is_correction_gating,
-            is_correction_threshold=args.algo.advantage.is_correction_threshold,
-        )
+        self.trainer.actor_loss_fn.__class__ = WeightedPolicyLoss
         self.trainer.dataloader_pin_memory = torch.cuda.is_available()
         self.weight_sync = WeightSync(strategy, self.actor.model, vllm_engines)
 
