@@ -17,6 +17,7 @@ import ray
 
 from prepo_rlhf.cli import train_prepo_ray
 from prepo_rlhf.config import Config
+from prepo_rlhf.selection import Candidate
 
 SCREENING = 8
 
@@ -24,24 +25,16 @@ SCREENING = 8
 class PassRateScorer:
     """Distance of each candidate's pass rate from 1/2, from fresh rollouts of the engines."""
 
-    def __init__(self, config: Config, fleet: Any, prepared: Any) -> None:
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+    def __init__(self, config: Config, fleet: Any) -> None:
+        from prepo_rlhf.ray.requests import generation_params
 
         self._engines = fleet.engines
-        self._token_ids = prepared.train.token_ids
-        self._params = SamplingParams(
-            n=SCREENING,
-            temperature=config.rollout.temperature,
-            max_tokens=config.rollout.max_new_tokens,
-            skip_special_tokens=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+        self._params = generation_params(SCREENING, config.rollout.temperature, config.rollout.max_new_tokens)
 
-    def __call__(self, candidates: Sequence[Any]) -> list[float]:
+    def __call__(self, candidates: Sequence[Candidate]) -> list[float]:
         calls = [
             self._engines[i % len(self._engines)].rollout.remote(
-                candidate.prompt, self._token_ids[candidate.index], candidate.label, self._params
+                candidate.prompt.text, candidate.prompt.token_ids, candidate.prompt.label, self._params
             )
             for i, candidate in enumerate(candidates)
         ]

@@ -26,7 +26,7 @@ from vllm import LLM, SamplingParams
 from vllm.inputs import TokensPrompt
 
 from prepo_rlhf.backends import cpu
-from prepo_rlhf.ray.rollout_engine import scoring_params
+from prepo_rlhf.ray.requests import scoring_params
 
 SIDES = {"off": False, "on": True}
 

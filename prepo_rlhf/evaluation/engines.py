@@ -5,7 +5,6 @@ Boundary: prompts in, graded responses out; knows no files.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -70,18 +69,10 @@ def sample(
 
 
 def _sampling_params(task: Task, options: BenchmarkOptions) -> Any:
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
+    from prepo_rlhf.ray.requests import derived_seed, generation_params
 
-    return SamplingParams(
-        n=options.n,
-        temperature=options.temperature,
-        top_p=options.top_p,
-        max_tokens=task.max_new_tokens,
-        seed=random.Random(f"{options.seed} {task.benchmark} {task.problem.id}").getrandbits(31),
-        skip_special_tokens=False,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-    )
+    seed = derived_seed(options.seed, task.benchmark, task.problem.id)
+    return generation_params(options.n, options.temperature, task.max_new_tokens, options.top_p, seed)
 
 
 def _engine_config(options: BenchmarkOptions, max_len: int) -> Config:

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.evaluation.benchmarks import Problem
 from prepo_rlhf.evaluation.options import BenchmarkOptions
-from prepo_rlhf.prompts.render import make_renderer, truncate_question
+from prepo_rlhf.prompts.render import benchmark_renderer, truncate_question
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def make_tasks(
     Raises:
         ConfigError: no such prompt, or a problem that fills the context alone.
     """
-    render = make_renderer(options.prompt, tokenizer, options.prompt_file)
+    render = benchmark_renderer(options.prompt, tokenizer, options.prompt_file)
     tasks = []
     for benchmark, members in problems.items():
         for problem in members:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from prepo_rlhf.files.atomic import replace_text
 
-MANIFEST = "manifest.json"  # sizes of the other files of the folder, by name
+MANIFEST = "manifest.json"  # {"format": FORMAT, "sizes": of the other files of the folder, by name}
+FORMAT = 2  # of the control loop's state; 1, without a format, knew prompts by their position among those kept
 LATEST = "latest"  # the file in which DeepSpeed looks for the name of the checkpoint to load
 TAG = re.compile(r"(best_)?global_step\d+")
 
@@ -41,13 +42,16 @@ def seal(folder: Path) -> None:
         with file.open("rb") as written:
             os.fsync(written.fileno())
     sizes = {str(file.relative_to(folder)): file.stat().st_size for file in files}
-    replace_text(folder / MANIFEST, json.dumps(sizes, indent=1) + "\n")
+    replace_text(folder / MANIFEST, json.dumps({"format": FORMAT, "sizes": sizes}, indent=1) + "\n")
 
 
 def damage(folder: Path) -> str | None:
     """What is wrong with the sealed checkpoint in `folder`, None for a whole one. Reads every byte: torch's files are
     zip archives, with a checksum for each tensor."""
-    for name, size in json.loads((folder / MANIFEST).read_text()).items():
+    manifest = json.loads((folder / MANIFEST).read_text())
+    if manifest.get("format") != FORMAT:
+        return "it was saved by another version of prepo_rlhf, which alone can go on from it"
+    for name, size in manifest["sizes"].items():
         file = folder / name
         if not file.is_file():
             return f"{name} is missing"

@@ -13,35 +13,29 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from prepo_rlhf.config import Config, ConfigError
+from prepo_rlhf.config.prompt_templates import PLACEHOLDER
 from prepo_rlhf.files.model_files import ModelFiles
 from prepo_rlhf.files.rows import lookup
-from prepo_rlhf.selection.base import Candidate
+from prepo_rlhf.prompts.prompt import Prompt
+from prepo_rlhf.prompts.render import chat_renderer, text_renderer, user_message
 
 
 @dataclass
-class PromptData:
-    """Prompts that fit the context, with what generation and scoring need of each.
+class PromptSet:
+    """The prompts that fit the context; `num_left_out` were too long, or too short to have a perplexity."""
 
-    `token_ids[i]` are candidate i's prompt tokens; `scored[i]` is the half-open range of token positions that
-    count for its perplexity (never position 0, which has no predecessor); `rows[i]` is its row in the dataset.
-    `num_left_out` prompts were too long (or too short to have a perplexity).
-    """
-
-    candidates: list[Candidate] = field(default_factory=list)
-    token_ids: list[list[int]] = field(default_factory=list)
-    scored: list[tuple[int, int]] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
+    prompts: list[Prompt] = field(default_factory=list)
     num_left_out: int = 0
 
     def __len__(self) -> int:
-        return len(self.candidates)
+        return len(self.prompts)
 
 
 def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
     """The model's tokenizer, padding on the left as OpenRLHF's.
 
     Raises:
-        ConfigError: there is no such model, or no chat template where one is asked for.
+        ConfigError: there is no such model.
     """
     path = config.actor.model_name_or_path
     files = ModelFiles(path, config.actor.trust_remote_code)
@@ -49,15 +43,10 @@ def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if config.data.apply_chat_template and not tokenizer.chat_template:
-        raise ConfigError(
-            f"--data.apply_chat_template: the tokenizer of {path} has no chat template; leave the switch out and "
-            "give --data.input_template, or use a model that has one"
-        )
     return tokenizer
 
 
-def load_prompts(config: Config, tokenizer: PreTrainedTokenizerBase, *, evaluation: bool = False) -> PromptData:
+def load_prompts(config: Config, tokenizer: PreTrainedTokenizerBase, *, evaluation: bool = False) -> PromptSet:
     """The training prompts, or those of `--eval.dataset`.
 
     Raises:
@@ -67,43 +56,27 @@ def load_prompts(config: Config, tokenizer: PreTrainedTokenizerBase, *, evaluati
     rows = load_rows(config, evaluation=evaluation)
     _check_keys(config, rows, option)
     read = _row_reader(config, tokenizer)
-    data = PromptData()
-    for number, row in enumerate(rows):
-        _add(data, number, row, read, config, tokenizer)
-    if not data.candidates:
+    made = [_make_prompt(number, row, read, config, tokenizer) for number, row in enumerate(rows)]
+    prompts = [prompt for prompt in made if prompt is not None]
+    if not prompts:
         raise ConfigError(
             f"{option}: none of its {len(rows)} prompts fits: --data.max_len {config.data.max_len} must hold prompt "
             f"and response (--rollout.max_new_tokens {config.rollout.max_new_tokens})"
         )
-    return data
+    return PromptSet(prompts, num_left_out=len(made) - len(prompts))
 
 
-def _add(
-    data: PromptData, number: int, row: dict[str, Any], read: Callable, config: Config, tokenizer: Any
-) -> None:
-    question, prompt = read(row)
-    encoded = tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=config.prepo.ppl_tokens == "question")
-    token_ids = encoded["input_ids"]
-    span = (1, len(token_ids))
-    if config.prepo.ppl_tokens == "question":
-        span = _question_span(question, prompt, encoded["offset_mapping"])
-    # A prompt without a token that has a predecessor has no perplexity.
-    if span[0] >= span[1] or len(token_ids) > config.data.max_len - (config.rollout.max_new_tokens or 1):
-        data.num_left_out += 1
-        return
+def _make_prompt(number: int, row: dict[str, Any], read: Callable, config: Config, tokenizer: Any) -> Prompt | None:
+    """The prompt of a row; None where it leaves no room for a response, or has no token with a predecessor."""
+    question, text = read(row)
+    by_question = config.prepo.ppl_tokens == "question"
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=by_question)
+    token_ids = list(encoded["input_ids"])
+    scored = _question_range(question, text, encoded["offset_mapping"]) if by_question else (1, len(token_ids))
+    if scored[0] >= scored[1] or len(token_ids) > config.data.max_len - (config.rollout.max_new_tokens or 1):
+        return None
     label = "" if config.data.label_key is None else lookup(row, config.data.label_key)
-    data.candidates.append(
-        Candidate(
-            prompt=prompt,
-            label=label,
-            index=len(data),
-            num_tokens=len(token_ids),
-            datasource=row.get("datasource") or "default",
-        )
-    )
-    data.rows.append(number)
-    data.token_ids.append(list(token_ids))
-    data.scored.append(span)
+    return Prompt(text, token_ids, scored, label, number, row.get("datasource") or "default")
 
 
 def load_rows(config: Config, *, evaluation: bool = False) -> Any:
@@ -145,28 +118,38 @@ def _check_keys(config: Config, rows: Any, option: str) -> None:
 
 
 def _row_reader(config: Config, tokenizer: Any) -> Callable[[dict[str, Any]], tuple[str, str]]:
-    """A function from a row to its question and to the prompt that the model reads."""
+    """A function from a row to its question and to the text that the model reads."""
     key, template = config.data.input_key, config.data.input_template
+    if not config.data.apply_chat_template:
+        # OpenRLHF's templates are for str.format: {} is the question's place, and doubled braces are braces.
+        render_text = text_renderer(template.format(PLACEHOLDER)) if template else str
+
+        def read_text(row: dict[str, Any]) -> tuple[str, str]:
+            question = lookup(row, key)
+            if not isinstance(question, str):
+                raise ConfigError(
+                    f"--data.input_key {key}: holds {type(question).__name__}, not text; for chat messages give "
+                    "--data.apply_chat_template"
+                )
+            return question, render_text(question)
+
+        return read_text
+
+    render_chat = chat_renderer(
+        tokenizer,
+        f"--data.apply_chat_template: the tokenizer of {config.actor.model_name_or_path} has no chat template; leave "
+        "the switch out and give --data.input_template, or use a model that has one",
+    )
 
     def read_chat(row: dict[str, Any]) -> tuple[str, str]:
         value = lookup(row, key)
-        chat = [{"role": "user", "content": value}] if isinstance(value, str) else value
-        prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        return chat[-1]["content"], prompt
+        chat = [user_message(value)] if isinstance(value, str) else value
+        return chat[-1]["content"], render_chat(chat)
 
-    def read_text(row: dict[str, Any]) -> tuple[str, str]:
-        question = lookup(row, key)
-        if not isinstance(question, str):
-            raise ConfigError(
-                f"--data.input_key {key}: holds {type(question).__name__}, not text; for chat messages give "
-                "--data.apply_chat_template"
-            )
-        return question, template.format(question) if template else question
-
-    return read_chat if config.data.apply_chat_template else read_text
+    return read_chat
 
 
-def _question_span(question: str, prompt: str, offsets: Iterable[tuple[int, int]]) -> tuple[int, int]:
+def _question_range(question: str, prompt: str, offsets: Iterable[tuple[int, int]]) -> tuple[int, int]:
     start = prompt.rfind(question.strip())
     if start < 0:
         raise ConfigError("--prepo.ppl_tokens question: the template changes the question's text; use `prompt`")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,30 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 STYLES = (*TEMPLATES, "chat", "file")
+Chat = list[dict[str, str]]
+"""Messages {"role": ..., "content": ...}."""
 
 
-def make_renderer(
+def text_renderer(template: str) -> Callable[[str], str]:
+    """A function that puts a question in the place of `{question}`; all other braces, as in \\boxed{}, are text."""
+    return lambda question: template.replace(PLACEHOLDER, question)
+
+
+def chat_renderer(tokenizer: PreTrainedTokenizerBase, absent: str) -> Callable[[Chat], str]:
+    """A function that puts chat messages through the tokenizer's own template, up to where the model's turn begins.
+
+    Raises:
+        ConfigError: the tokenizer has none; `absent` is the message.
+    """
+    if not tokenizer.chat_template:
+        raise ConfigError(absent)
+    return partial(tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True)
+
+
+def benchmark_renderer(
     style: str, tokenizer: PreTrainedTokenizerBase, prompt_file: str | None = None
 ) -> Callable[[str], str]:
-    """A function from a question to the prompt.
+    """A function from a benchmark's question to the prompt.
 
     Args:
         style: a template by name; `chat`, the tokenizer's own chat template around question and instruction; or `file`.
@@ -37,11 +56,19 @@ def make_renderer(
         raise ConfigError(f"--prompt {style}: give one of {', '.join(STYLES)}")
     if prompt_file is not None and style != "file":
         raise ConfigError(f"--prompt_file {prompt_file}: is read with --prompt file only, not with --prompt {style}")
-    if style == "chat":
-        return _chat_renderer(tokenizer)
-    template = _read_template(prompt_file) if style == "file" else TEMPLATES[style]
-    # Not str.format: the braces of \boxed{} are text.
-    return lambda question: template.replace(PLACEHOLDER, question)
+    if style != "chat":
+        return text_renderer(_read_template(prompt_file) if style == "file" else TEMPLATES[style])
+    render = chat_renderer(
+        tokenizer,
+        f"--prompt chat: the tokenizer of {tokenizer.name_or_path} has no chat template; give --prompt "
+        f"{', '.join(TEMPLATES)}, or --prompt file with a template of your own",
+    )
+    return lambda question: render([user_message(f"{question}\n{INSTRUCTION}")])
+
+
+def user_message(text: str) -> dict[str, str]:
+    """One turn of the user in a chat."""
+    return {"role": "user", "content": text}
 
 
 def truncate_question(question: str, share: float) -> str:
@@ -57,20 +84,6 @@ def truncate_question(question: str, share: float) -> str:
     ends = [word.end() for word in re.finditer(r"\S+", question)]
     dropped = min(round(len(ends) * share), len(ends) - 1)
     return question[: ends[-1 - dropped]] if dropped > 0 else question
-
-
-def _chat_renderer(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], str]:
-    if not tokenizer.chat_template:
-        raise ConfigError(
-            f"--prompt chat: the tokenizer of {tokenizer.name_or_path} has no chat template; give --prompt "
-            f"{', '.join(TEMPLATES)}, or --prompt file with a template of your own"
-        )
-
-    def render(question: str) -> str:
-        chat = [{"role": "user", "content": f"{question}\n{INSTRUCTION}"}]
-        return tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-
-    return render
 
 
 def _read_template(prompt_file: str | None) -> str:

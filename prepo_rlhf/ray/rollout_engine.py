@@ -26,20 +26,10 @@ from vllm.utils import random_uuid
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.ray import plain_class
 from prepo_rlhf.ray.request_waves import Ask, RequestWaves, Wave
+from prepo_rlhf.ray.requests import agent_seeds, scoring_params
 from prepo_rlhf.rewards.reward import Reward, Rollouts, make_reward
 
 CORE_LAST_WORDS = 5  # seconds for the requests under way to fail with what vLLM says of its core's death
-
-
-def scoring_params() -> SamplingParams:
-    """What asks vLLM for the log-probs of a prompt's tokens; it must generate one, which is dropped."""
-    return SamplingParams(
-        max_tokens=1,
-        prompt_logprobs=0,
-        flat_logprobs=True,
-        detokenize=False,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-    )
 
 
 @dataclass(frozen=True)
@@ -163,7 +153,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         run_agent = super().generate_responses
 
         async def sample(index: int) -> dict[str, Any]:
-            seeds = None if params.seed is None else itertools.count(params.seed + index, num_samples)
+            seeds = agent_seeds(params.seed, index, num_samples)
             place = None if wave is None else (wave[0] * num_samples + index, wave[1] * num_samples)
             before = self._syncs
             async with self._taking_part(place) as ask:

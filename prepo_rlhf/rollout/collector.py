@@ -7,7 +7,6 @@ same prompts give the same batch whichever engine is faster; which of them make 
 from __future__ import annotations
 
 import itertools
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +17,14 @@ import ray
 import torch
 from openrlhf.trainer.ppo_utils.experience import Experience
 from openrlhf.trainer.ppo_utils.samples_generator import SamplesGenerator
-from openrlhf.trainer.ray.vllm_engine import batch_vllm_engine_call
 from openrlhf.utils.deepspeed import DeepspeedStrategy
 from vllm import SamplingParams
-from vllm.sampling_params import RequestOutputKind
 
 from prepo_rlhf.metrics.samples import ProblemSamples, sample_of
-from prepo_rlhf.prompts.load import PromptData
+from prepo_rlhf.prompts.prompt import Prompt
+from prepo_rlhf.ray.gpu_turns import GpuTurns
 from prepo_rlhf.ray.request_waves import Wave
+from prepo_rlhf.ray.requests import derived_seed, generation_params
 from prepo_rlhf.rollout.staleness import Syncs
 from prepo_rlhf.rollout.step_groups import collect_groups, keeps
 from prepo_rlhf.selection.base import Candidate, PromptOutcome
@@ -53,25 +52,24 @@ class RolloutBatch:
 class RolloutCollector(SamplesGenerator):
     """Sends prompts to the rollout engines and collects what comes back."""
 
-    def __init__(self, strategy: DeepspeedStrategy, engines: Sequence[Any], tokenizer: Any) -> None:
+    def __init__(self, strategy: DeepspeedStrategy, engines: Sequence[Any], tokenizer: Any, gpus: GpuTurns) -> None:
         super().__init__(strategy, None, None, tokenizer, list(engines))
+        self._gpus = gpus
         self._submitted = 0
 
-    def collect(self, stream: PromptStream, data: PromptData) -> RolloutBatch | None:
+    def collect(self, stream: PromptStream) -> RolloutBatch | None:
         """Rollouts of `--rollout.batch_size` prompts; None when the stream has no further window.
 
         With dynamic filtering, or a selector that drops groups, dropped prompts are replaced; a batch that stays
         short because the data ends is not trained on.
         """
-        self._engines("wake_up")
-        self._submitted = 0  # a resumed run deals as the unbroken one did
-        start, rollout = time.perf_counter(), self.args.rollout
-        params = self._sampling_params(rollout.n_samples_per_prompt, rollout.temperature)
+        rollout = self.args.rollout
         generated: dict[str, float] = {}
         reward_logs: list[dict[str, Any]] = []
 
         def submit(candidates: list[Candidate], draw: int) -> list[ray.ObjectRef]:
-            return self._submit(candidates, data, params, f"draw {draw}")
+            prompts = [candidate.prompt for candidate in candidates]
+            return self._submit(prompts, rollout.n_samples_per_prompt, rollout.temperature, f"draw {draw}")
 
         def receive(call: ray.ObjectRef) -> tuple[tuple[float, ...], list[tuple[Experience, Syncs]]]:
             responses = ray.get(call)
@@ -83,73 +81,66 @@ class RolloutCollector(SamplesGenerator):
 
         keep = partial(keeps, algo=self.args.algo, drops_zero_variance=stream.selector.drops_zero_variance)
         in_rounds = self.args.train.full_determinism_enable
-        groups = collect_groups(stream, rollout.batch_size, submit, receive, keep, in_rounds)
+        self._submitted = 0  # a resumed run deals as the unbroken one did
+        with self._gpus.generating():
+            start = time.perf_counter()
+            groups = collect_groups(stream, rollout.batch_size, submit, receive, keep, in_rounds)
         if groups is None:
             return None
-        self._engines("sleep")
         elapsed = time.perf_counter() - start
         metrics = groups.metrics | generated | _reward_metrics(reward_logs)
         metrics["timing/generation"] = elapsed - metrics["timing/score_prompts"]
         rollouts, syncs = map(list, zip(*itertools.chain.from_iterable(groups.kept), strict=True))
         return RolloutBatch(rollouts, syncs, groups.outcomes, metrics, stream.state_dict(), stream.exhausted)
 
-    def evaluate(self, data: PromptData, num_samples: int, temperature: float, step: int) -> list[ProblemSamples]:
-        """`num_samples` graded rollouts of every prompt of `data`, in its order."""
-        self._engines("wake_up")
+    def evaluate(
+        self, prompts: Sequence[Prompt], num_samples: int, temperature: float, step: int
+    ) -> list[ProblemSamples]:
+        """`num_samples` graded rollouts of every prompt, in their order."""
         self._submitted = 0
-        params = self._sampling_params(num_samples, temperature)
-        calls = self._submit(data.candidates, data, params, f"evaluation {step}")
-        problems = [ProblemSamples(tuple(map(sample_of, ray.get(call)))) for call in calls]
-        self._engines("sleep")
-        return problems
-
-    def _sampling_params(self, num_samples: int, temperature: float) -> SamplingParams:
-        return SamplingParams(
-            n=num_samples,
-            temperature=temperature,
-            top_p=self.args.rollout.top_p,
-            min_tokens=1,
-            skip_special_tokens=False,
-            logprobs=1 if self.args.algo.advantage.is_correction_level != "off" else None,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+        with self._gpus.generating():
+            calls = self._submit(prompts, num_samples, temperature, f"evaluation {step}")
+            return [ProblemSamples(tuple(map(sample_of, ray.get(call)))) for call in calls]
 
     def _submit(
-        self, candidates: Sequence[Candidate], data: PromptData, params: SamplingParams, purpose: str
+        self, prompts: Sequence[Prompt], num_samples: int, temperature: float, purpose: str
     ) -> list[ray.ObjectRef]:
-        """Starts the candidates' rollouts, dealt out to the engines in turn."""
+        """Starts the prompts' rollouts, dealt out to the engines in turn."""
         engines, calls = len(self.vllm_engines), []
-        for number, candidate in enumerate(candidates):
-            wave = number // engines, len(range(number % engines, len(candidates), engines))
+        for number, prompt in enumerate(prompts):
+            wave = number // engines, len(range(number % engines, len(prompts), engines))
             engine = self.vllm_engines[(self._submitted + number) % engines]
-            calls.append(self._rollout(engine, candidate, data, params, purpose, wave))
-        self._submitted += len(candidates)
+            params = self._params(prompt, num_samples, temperature, purpose)
+            calls.append(self._rollout(engine, prompt, params, wave))
+        self._submitted += len(prompts)
         return calls
 
-    def _rollout(
-        self, engine: Any, candidate: Candidate, data: PromptData, params: SamplingParams, purpose: str, wave: Wave
-    ) -> ray.ObjectRef:
-        token_ids = data.token_ids[candidate.index]
-        params = params.clone()
-        params.max_tokens = self.args.rollout.max_new_tokens or self.args.data.max_len - len(token_ids)
-        if self.args.train.full_determinism_enable:
-            params.seed = random.Random(f"{self.args.train.seed} {purpose} {candidate.index}").getrandbits(31)
+    def _params(self, prompt: Prompt, num_samples: int, temperature: float, purpose: str) -> SamplingParams:
+        train, rollout = self.args.train, self.args.rollout
+        seed = derived_seed(train.seed, purpose, prompt.row) if train.full_determinism_enable else None
+        return generation_params(
+            num_samples,
+            temperature,
+            max_tokens=rollout.max_new_tokens or self.args.data.max_len - len(prompt.token_ids),
+            top_p=rollout.top_p,
+            seed=seed,
+            min_tokens=1,
+            log_probs=self.args.algo.advantage.is_correction_level != "off",
+        )
+
+    def _rollout(self, engine: Any, prompt: Prompt, params: SamplingParams, wave: Wave) -> ray.ObjectRef:
         if self.args.train.agent_func_path:
             num_samples, params.n = params.n, 1
             return engine.generate_responses.remote(
-                candidate.prompt, candidate.label, params, self.args.data.max_len, self.tokenizer, num_samples, wave
+                prompt.text, prompt.label, params, self.args.data.max_len, self.tokenizer, num_samples, wave
             )
-        return engine.rollout.remote(candidate.prompt, token_ids, candidate.label, params, wave)
+        return engine.rollout.remote(prompt.text, prompt.token_ids, prompt.label, params, wave)
 
     def _experiences(self, responses: list[dict[str, Any]]) -> list[Experience]:
         """A prompt's rollouts as experience; what the reward logs is for the metrics, and not sent to the policy."""
         max_len = self.args.data.max_len
         bare = [response | {"extra_logs": {}} for response in responses]
         return [self._process_response_into_experience(response, max_len=max_len) for response in bare]
-
-    def _engines(self, method: str) -> None:
-        if self.args.vllm.enable_sleep:
-            batch_vllm_engine_call(self.vllm_engines, method)
 
 
 def _count(metrics: dict[str, float], responses: list[dict[str, Any]]) -> None:

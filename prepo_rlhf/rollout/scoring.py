@@ -17,7 +17,6 @@ from openrlhf.trainer.ray.launcher import RayActorGroup
 from openrlhf.utils.utils import zero_pad_sequences
 
 from prepo_rlhf.algorithm.perplexity import prompt_perplexity
-from prepo_rlhf.prompts.load import PromptData
 from prepo_rlhf.selection.base import Candidate
 
 LogProbs = Callable[[list[list[int]]], list[np.ndarray]]
@@ -27,17 +26,16 @@ LogProbs = Callable[[list[list[int]]], list[np.ndarray]]
 class PromptScorer:
     """Scores candidates; `log_probs` is `engine_log_probs` or `policy_log_probs`, bound to its actors."""
 
-    def __init__(self, data: PromptData, log_probs: LogProbs) -> None:
-        self._data = data
+    def __init__(self, log_probs: LogProbs) -> None:
         self._log_probs = log_probs
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[float]:
         """The perplexity of each candidate over the tokens that count (`--prepo.ppl_tokens`)."""
-        per_prompt = self._log_probs([self._data.token_ids[candidate.index] for candidate in candidates])
+        per_prompt = self._log_probs([candidate.prompt.token_ids for candidate in candidates])
         log_probs = torch.zeros(len(candidates), max(map(len, per_prompt)))
         mask = torch.zeros_like(log_probs)
         for row, (candidate, values) in enumerate(zip(candidates, per_prompt, strict=True)):
-            start, stop = self._data.scored[candidate.index]
+            start, stop = candidate.prompt.scored
             log_probs[row, : len(values)] = torch.tensor(values)
             mask[row, start - 1 : stop - 1] = 1  # entry t - 1 belongs to token t
         return prompt_perplexity(log_probs, mask).tolist()

@@ -4,6 +4,7 @@ Boundary: imports `prepo_rlhf.algorithm` and torch; knows nothing of Ray, vLLM o
 options.
 """
 
+from prepo_rlhf.prompts.prompt import Prompt
 from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
 from prepo_rlhf.selection.metrics import perplexity_metrics
 from prepo_rlhf.selection.prompt_stream import PromptStream, Selection
@@ -12,6 +13,7 @@ from prepo_rlhf.selection.registry import SELECTORS, make_selector
 __all__ = [
     "SELECTORS",
     "Candidate",
+    "Prompt",
     "PromptOutcome",
     "PromptSelector",
     "PromptStream",

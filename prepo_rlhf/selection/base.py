@@ -1,6 +1,6 @@
 """What a selector sees, what it learns afterwards, and what it must answer.
 
-Boundary: torch only.
+Boundary: torch and the record of a prompt.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from prepo_rlhf.prompts.prompt import Prompt
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """A prompt that may get rollouts.
+    """A prompt that may get rollouts; `perplexity` is that under the current policy, None where none is asked for."""
 
-    Attributes:
-        prompt: the text as the model reads it.
-        label: the reference answer as the dataset has it, for the reward.
-        index: row in the dataset; identifies the prompt over the whole run.
-        num_tokens: length of the prompt as the model reads it.
-        datasource: name of the data set the prompt came from.
-        perplexity: under the current policy; None where the selector does not ask for it.
-    """
-
-    prompt: str
-    label: Any
-    index: int
-    num_tokens: int = 0
-    datasource: str = "default"
+    prompt: Prompt
     perplexity: float | None = None
+
+    @property
+    def row(self) -> int:
+        """The prompt's row in the data, which identifies it over the whole run."""
+        return self.prompt.row
+
+    @property
+    def num_tokens(self) -> int:
+        """Length of the prompt as the model reads it."""
+        return len(self.prompt.token_ids)
 
 
 @dataclass(frozen=True)
 class PromptOutcome:
-    """Rewards of one prompt's rollouts; `index` and `perplexity` are the candidate's."""
+    """Rewards of one prompt's rollouts; `row`, `perplexity` and `num_tokens` are the candidate's."""
 
-    index: int
+    row: int
     rewards: tuple[float, ...]
     perplexity: float | None = None
+    num_tokens: int = 0
 
 
 def perplexities(candidates: Sequence[Candidate]) -> Tensor:
@@ -50,9 +50,9 @@ def perplexities(candidates: Sequence[Candidate]) -> Tensor:
     Raises:
         ValueError: a candidate has not been scored.
     """
-    unscored = [c.index for c in candidates if c.perplexity is None]
+    unscored = [c.row for c in candidates if c.perplexity is None]
     if unscored:
-        raise ValueError(f"prompts {unscored} have no perplexity: this selector needs scored candidates")
+        raise ValueError(f"the prompts of rows {unscored} have no perplexity: this selector needs scored candidates")
     return torch.tensor([c.perplexity for c in candidates], dtype=torch.float64)
 
 

@@ -74,19 +74,19 @@ class CalibratedSelector(PromptSelector):
         if k > len(candidates):
             raise ValueError(f"cannot select {k} of {len(candidates)} candidates")
         features = _features(candidates)
-        offsets = self._offsets_now([c.index for c in candidates])
+        offsets = self._offsets_now([c.row for c in candidates])
         pass_rates = torch.stack([self._draw(features, offsets) for _ in range(DRAWS)])
         usefulness = (pass_rates * (1 - pass_rates)).mean(dim=0)
         chosen = usefulness.argsort(descending=True, stable=True)[:k]
         predicted = expected_pass_rate(features @ self._coefficients.mean + offsets.mean, offsets.variance)
         self._metrics["prepo/predicted_pass_rate"] = predicted[chosen].mean().item()
-        self._pending |= {candidates[i].index: features[i].tolist() for i in chosen.tolist()}
+        self._pending |= {candidates[i].row: features[i].tolist() for i in chosen.tolist()}
         return chosen.tolist()
 
     def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
         """Takes in the groups of a training step; those of prompts not selected here have no features and are left
         out, and of two groups of a prompt selected twice in the meantime the first alone counts."""
-        features = [self._pending.pop(outcome.index, None) for outcome in outcomes]
+        features = [self._pending.pop(outcome.row, None) for outcome in outcomes]
         known = [(outcome, row) for outcome, row in zip(outcomes, features, strict=True) if row is not None]
         if not known:
             return
@@ -94,13 +94,13 @@ class CalibratedSelector(PromptSelector):
         rows = torch.tensor(rows, dtype=torch.float64)
         right = torch.tensor([num_right(group) for group in groups], dtype=torch.float64)
         trials = torch.tensor([len(group.rewards) for group in groups], dtype=torch.float64)
-        offsets = self._offsets_now([group.index for group in groups])
+        offsets = self._offsets_now([group.row for group in groups])
         predicted = expected_pass_rate(rows @ self._coefficients.mean + offsets.mean, offsets.variance)
         self._metrics["prepo/calibration_error"] = (predicted - right / trials).abs().mean().item()
         prior = self._coefficients.discounted(COEFFICIENT_MEMORY, self._prior_precision)
         self._coefficients, offsets = laplace_update(prior, offsets, rows, right, trials)
         moments = zip(offsets.mean.tolist(), offsets.variance.tolist(), strict=True)
-        self._offsets |= {group.index: moment for group, moment in zip(groups, moments, strict=True)}
+        self._offsets |= {group.row: moment for group, moment in zip(groups, moments, strict=True)}
 
     def metrics(self) -> dict[str, float]:
         """Mean predicted pass rate of those selected last; and the mean distance of prediction and pass rate in the

@@ -54,12 +54,12 @@ class GresoSelector(PromptSelector):
 
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         """All candidates not skipped, in random order: more or fewer than `k`, of which only z = 0 is certain."""
-        indices = [c.index for c in candidates]
-        self._first_epoch = self._first_epoch and self._offered.isdisjoint(indices)
-        self._offered.update(indices)
-        chances = torch.tensor([self._chance(index) for index in indices], dtype=torch.float64)
-        offered = torch.rand(len(indices), dtype=torch.float64, generator=self._generator) < chances
-        order = torch.randperm(len(indices), generator=self._generator)
+        rows = [c.row for c in candidates]
+        self._first_epoch = self._first_epoch and self._offered.isdisjoint(rows)
+        self._offered.update(rows)
+        chances = torch.tensor([self._chance(row) for row in rows], dtype=torch.float64)
+        offered = torch.rand(len(rows), dtype=torch.float64, generator=self._generator) < chances
+        order = torch.randperm(len(rows), generator=self._generator)
         self._skipped_ratio = 1 - offered.double().mean().item()
         return order[offered[order]].tolist()
 
@@ -75,9 +75,9 @@ class GresoSelector(PromptSelector):
             return
         kinds = [_kind(outcome) for outcome in outcomes]
         for outcome, kind in zip(outcomes, kinds, strict=True):
-            _, streak = self._streaks.pop(outcome.index, ("", 0))
+            _, streak = self._streaks.pop(outcome.row, ("", 0))
             if kind != "varied":
-                self._streaks[outcome.index] = (kind, streak + 1)
+                self._streaks[outcome.row] = (kind, streak + 1)
         self._zero_variance_ratio = 1 - kinds.count("varied") / len(kinds)
         if not self._first_epoch:
             for kind, target in TARGETS.items():
@@ -109,11 +109,11 @@ class GresoSelector(PromptSelector):
         self._first_epoch = state["first_epoch"]
         self._zero_variance_ratio = state["zero_variance_ratio"]
 
-    def _chance(self, index: int) -> float:
+    def _chance(self, row: int) -> float:
         """The probability that a prompt is offered to rollout."""
-        if index not in self._streaks:
+        if row not in self._streaks:
             return 1.0
-        kind, streak = self._streaks[index]
+        kind, streak = self._streaks[row]
         return max(self._chances[kind] ** streak, LOWEST_CHANCE)
 
 

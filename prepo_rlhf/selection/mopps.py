@@ -44,7 +44,7 @@ class MoppsSelector(PromptSelector):
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         if k > len(candidates):
             raise ValueError(f"cannot select {k} of {len(candidates)} candidates")
-        posteriors = torch.tensor([self._posteriors.get(c.index, PRIOR) for c in candidates], dtype=torch.float64)
+        posteriors = torch.tensor([self._posteriors.get(c.row, PRIOR) for c in candidates], dtype=torch.float64)
         rates = sample_beta(posteriors, self._generator)
         return (rates - TARGET).abs().argsort(stable=True)[:k].tolist()
 
@@ -52,8 +52,8 @@ class MoppsSelector(PromptSelector):
         for outcome in outcomes:
             right = num_right(outcome)
             evidence = torch.tensor([right, len(outcome.rewards) - right], dtype=torch.float64)
-            posterior = torch.tensor(self._posteriors.get(outcome.index, PRIOR), dtype=torch.float64)
-            self._posteriors[outcome.index] = tuple(remember(posterior, evidence, DECAY).tolist())
+            posterior = torch.tensor(self._posteriors.get(outcome.row, PRIOR), dtype=torch.float64)
+            self._posteriors[outcome.row] = tuple(remember(posterior, evidence, DECAY).tolist())
 
     def state_dict(self) -> dict[str, Any]:
         return {"generator": self._generator.get_state(), "posteriors": dict(self._posteriors)}

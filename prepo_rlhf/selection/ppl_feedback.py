@@ -57,7 +57,7 @@ class PplFeedbackSelector(PromptSelector):
             worth[[not members for members in bins]] = -1.0
             best = int(worth.argmax())
             chosen.append(bins[best].pop())
-            self._bin_of[candidates[chosen[-1]].index] = best
+            self._bin_of[candidates[chosen[-1]].row] = best
         means = self._posteriors[:, 0] / self._posteriors.sum(-1)
         self._metrics = {f"prepo/feedback_informative_{i}": mean for i, mean in enumerate(means.tolist())}
         return chosen
@@ -66,7 +66,7 @@ class PplFeedbackSelector(PromptSelector):
         """Takes in the groups of a training step; those of prompts not selected here have no bin and are left out."""
         evidence = torch.zeros_like(self._posteriors)
         for outcome in outcomes:
-            selected_from = self._bin_of.pop(outcome.index, None)
+            selected_from = self._bin_of.pop(outcome.row, None)
             if selected_from is not None:
                 p = num_right(outcome) / len(outcome.rewards)
                 worth = 4 * p * (1 - p)

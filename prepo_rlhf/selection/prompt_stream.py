@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from prepo_rlhf.algorithm.ppl_window import progress
+from prepo_rlhf.prompts.prompt import Prompt
 from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
 from prepo_rlhf.selection.metrics import perplexity_metrics
 
@@ -52,7 +53,7 @@ class PromptStream:
     the draws whose outcomes are missing, without those it knew already (see `up_to_date`).
 
     Args:
-        dataset: every prompt that may be trained on.
+        prompts: all that may be trained on.
         selector: chooses K of |B|.
         num_candidates: |B|.
         num_selected: K.
@@ -70,7 +71,7 @@ class PromptStream:
 
     def __init__(
         self,
-        dataset: Sequence[Candidate],
+        prompts: Sequence[Prompt],
         selector: PromptSelector,
         num_candidates: int,
         num_selected: int,
@@ -82,23 +83,23 @@ class PromptStream:
             raise ValueError(
                 f"--prepo.candidate_batch_size {num_candidates} must be at least --rollout.batch_size {num_selected}"
             )
-        if num_candidates > len(dataset):
+        if num_candidates > len(prompts):
             raise ValueError(
-                f"--prepo.candidate_batch_size {num_candidates} is more than the {len(dataset)} prompts of "
+                f"--prepo.candidate_batch_size {num_candidates} is more than the {len(prompts)} prompts of "
                 "--data.prompt_dataset: lower it or bring more prompts"
             )
         if selector.needs_scores and score is None:
             raise ValueError("the selector needs perplexities, but there is no function to score prompts with")
         self.selector = selector
-        self._dataset = dataset
+        self._prompts = prompts
         self._num_candidates = num_candidates
         self._num_selected = num_selected
         self._seed = seed
         self._score = score
-        self._draws_per_episode = len(dataset) // num_candidates
+        self._draws_per_episode = len(prompts) // num_candidates
         self.total_draws = num_episodes * self._draws_per_episode
         self._fingerprint = {
-            "--data.prompt_dataset": len(dataset),
+            "--data.prompt_dataset": len(prompts),
             "--prepo.candidate_batch_size": num_candidates,
             "--rollout.batch_size": num_selected,
             "--train.num_episodes": num_episodes,
@@ -180,12 +181,13 @@ class PromptStream:
     def _candidates(self, draw: int) -> list[Candidate]:
         episode, batch = divmod(draw, self._draws_per_episode)
         start = batch * self._num_candidates
-        return [self._dataset[row] for row in self._permutation(episode)[start : start + self._num_candidates]]
+        drawn = self._permutation(episode)[start : start + self._num_candidates]
+        return [Candidate(self._prompts[i]) for i in drawn]
 
     def _permutation(self, episode: int) -> list[int]:
         if self._order[0] != episode:
             generator = torch.Generator().manual_seed(self._seed * _SEED_STRIDE + episode)
-            self._order = (episode, torch.randperm(len(self._dataset), generator=generator).tolist())
+            self._order = (episode, torch.randperm(len(self._prompts), generator=generator).tolist())
         return self._order[1]
 
     def _scored(self, candidates: list[Candidate]) -> tuple[list[Candidate], float]:

@@ -6,14 +6,14 @@ from collections import defaultdict
 
 from prepo_rlhf.config import Config
 from prepo_rlhf.metrics.summary import summarise
-from prepo_rlhf.prompts.load import PromptData
+from prepo_rlhf.prompts.load import PromptSet
 from prepo_rlhf.rollout.collector import RolloutCollector
 
 
 class Evaluator:
     """Samples the evaluation prompts every `--eval.steps` steps, before the first step and after the last."""
 
-    def __init__(self, config: Config, collector: RolloutCollector, data: PromptData | None) -> None:
+    def __init__(self, config: Config, collector: RolloutCollector, data: PromptSet | None) -> None:
         self._config = config.eval
         self._collector = collector
         self._data = data
@@ -25,10 +25,11 @@ class Evaluator:
     def __call__(self, step: int) -> dict[str, float]:
         """eval/<data source>/<metric> of the engines' weights, with those of `evaluation.metrics.summary.summarise`."""
         settings = self._config
-        problems = self._collector.evaluate(self._data, settings.n_samples_per_prompt, settings.temperature, step)
+        prompts = self._data.prompts
+        problems = self._collector.evaluate(prompts, settings.n_samples_per_prompt, settings.temperature, step)
         sources = defaultdict(list)
-        for candidate, problem in zip(self._data.candidates, problems, strict=True):
-            sources[candidate.datasource].append(problem)
+        for prompt, problem in zip(prompts, problems, strict=True):
+            sources[prompt.datasource].append(problem)
         return {
             f"eval/{name}/{metric}": value
             for name, problems in sources.items()

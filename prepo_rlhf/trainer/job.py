@@ -12,17 +12,17 @@ from prepo_rlhf.backends.launch import apply_backend, ray, start_ray
 from prepo_rlhf.config import Config
 from prepo_rlhf.selection.base import Candidate
 
-MakeScorer = Callable[[Config, Any, Any], Callable[[list[Candidate]], list[float]]]
-"""Options, actors and prepared data -> what gives each candidate the number that selectors rank by."""
+MakeScorer = Callable[[Config, Any], Callable[[list[Candidate]], list[float]]]
+"""Options and actors -> what gives each candidate the number that selectors rank by."""
 
 
-def perplexity_scorer(config: Config, fleet: Any, prepared: Any) -> Callable[[list[Candidate]], list[float]]:
+def perplexity_scorer(config: Config, fleet: Any) -> Callable[[list[Candidate]], list[float]]:
     """Prompt perplexities under the current policy, from the engines or the policy (`--prepo.score_with`)."""
     from prepo_rlhf.rollout.scoring import PromptScorer, engine_log_probs, policy_log_probs
 
     if config.prepo.score_with == "rollout":
-        return PromptScorer(prepared.train, partial(engine_log_probs, fleet.engines))
-    return PromptScorer(prepared.train, partial(policy_log_probs, fleet.policy, config.rollout.micro_batch_size))
+        return PromptScorer(partial(engine_log_probs, fleet.engines))
+    return PromptScorer(partial(policy_log_probs, fleet.policy, config.rollout.micro_batch_size))
 
 
 def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals | None:
@@ -57,7 +57,7 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     strategy = make_strategy(config)
     fleet = placement.create_fleet(config, places)
     schedule = make_schedule(config, fleet.engines)
-    stream = PromptStream(**stream_arguments, score=schedule.with_steady_weights(make_scorer(config, fleet, prepared)))
+    stream = PromptStream(**stream_arguments, score=schedule.with_steady_weights(make_scorer(config, fleet)))
     if prepared.resume_tag is not None:
         checkpoint_manifest.point_latest(preflight.checkpoint_folder(config), prepared.resume_tag)
     load_models(config, strategy, fleet, stream.total_draws)
@@ -84,7 +84,7 @@ def _stream_arguments(config: Config, prepared: Any) -> dict[str, Any]:
     from prepo_rlhf.selection.registry import make_selector
 
     return dict(
-        dataset=prepared.train.candidates,
+        prompts=prepared.train.prompts,
         selector=make_selector(config.prepo, config.train.seed),
         num_candidates=config.prepo.candidate_batch_size,
         num_selected=config.rollout.batch_size,

@@ -48,11 +48,14 @@ class MetricsLog:
                 self._wandb.log(metrics, step=step)
         print(self._line(step, metrics), flush=True)
 
-    def write_prompts(self, step: int, rows: list[int], lengths: list[int], outcomes: list[PromptOutcome]) -> None:
+    def write_prompts(self, step: int, outcomes: list[PromptOutcome]) -> None:
         """Record which rows of the dataset got rollouts, their tokens, mean rewards, and perplexities if scored."""
-        means = [sum(outcome.rewards) / len(outcome.rewards) for outcome in outcomes]
-        perplexities = [outcome.perplexity for outcome in outcomes]
-        values = {"rows": rows, "lengths": lengths, "mean_rewards": means, "perplexities": perplexities}
+        values = {
+            "rows": [outcome.row for outcome in outcomes],
+            "lengths": [outcome.num_tokens for outcome in outcomes],
+            "mean_rewards": [sum(outcome.rewards) / len(outcome.rewards) for outcome in outcomes],
+            "perplexities": [outcome.perplexity for outcome in outcomes],
+        }
         self._prompts.write(step, values)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from prepo_rlhf.backends import flash_attention
 from prepo_rlhf.config import Config, ConfigError, from_dict
 from prepo_rlhf.files import checkpoint_manifest
 from prepo_rlhf.files.model_files import ModelFiles
-from prepo_rlhf.prompts.load import PromptData, load_prompts, load_tokenizer
+from prepo_rlhf.prompts.load import PromptSet, load_prompts, load_tokenizer
 from prepo_rlhf.rewards.extraction import gold_answer
 from prepo_rlhf.rewards.reward import MATH, RewardError, check_reward
 from prepo_rlhf.trainer import wandb_log
@@ -36,8 +36,8 @@ class Prepared:
     """What the checks have loaded and found out on the way; `resume_tag` names the checkpoint to go on from."""
 
     tokenizer: Any
-    train: PromptData
-    evaluation: PromptData | None
+    train: PromptSet
+    evaluation: PromptSet | None
     resume_tag: str | None
 
 
@@ -85,8 +85,8 @@ def find_checkpoint(config: Config) -> str | None:
         found = checkpoint_manifest.find_resumable(checkpoint_folder(config))
     except checkpoint_manifest.DamagedCheckpoints as damaged:
         raise ConfigError(
-            f"--ckpt.load_enable: all checkpoints in {config.ckpt.path} are damaged ({damaged}): "
-            "bring back a copy, or give another --ckpt.path to start afresh"
+            f"--ckpt.load_enable: no checkpoint in {config.ckpt.path} can be gone on from ({damaged}): "
+            "bring back a whole copy, or give another --ckpt.path to start afresh"
         ) from damaged
     for fault in found.passed_over:
         warn(f"--ckpt.load_enable: passed over {fault}; going on from {found.tag}", stacklevel=2)
@@ -147,11 +147,11 @@ def _check_reward(config: Config) -> None:
             raise ConfigError(str(error)) from error
 
 
-def _check_golds(option: str, data: PromptData | None) -> None:
+def _check_golds(option: str, data: PromptSet | None) -> None:
     """Refuse prompts without a reference answer, which no response could earn a reward on."""
-    missing = [candidate for candidate in data.candidates if not gold_answer(candidate.label)] if data else []
+    missing = [prompt for prompt in data.prompts if not gold_answer(prompt.label)] if data else []
     if missing:
         raise ConfigError(
             f"--reward.remote_url math: {len(missing)} rows of {option} have no reference answer, the first with the "
-            f"prompt {missing[0].prompt[:80]!r}: complete or remove them, or check --data.label_key"
+            f"prompt {missing[0].text[:80]!r}: complete or remove them, or check --data.label_key"
         )

@@ -5,7 +5,6 @@ Runs in the driver, and holds no model: it tells the Ray actors what to do and w
 
 from __future__ import annotations
 
-import random
 import time
 from contextlib import closing
 from functools import partial
@@ -16,15 +15,16 @@ import ray
 import torch
 from openrlhf.trainer.ppo_utils.experience import Experience, balance_experiences
 from openrlhf.trainer.ppo_utils.kl_controller import AdaptiveKLController, FixedKLController
-from openrlhf.trainer.ray.vllm_engine import batch_vllm_engine_call
 from openrlhf.utils.deepspeed import DeepspeedStrategy
 from ray.exceptions import RayError
 
 from prepo_rlhf.algorithm.entropy_weights import weight_metrics
 from prepo_rlhf.algorithm.learning_signal import training_signals
 from prepo_rlhf.config import Config
+from prepo_rlhf.ray.gpu_turns import GpuTurns
 from prepo_rlhf.ray.placement import Fleet
 from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
+from prepo_rlhf.ray.requests import derived_seed
 from prepo_rlhf.rollout.collector import RolloutBatch, RolloutCollector
 from prepo_rlhf.rollout.staleness import staleness_metrics
 from prepo_rlhf.rollout.sync_async import RolloutSchedule
@@ -52,9 +52,9 @@ class Trainer:
     ) -> None:
         self._config = config
         self._fleet = fleet
-        self._data = prepared.train
         self._stream = stream
-        self._collector = RolloutCollector(strategy, fleet.engines, prepared.tokenizer)
+        self._gpus = GpuTurns(config, fleet)
+        self._collector = RolloutCollector(strategy, fleet.engines, prepared.tokenizer, self._gpus)
         self._evaluate = Evaluator(config, self._collector, prepared.evaluation)
         self._checkpoints = Checkpoints(config, fleet.policy)
         self._state = self._checkpoints.load(prepared.resume_tag)
@@ -97,7 +97,7 @@ class Trainer:
 
     def _run_steps(self, request: StopRequest) -> Signals | None:
         at_end = self._stream.exhausted
-        for batch in self._schedule.batches(partial(self._collector.collect, self._stream, self._data)):
+        for batch in self._schedule.batches(partial(self._collector.collect, self._stream)):
             self._step(batch)
             at_end = batch.last
             if request.signal is not None and not batch.last:
@@ -145,9 +145,7 @@ class Trainer:
         metrics |= {"rollout/total": state.rollouts, "rollout/total_tokens": state.tokens}
         if self._evaluate.due(state.step, last=batch.last):
             metrics |= self._evaluate(state.step)
-        rows = [self._data.rows[outcome.index] for outcome in batch.outcomes]
-        lengths = [len(self._data.token_ids[outcome.index]) for outcome in batch.outcomes]
-        self._log.write_prompts(state.step, rows, lengths, batch.outcomes)
+        self._log.write_prompts(state.step, batch.outcomes)
         self._log.write(state.step, metrics)  # before any checkpoint of this step, which a resumed run goes on from
         self._between_steps = True
         self._checkpoints.save_if_best(state, metrics)
@@ -158,19 +156,14 @@ class Trainer:
         policy = self._fleet.policy
         if self._config.train.dynamic_batch_enable:
             experiences = balance_experiences(experiences, self._config)
-        seed = random.Random(f"{self._config.train.seed} train {self._state.step}").getrandbits(31)
-        ray.get(policy.async_run_method("seed", seed))
+        ray.get(policy.async_run_method("seed", derived_seed(self._config.train.seed, "train", self._state.step)))
         ray.get(policy.async_run_method_batch("append", experience=experiences))
-        if self._config.ds.enable_sleep:
-            ray.get(policy.async_run_method("reload_states"))
-        status = ray.get(policy.async_run_method("fit", kl_ctl=self._kl.value))[0]
-        if self._config.ds.enable_sleep:
-            ray.get(policy.async_run_method("offload_states"))
+        with self._gpus.training():
+            status = ray.get(policy.async_run_method("fit", kl_ctl=self._kl.value))[0]
         return {f"train/{name.removeprefix('actor_')}": float(value) for name, value in status.items()}
 
     def _sync_weights(self) -> None:
-        if self._config.vllm.enable_sleep:
-            batch_vllm_engine_call(self._fleet.engines, "wake_up", tags=["weights"])
+        self._gpus.prepare_for_weights()
         with self._schedule.exclusive_engines():
             ray.get(self._fleet.policy.async_run_method("broadcast_to_vllm"))
         self._syncs += 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_candidates import make_prompt
 from tiny_tasks import job_options, read_metrics, run_job, without_timings
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -48,10 +49,10 @@ def windows(num_prompts: int) -> list[list[int]]:
     scored: list[list[int]] = []
 
     def score(candidates: list[Candidate]) -> list[float]:
-        scored.append([c.index for c in candidates])
+        scored.append([c.row for c in candidates])
         return [1.0] * len(candidates)
 
-    dataset = [Candidate("", "", row) for row in range(num_prompts)]
+    dataset = [make_prompt(row) for row in range(num_prompts)]
     stream = PromptStream(dataset, make_selector(PrepoOptions(), 42), NUM_CANDIDATES, K, 1, 42, score)
     while stream.draw() is not None:
         pass

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 
 import torch
+from tiny_candidates import make_candidate
 
 from prepo_rlhf.selection import Candidate, PromptOutcome, PromptSelector
 
@@ -15,7 +16,7 @@ Record = list[tuple[list[int], dict[str, float]]]
 
 def candidates_of(indices: Sequence[int]) -> list[Candidate]:
     """Prompts with perplexities and lengths that differ, in no order."""
-    return [Candidate(f"prompt {i}", "", i, 10 + i * 7 % 23, perplexity=1.5 + i * 5 % 11) for i in indices]
+    return [make_candidate(i, 10 + i * 7 % 23, perplexity=1.5 + i * 5 % 11) for i in indices]
 
 
 def outcome(index: int, right: int, trials: int = 8) -> PromptOutcome:

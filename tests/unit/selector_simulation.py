@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from tiny_candidates import make_candidate
 from torch import Tensor
 
 from prepo_rlhf.algorithm.ppl_window import progress
@@ -26,7 +27,7 @@ class OracleSelector(PromptSelector):
         self._population = population
 
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
-        p = self._population.pass_rates(progress)[[c.index for c in candidates]]
+        p = self._population.pass_rates(progress)[[c.row for c in candidates]]
         return (p - 0.5).abs().argsort()[:k].tolist()
 
 
@@ -52,7 +53,7 @@ class Population:
 
     def candidates(self, indices: Sequence[int], progress: float) -> list[Candidate]:
         ppl = (self._log_ppl - 0.5 * progress).exp().tolist()
-        return [Candidate(f"prompt {i}", "", i, self._num_tokens[i], perplexity=ppl[i]) for i in indices]
+        return [make_candidate(i, self._num_tokens[i], perplexity=ppl[i]) for i in indices]
 
     def _normal(self) -> Tensor:
         return torch.randn(NUM_PROMPTS, generator=self._generator, dtype=torch.float64)
@@ -75,7 +76,7 @@ def informativeness(selector: PromptSelector, population: Population, seed: int,
     for step, batch in enumerate(batches):
         rho = progress(step, len(batches))
         candidates = population.candidates(batch.tolist(), rho)
-        selected = [candidates[i].index for i in selector.select(candidates, NUM_SELECTED, rho)]
+        selected = [candidates[i].row for i in selector.select(candidates, NUM_SELECTED, rho)]
         p = population.pass_rates(rho)[selected]
         total += (p * (1 - p)).mean().item()
         draws = torch.rand(NUM_SELECTED, NUM_ROLLOUTS, generator=generator, dtype=torch.float64)

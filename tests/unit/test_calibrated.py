@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from selector_replay import assert_resumes, candidates_of, outcome
+from tiny_candidates import make_candidate
 
 from prepo_rlhf.selection import Candidate
 from prepo_rlhf.selection.calibrated import CalibratedSelector
@@ -25,7 +26,7 @@ def tensor(values: list[Any]) -> torch.Tensor:
 
 def graded(n: int, offset: int = 0) -> list[Candidate]:
     """Candidates in ascending perplexity."""
-    return [Candidate(f"prompt {i}", "", offset + i, 20, perplexity=1.0 + i / 10) for i in range(n)]
+    return [make_candidate(offset + i, 20, perplexity=1.0 + i / 10) for i in range(n)]
 
 
 def right_of(i: int, n: int) -> int:
@@ -51,8 +52,8 @@ def test_steps_by_hand() -> None:
         for values in ([math.log(c.perplexity) for c in candidates], [math.log(1 + c.num_tokens) for c in candidates]):
             columns.append([(value - fmean(values)) / pstdev(values) for value in values])
         x = tensor([[1.0, ppl, length] for ppl, length in zip(*columns, strict=True)])
-        m = tensor([0.9 * offsets[c.index][0] if c.index in offsets else 0.0 for c in candidates])
-        v = tensor([0.81 * offsets.get(c.index, (0, 2.25))[1] + 0.19 * 2.25 for c in candidates])
+        m = tensor([0.9 * offsets[c.row][0] if c.row in offsets else 0.0 for c in candidates])
+        v = tensor([0.81 * offsets.get(c.row, (0, 2.25))[1] + 0.19 * 2.25 for c in candidates])
         state = selector.state_dict()
         coefficients = Coefficients(state["mean"], state["precision"])
         generator = torch.Generator()
@@ -66,14 +67,14 @@ def test_steps_by_hand() -> None:
         chosen = selector.select(candidates, 8, step / 3)
         assert chosen == sorted(range(20), key=lambda i: -usefulness[i])[:8]
         rights = [c % 9 for c in chosen]
-        selector.observe([outcome(candidates[c].index, right) for c, right in zip(chosen, rights, strict=True)])
+        selector.observe([outcome(candidates[c].row, right) for c, right in zip(chosen, rights, strict=True)])
         discounted = 0.95 * state["precision"] + 0.05 * torch.eye(3, dtype=torch.float64) / 4
         prior, own = Coefficients(state["mean"], discounted), Offsets(m[chosen], v[chosen])
         coefficients, own = laplace_update(prior, own, x[chosen], tensor(rights), torch.full((8,), 8.0).double())
         assert torch.allclose(selector.state_dict()["mean"], coefficients.mean)
         assert torch.allclose(selector.state_dict()["precision"], coefficients.precision)
         moments = zip(own.mean.tolist(), own.variance.tolist(), strict=True)
-        offsets |= dict(zip((candidates[c].index for c in chosen), moments, strict=True))
+        offsets |= dict(zip((candidates[c].row for c in chosen), moments, strict=True))
         assert {i: pytest.approx(moment) for i, moment in offsets.items()} == selector.state_dict()["offsets"]
 
 
@@ -103,7 +104,7 @@ def test_predictions_are_calibrated_and_reported_before_the_rewards() -> None:
 def test_a_prompt_is_known_by_its_own_rewards() -> None:
     """All look alike: what was half right comes again most often, and the rest is not given up."""
     selector = CalibratedSelector(seed=0)
-    alike = [Candidate("", "", i, 20, perplexity=2.0) for i in range(60)]
+    alike = [make_candidate(i, 20, perplexity=2.0) for i in range(60)]
     selector.select(alike, 60, 0.0)
     selector.observe([outcome(i, (4, 0, 8)[i % 3]) for i in range(60)])
     counts = Counter(i % 3 for _ in range(200) for i in selector.select(alike, 16, 0.0))
@@ -117,7 +118,7 @@ def test_frequencies_are_those_of_the_posterior(variance: float) -> None:
     selector, now = CalibratedSelector(seed=0), 0.81 * variance + 0.19 * 2.25
     sure = {"mean": torch.zeros(3, dtype=torch.float64), "precision": 1e12 * torch.eye(3, dtype=torch.float64)}
     selector.load_state_dict(selector.state_dict() | sure | {"offsets": {0: (0.0, variance)}})
-    alike = [Candidate("", "", i, 20, perplexity=2.0) for i in range(2)]
+    alike = [make_candidate(i, 20, perplexity=2.0) for i in range(2)]
     first = fmean(selector.select(alike, 1, 0.0) == [0] for _ in range(4000))
     logits = torch.randn(100_000, 4, 2, generator=torch.Generator().manual_seed(1)) * tensor([now, 2.25]).sqrt()
     usefulness = (torch.sigmoid(logits) * torch.sigmoid(-logits)).mean(dim=1)
@@ -177,7 +178,7 @@ def test_refusals() -> None:
     with pytest.raises(ValueError, match="cannot select 5 of 4 candidates"):
         CalibratedSelector(seed=0).select(graded(4), 5, 0.0)
     with pytest.raises(ValueError, match="no perplexity"):
-        CalibratedSelector(seed=0).select([Candidate("", "", 0)], 1, 0.0)
+        CalibratedSelector(seed=0).select([make_candidate(0)], 1, 0.0)
     for broken in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="not a finite number"):
             CalibratedSelector(seed=0).select([replace(candidates_of([0])[0], perplexity=broken)], 1, 0.0)

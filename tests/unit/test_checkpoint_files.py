@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -44,6 +45,14 @@ def flip_a_bit(file: Path) -> None:
 
 def test_a_whole_checkpoint_has_no_damage(tmp_path: Path) -> None:
     assert damage(make_checkpoint(tmp_path, "global_step1")) is None
+
+
+def test_a_checkpoint_of_an_earlier_version_is_told_and_never_gone_on_from(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, "global_step1")
+    sizes = json.loads((folder / MANIFEST).read_text())["sizes"]
+    (folder / MANIFEST).write_text(json.dumps(sizes))  # how the first version sealed
+    with pytest.raises(DamagedCheckpoints, match="global_step1: it was saved by another version of prepo_rlhf"):
+        find_resumable(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_candidates import make_candidate
 from tiny_streams import selector_named
 
 from prepo_rlhf.algorithm import length_bins
-from prepo_rlhf.selection import Candidate
 
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=40)  # short range: many ties
 
@@ -38,7 +38,7 @@ def test_the_window_of_each_bin_equals_the_definition(lengths: list[int], rho: f
     k = data.draw(st.integers(1, len(lengths)))
     num_bins = data.draw(st.integers(1, k))
     ppl = data.draw(st.lists(st.sampled_from([1.0, 2.0, 3.5, 4.0]), min_size=len(lengths), max_size=len(lengths)))
-    candidates = [Candidate("", "", i, n, perplexity=p) for i, (n, p) in enumerate(zip(lengths, ppl, strict=True))]
+    candidates = [make_candidate(i, n, perplexity=p) for i, (n, p) in enumerate(zip(lengths, ppl, strict=True))]
     binned, plain = selector_named("prepo", ppl_length_bins=num_bins), selector_named("prepo")
     chosen = binned.select(candidates, k, rho)
     assert chosen == reference.window_in_bins(ppl, lengths, k, rho, num_bins)
@@ -53,7 +53,7 @@ def test_the_window_of_each_bin_equals_the_definition(lengths: list[int], rho: f
 def test_length_is_held_while_perplexity_moves(name: str, rho: float, chosen: list[int], start: int) -> None:
     """Two short prompts and two long ones, the long ones of lower perplexity; unbinned, one length would be taken."""
     rows = [(30, 2.0), (31, 3.0), (10, 9.0), (11, 8.0)]
-    candidates = [Candidate("", "", i, n, perplexity=p) for i, (n, p) in enumerate(rows)]
+    candidates = [make_candidate(i, n, perplexity=p) for i, (n, p) in enumerate(rows)]
     selector = selector_named(name, ppl_length_bins=2)
     assert selector.select(candidates, 2, rho) == chosen
     assert selector.metrics() == {"prepo/window_start": start}

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from selector_replay import assert_resumes, candidates_of, outcome
+from tiny_candidates import make_candidate
 
 from prepo_rlhf.selection import Candidate
 from prepo_rlhf.selection.ppl_feedback import PplFeedbackSelector
@@ -17,7 +18,7 @@ from prepo_rlhf.selection.ppl_feedback import PplFeedbackSelector
 
 def ranked(n: int) -> list[Candidate]:
     """Candidates in ascending perplexity."""
-    return [Candidate(f"prompt {i}", "", i, perplexity=1.0 + i) for i in range(n)]
+    return [make_candidate(i, perplexity=1.0 + i) for i in range(n)]
 
 
 def informed(evidence: dict[int, tuple[int, int]]) -> PplFeedbackSelector:
@@ -44,7 +45,7 @@ def test_groups_count_by_their_variance_for_the_bin_they_came_from() -> None:
 def test_outcomes_may_come_after_later_selections_and_count_once() -> None:
     selector = PplFeedbackSelector(seed=0)
     selector.select(ranked(10), 10, 0.0)
-    selector.select([replace(c, index=c.index + 100) for c in reversed(ranked(10))], 10, 0.0)
+    selector.select([make_candidate(c.row + 100, perplexity=c.perplexity) for c in reversed(ranked(10))], 10, 0.0)
     selector.observe([outcome(0, 4), outcome(77, 4)])  # the second was never selected
     selector.observe([outcome(0, 4)])
     assert selector.state_dict()["posteriors"][:, 0].tolist() == pytest.approx([1.9, 1, 1, 1, 1])
@@ -88,7 +89,7 @@ def test_refusals() -> None:
     with pytest.raises(ValueError, match="cannot select 5 of 4 candidates"):
         PplFeedbackSelector(seed=0).select(ranked(4), 5, 0.0)
     with pytest.raises(ValueError, match="no perplexity"):
-        PplFeedbackSelector(seed=0).select([Candidate("", "", 0)], 1, 0.0)
+        PplFeedbackSelector(seed=0).select([make_candidate(0)], 1, 0.0)
     with pytest.raises(ValueError, match="NaN"):
         PplFeedbackSelector(seed=0).select([replace(candidates_of([0])[0], perplexity=float("nan"))], 1, 0.0)
 

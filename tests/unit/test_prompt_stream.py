@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_candidates import make_prompt
 from tiny_streams import selector_named
 
 from prepo_rlhf.selection import Candidate, PromptOutcome, PromptStream, Selection
 
-DATASET = [Candidate(f"prompt {i}", str(i), i) for i in range(23)]
+DATASET = [make_prompt(i) for i in range(23)]
 
 
 class Scorer:
@@ -24,9 +25,9 @@ class Scorer:
         self.seconds = seconds
 
     def __call__(self, candidates: list[Candidate]) -> list[float]:
-        self.batches.append([c.index for c in candidates])
+        self.batches.append([c.row for c in candidates])
         time.sleep(self.seconds)
-        return [1.0 + c.index for c in candidates]
+        return [1.0 + c.row for c in candidates]
 
 
 def make_stream(selector: str = "prepo", score: Scorer | None = None, **changes: Any) -> PromptStream:
@@ -40,7 +41,7 @@ def all_draws(stream: PromptStream) -> list[Selection]:
 
 
 def indices(selections: list[Selection]) -> list[list[int]]:
-    return [[c.index for c in s.selected] for s in selections]
+    return [[c.row for c in s.selected] for s in selections]
 
 
 def test_a_run_draws_whole_batches_of_every_episode() -> None:
@@ -63,8 +64,8 @@ def test_each_draw_is_the_window_of_its_own_candidates() -> None:
     for draw, batch in zip(draws, scorer.batches, strict=True):
         start = math.floor(draw.metrics["prepo/progress"] * 3)
         assert draw.metrics["prepo/window_start"] == start
-        assert [c.index for c in draw.selected] == sorted(batch)[start : start + 2]
-        assert [c.perplexity for c in draw.selected] == [1.0 + c.index for c in draw.selected]
+        assert [c.row for c in draw.selected] == sorted(batch)[start : start + 2]
+        assert [c.perplexity for c in draw.selected] == [1.0 + c.row for c in draw.selected]
         assert draw.metrics["prepo/ppl_selected_max"] == draw.selected[-1].perplexity
 
 
@@ -145,7 +146,7 @@ def test_refuses_sizes_without_a_draw_and_scores_without_a_scorer() -> None:
 
 
 def outcomes_of(draw: Selection) -> list[PromptOutcome]:
-    return [PromptOutcome(c.index, (float(c.index % 2), 0.0), c.perplexity) for c in draw.selected]
+    return [PromptOutcome(c.row, (float(c.row % 2), 0.0), c.perplexity) for c in draw.selected]
 
 
 @pytest.mark.parametrize("selector", ["random", "mopps", "greso", "calibrated"])

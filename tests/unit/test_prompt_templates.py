@@ -6,7 +6,7 @@ import pytest
 
 from prepo_rlhf.config import from_dict, resolve
 from prepo_rlhf.config.prompt_templates import TEMPLATES
-from prepo_rlhf.prompts.render import make_renderer
+from prepo_rlhf.prompts.render import benchmark_renderer
 
 QUESTION = "What is $\\frac{1}{2}$ of {} and {question}?"  # braces and placeholders are text
 
@@ -15,6 +15,6 @@ QUESTION = "What is $\\frac{1}{2}$ of {} and {question}?"  # braces and placehol
 def test_training_and_benchmarks_read_the_same(name: str) -> None:
     config = resolve(from_dict({"data": {"input_template": name}}))
     prompt = config.data.input_template.format(QUESTION)
-    assert prompt == make_renderer(name, tokenizer=None)(QUESTION)
+    assert prompt == benchmark_renderer(name, tokenizer=None)(QUESTION)
     assert "\\boxed{}" in prompt and QUESTION in prompt
     assert resolve(config).data.input_template.format(QUESTION) == prompt

@@ -224,8 +224,8 @@ def test_the_records_are_what_training_writes(tmp_path: Path) -> None:
     config.logger.run_dir = str(tmp_path / "run")
     (tmp_path / "run").mkdir()
     log = MetricsLog(config, total_steps=1, resumed_step=None)
-    outcomes = [PromptOutcome(0, (1.0, 0.0, 1.0, 1.0), 3.5), PromptOutcome(4, (0.0, 0.0))]
-    log.write_prompts(1, [10, 14], [6, 7], outcomes)
+    outcomes = [PromptOutcome(10, (1.0, 0.0, 1.0, 1.0), 3.5, 6), PromptOutcome(14, (0.0, 0.0), None, 7)]
+    log.write_prompts(1, outcomes)
     log.write(1, {"rollout/total": 6.0, "rollout/total_tokens": 60.0})
     log.close()
     assert json.loads((tmp_path / "run" / "prompts.jsonl").read_text()) == {

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tiny_candidates import make_prompt
 from tiny_streams import selector_named
 
 import prepo_rlhf.ray  # noqa: F401  (makes the process ready for OpenRLHF)
 from prepo_rlhf.config import parse_args
 from prepo_rlhf.rollout.sync_async import AsyncSchedule, make_schedule
-from prepo_rlhf.selection import Candidate, PromptOutcome, PromptStream
+from prepo_rlhf.selection import PromptOutcome, PromptStream
 
 REQUIRED = "--actor.model_name_or_path m --data.prompt_dataset d.jsonl --reward.remote_url r.py".split()
-DATASET = [Candidate(f"prompt {i}", "", i) for i in range(40)]
+DATASET = [make_prompt(i) for i in range(40)]
 
 
 def schedule_of(*flags: str) -> AsyncSchedule:
@@ -26,7 +27,7 @@ def schedule_of(*flags: str) -> AsyncSchedule:
 
 def stream_of(selector: str = "random") -> PromptStream:
     """8 windows of |B| = 10 candidates, K = 3."""
-    score = lambda candidates: [1.0 + c.index for c in candidates]  # noqa: E731
+    score = lambda candidates: [1.0 + c.row for c in candidates]  # noqa: E731
     return PromptStream(DATASET, selector_named(selector, seed=1), 10, 3, num_episodes=2, seed=5, score=score)
 
 
@@ -56,7 +57,7 @@ class Run:
         if window is None:
             return None
         time.sleep(self.luck.uniform(0, self.longest_collect))
-        chosen = [c.index for c in window.selected]
+        chosen = [c.row for c in window.selected]
         return Batch(window.draw, window.progress, chosen, (before, self.syncs), self.stream.state_dict())
 
     def steps(self) -> Iterator[tuple[Batch, dict[str, Any]]]:

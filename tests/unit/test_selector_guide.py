@@ -9,13 +9,14 @@ from typing import get_args, get_type_hints
 
 import pytest
 import torch
+from tiny_candidates import make_prompt
 from tiny_streams import selector_named
 
 from prepo_rlhf.config.training import PrepoOptions
-from prepo_rlhf.selection import SELECTORS, Candidate, PromptOutcome, PromptSelector, PromptStream
+from prepo_rlhf.selection import SELECTORS, PromptOutcome, PromptSelector, PromptStream
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "selectors.md").read_text()
-DATASET = [Candidate(f"prompt {i}", "", i) for i in range(12)]
+DATASET = [make_prompt(i) for i in range(12)]
 
 
 @pytest.fixture
@@ -32,14 +33,14 @@ def example(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def stream_of(selector: PromptSelector, seed: int = 3) -> PromptStream:
     """2 passes over 12 prompts, 6 candidates and K = 3; later rows are of higher perplexity."""
-    return PromptStream(DATASET, selector, 6, 3, 2, seed, score=lambda some: [1.0 + c.index for c in some])
+    return PromptStream(DATASET, selector, 6, 3, 2, seed, score=lambda some: [1.0 + c.row for c in some])
 
 
 def test_the_example_selects_learns_and_resumes(example: str) -> None:
     stream = stream_of(selector_named(example))
     windows = [stream.draw(), stream.draw()]
-    new = [candidate.index for window in windows for candidate in window.selected]
-    assert all([c.index for c in window.selected] == sorted(c.index for c in window.selected) for window in windows)
+    new = [candidate.row for window in windows for candidate in window.selected]
+    assert all([c.row for c in window.selected] == sorted(c.row for c in window.selected) for window in windows)
     stream.selector.observe([PromptOutcome(index, (1.0, 1.0)) for index in new])
     file = io.BytesIO()
     torch.save(stream.state_dict(), file)
@@ -48,7 +49,7 @@ def test_the_example_selects_learns_and_resumes(example: str) -> None:
     resumed.load_state_dict(torch.load(file, weights_only=True))
     for _ in range(2):
         window = stream.draw()
-        solved = [candidate.index in new for candidate in window.selected]
+        solved = [candidate.row in new for candidate in window.selected]
         assert solved == sorted(solved)  # what is solved comes last
         assert window.metrics["prepo/prompts_seen"] == 6
         assert resumed.draw().selected == window.selected

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_candidates import make_candidate
 from tiny_streams import selector_named
 
 from prepo_rlhf.algorithm import PACINGS
@@ -18,7 +19,7 @@ from prepo_rlhf.selection import SELECTORS, Candidate, PromptOutcome, make_selec
 
 
 def candidates_with(perplexities: list[float]) -> list[Candidate]:
-    return [Candidate(f"prompt {i}", str(i), 100 + i, perplexity=p) for i, p in enumerate(perplexities)]
+    return [make_candidate(100 + i, perplexity=p) for i, p in enumerate(perplexities)]
 
 
 CANDIDATES = candidates_with([5.0, 1.0, 4.0, 2.0, 3.0])
@@ -77,7 +78,7 @@ def test_length_runs_from_long_to_short_prompts_without_scores(
     long_to_short = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     start = math.floor(position * (len(lengths) - k))
     assert not selector.needs_scores
-    candidates = [Candidate("", "", i, num_tokens) for i, num_tokens in enumerate(lengths)]
+    candidates = [make_candidate(i, num_tokens) for i, num_tokens in enumerate(lengths)]
     assert selector.select(candidates, k, rho) == long_to_short[start : start + k]
     assert selector.metrics() == {"prepo/window_start": start}
 
@@ -125,7 +126,7 @@ def test_a_scored_selector_refuses_unscored_candidates_by_index() -> None:
 @pytest.mark.parametrize("name", SELECTORS)
 def test_outcomes_may_be_reported_to_any_selector(name: str) -> None:
     selector = selector_named(name)
-    selector.observe([PromptOutcome(index=100, rewards=(0.0, 1.0))])
+    selector.observe([PromptOutcome(row=100, rewards=(0.0, 1.0))])
     assert selector.metrics() == {}
 
 

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_candidates import make_prompt
 from tiny_streams import selector_named
 
 from prepo_rlhf.config.training import AlgoOptions
 from prepo_rlhf.rollout.step_groups import StepGroups, collect_groups, keeps
 from prepo_rlhf.selection import Candidate, PromptSelector, PromptStream
 
-DATASET = [Candidate(f"prompt {i}", "", i) for i in range(40)]
+DATASET = [make_prompt(i) for i in range(40)]
 VARIED, EQUAL = (0.0, 1.0), (1.0, 1.0)
 
 
@@ -36,7 +37,7 @@ class Everything(PromptSelector):
 
 def score(candidates: list[Candidate]) -> list[float]:
     time.sleep(0.01)
-    return [1.0 + c.index for c in candidates]
+    return [1.0 + c.row for c in candidates]
 
 
 def stream_of(selector: PromptSelector) -> PromptStream:
@@ -46,7 +47,7 @@ def stream_of(selector: PromptSelector) -> PromptStream:
 
 def order_of(selector: PromptSelector) -> list[int]:
     """The prompts of a whole run in the order in which the stream gives them."""
-    return [c.index for window in iter(stream_of(selector).draw, None) for c in window.selected]
+    return [c.row for window in iter(stream_of(selector).draw, None) for c in window.selected]
 
 
 def collect(
@@ -56,8 +57,8 @@ def collect(
     events: list[tuple[str, int]] = []
 
     def submit(candidates: list[Candidate], draw: int) -> list[int]:
-        events.extend(("submit", candidate.index) for candidate in candidates)
-        return [candidate.index for candidate in candidates]
+        events.extend(("submit", candidate.row) for candidate in candidates)
+        return [candidate.row for candidate in candidates]
 
     def receive(call: int) -> tuple[tuple[float, ...], int]:
         events.append(("receive", call))
@@ -77,8 +78,8 @@ def test_dropped_prompts_are_replaced_in_order_and_none_is_rolled_out_in_vain(wo
         while window is not None and len(kept) < 3:
             for candidate in window.selected:
                 if len(kept) < 3:
-                    rolled_out.append(candidate.index)
-                    kept += [candidate.index] if candidate.index in worth else []
+                    rolled_out.append(candidate.row)
+                    kept += [candidate.row] if candidate.row in worth else []
             window = twin.draw() if len(kept) < 3 else window
         groups, events = collect(stream, 3, worth)
         assert [index for kind, index in events if kind == "submit"] == rolled_out
@@ -87,7 +88,7 @@ def test_dropped_prompts_are_replaced_in_order_and_none_is_rolled_out_in_vain(wo
             assert groups is None
             return
         assert groups.kept == kept
-        assert [outcome.index for outcome in groups.outcomes] == rolled_out
+        assert [outcome.row for outcome in groups.outcomes] == rolled_out
         assert stream.state_dict()["draw"] == twin.state_dict()["draw"]
 
 
@@ -107,7 +108,7 @@ def test_prompts_beyond_those_missing_are_in_rollout_waited_for_and_left_out_of_
         ("receive", o[6]),
     ]
     assert groups.kept == [o[1], o[2], o[4]]
-    assert [(outcome.index, outcome.rewards) for outcome in groups.outcomes] == [
+    assert [(outcome.row, outcome.rewards) for outcome in groups.outcomes] == [
         (i, VARIED if i in (o[1], o[2], o[4], o[5]) else EQUAL) for i in o[:7]
     ]
 
@@ -151,8 +152,8 @@ def test_greso_has_up_to_one_and_a_half_k_in_rollout_and_sees_all_that_was_gener
         groups, events = step
         assert [kind for kind, _ in events[:7]] == ["submit"] * 6 + ["receive"]
         assert len(groups.kept) == 4 and set(groups.kept) <= worth
-        assert [outcome.index for outcome in groups.outcomes] == [index for kind, index in events if kind == "submit"]
-        generated += [outcome.index for outcome in groups.outcomes]
+        assert [outcome.row for outcome in groups.outcomes] == [index for kind, index in events if kind == "submit"]
+        generated += [outcome.row for outcome in groups.outcomes]
         selector.observe(groups.outcomes)
     assert len(generated) == len(set(generated)) > 12
 
