@@ -1,4 +1,4 @@
-"""What a batch of rewards still has to teach: shares of prompt groups that carry no learning signal.
+"""Learning signal of a batch: the shares of prompt groups whose rewards are all equal, and so teach nothing.
 
 Boundary: torch only.
 """

@@ -1,6 +1,6 @@
 """Perplexity of a prompt under a policy: the score by which PREPO ranks candidates before any rollout.
 
-Boundary: torch only; where the log-probabilities come from (vLLM, DeepSpeed) is not known here.
+Boundary: torch only; the log-probabilities come from elsewhere (vLLM, DeepSpeed).
 """
 
 from __future__ import annotations

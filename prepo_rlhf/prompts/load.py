@@ -1,6 +1,6 @@
-"""Prompts from the user's datasets: loaded, templated, tokenized, and left out where they cannot fit.
+"""Loads the user's datasets as prompts: rows are read, templated, tokenized, and left out where they cannot fit.
 
-Runs in the driver before Ray starts, so that every mistake about data and model files is found there.
+Boundary: runs in the driver before Ray starts, so that every mistake about data and model files is found there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One step's rollouts: prompts from the stream, to the engines, back as OpenRLHF's experience.
+"""Collects one step's rollouts: selected prompts go to the engines and come back as OpenRLHF's experience.
 
 Only what the stream has selected reaches generation. Rollouts are collected in the order of submission, so the
 same prompts give the same batch whichever engine is faster; which of them make up the step is for `step_groups`.

@@ -61,7 +61,8 @@ def engine_log_probs(engines: Sequence[Any], prompts: list[list[int]]) -> list[n
 def policy_log_probs(policy: RayActorGroup, batch_size: int, prompts: list[list[int]]) -> list[np.ndarray]:
     """Micro-batches of prompts of like length over the policy's ranks.
 
-    Every rank gets as many: under ZeRO-3 a forward is a collective, and a rank with one more would wait for ever.
+    Every rank gets the same number of micro-batches: under ZeRO-3 a forward is a collective operation, and a rank with
+    one more would wait for ever.
     """
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     ranks = len(policy._actor_handlers) // policy.duplicate_actors

@@ -1,4 +1,4 @@
-"""How old the weights were that rollouts were generated with, when they are trained on.
+"""Staleness of rollouts: how many training steps older than the policy the weights were that generated them.
 
 Boundary: standard library only.
 """

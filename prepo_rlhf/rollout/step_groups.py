@@ -1,4 +1,4 @@
-"""Which prompt groups make up a training step: how many are in rollout at once, which are kept, when more are drawn.
+"""Fills a training step with prompt groups: starts rollouts, keeps or drops each group, draws more prompts if needed.
 
 Boundary: the prompt stream, options, and functions it is given; no Ray, no engine.
 """
@@ -68,8 +68,8 @@ def collect_groups(
         submit: starts the candidates' rollouts; also told the number of the draw they come from.
         receive: waits for them, and gives their scores and the group.
         keep: whether a group with these scores is kept.
-        in_rounds: start replacements only when all rollouts under way are complete, so that it is no question of time
-            which of them are computed together.
+        in_rounds: start replacements only when all rollouts under way are complete, so that timing does not decide
+            which of them share a batch in the engine.
     """
     window = stream.draw()
     if window is None:

@@ -1,4 +1,7 @@
-"""When rollouts are generated: between training steps, or during them (`--train.async_enable`)."""
+"""Synchronous or asynchronous generation: between training steps, or during them (`--train.async_enable`).
+
+Boundary: threads and locks around a function that collects one batch; knows neither prompts nor the loss.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,21 @@ from prepo_rlhf.config import Config
 from prepo_rlhf.rollout.collector import RolloutBatch
 
 Collect = Callable[[], RolloutBatch | None]
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class RolloutSchedule(Protocol):
-    """Gives the batches of a run, and says when the engines' weights may change."""
+    """Yields the batches of a run, and says when the engines' weights may change."""
 
     def batches(self, collect: Collect) -> Iterator[RolloutBatch]:
         """Every batch of the run, in order, until `collect` returns None."""
 
     def exclusive_engines(self) -> AbstractContextManager[None]:
-        """Inside this context no request sees the weights change under it."""
+        """A context in which the weights may be replaced: no request is computed meanwhile."""
 
     def with_steady_weights(self, score: Callable[P, R]) -> Callable[P, R]:
-        """`score`, called while a batch is collected, with the weights kept as they are until it returns."""
+        """`score` with the weights held fixed until it returns; it is called while a batch is collected."""
 
 
 class SyncSchedule:
@@ -47,11 +51,12 @@ class SyncSchedule:
 class AsyncSchedule:
     """Up to q = `--train.async_queue_size` batches are generated while the policy trains on an earlier one.
 
-    Batch b + q is begun when batch b goes into training, so with weights at most q training steps older than those
-    that it will train. Weights change between two batches; with `--train.partial_rollout_enable` they change at once,
-    while the engines hold their unfinished requests, only not while prompts are scored: the candidates of a window
-    are ranked under the same weights. With `--train.full_determinism_enable` they change when all batches begun are
-    complete, so that which batch has which weights is no question of time: batch b those before step b - q.
+    Generation of batch b + q starts when batch b goes into training, so its weights are at most q training steps older
+    than those that it will train. Weights are replaced between two batches. With `--train.partial_rollout_enable` they
+    are replaced at once, while the engines keep their unfinished requests; only the scoring of prompts is waited for,
+    so that the candidates of a window are ranked under the same weights. With `--train.full_determinism_enable` they are
+    replaced when all batches under way are complete, so that timing never decides which weights generate a batch:
+    batch b always has those of before step b - q.
     """
 
     def __init__(self, config: Config, engines: list[Any]) -> None:
@@ -86,7 +91,7 @@ class AsyncSchedule:
 
     @contextmanager
     def _engines_in_turn(self) -> Iterator[None]:
-        """The engines, for one user at a time; whoever waits is next, also before one who has just had them."""
+        """A fair lock on the engines: a waiting thread goes before the one that just released it."""
         with self._next:
             self._in_use.acquire()
         try:

@@ -1,4 +1,7 @@
-"""Evaluation during training: the metrics of every data source, from rollouts of the engines."""
+"""Evaluation during training: the metrics of every data source, from rollouts of the engines.
+
+Boundary: when and on what; the numbers are those of `metrics`, which benchmarks share.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 OpenRLHF's experience maker without critic and reward model, plus the entropy that comes with the old log-probs
 and the relative-entropy weights over the whole batch.
+Boundary: runs in the driver; log-probs come from the actors.
 """
 
 from __future__ import annotations

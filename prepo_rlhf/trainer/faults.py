@@ -1,4 +1,4 @@
-"""What to say when a part of a running job breaks: which part it was, in the words of this project.
+"""Error messages for a running job: which actor died, or which error was raised in it.
 
 Boundary: errors and the handles of the job's actors; what can be saved, and is, is for the trainer.
 """

@@ -1,4 +1,7 @@
-"""Where a run's records go: metrics.jsonl, prompts.jsonl, TensorBoard, Weights & Biases, and a line on the terminal."""
+"""Writes a run's records: metrics.jsonl, prompts.jsonl, TensorBoard, Weights & Biases, and a line on the terminal.
+
+Boundary: numbers in; computes none but the time that is left.
+"""
 
 from __future__ import annotations
 

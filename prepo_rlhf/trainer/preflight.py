@@ -1,4 +1,7 @@
-"""Everything that can be wrong with a job's files, found before Ray or a model is started."""
+"""Checks before the start: a job's files, its data, its reward and its checkpoints, before Ray or a model is started.
+
+Boundary: reads and loads; what it has loaded is handed on as `Prepared`.
+"""
 
 from __future__ import annotations
 

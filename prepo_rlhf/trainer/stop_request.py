@@ -1,4 +1,4 @@
-"""SIGTERM from a scheduler, or Ctrl-C: a wish to stop that is heard between two steps.
+"""Graceful stop: SIGTERM from a scheduler, or Ctrl-C, takes effect between two steps.
 
 Boundary: signals of this process; what is saved before it ends is for the trainer.
 """
