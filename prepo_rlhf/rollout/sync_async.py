@@ -54,7 +54,7 @@ class AsyncSchedule:
     Generation of batch b + q starts when batch b goes into training, so its weights are at most q training steps older
     than those that it will train. Weights are replaced between two batches. With `--train.partial_rollout_enable` they
     are replaced at once, while the engines keep their unfinished requests; only the scoring of prompts is waited for,
-    so that the candidates of a window are ranked under the same weights. With `--train.full_determinism_enable` they are
+    so that all candidates of a window are ranked under one policy. With `--train.full_determinism_enable` they are
     replaced when all batches under way are complete, so that timing never decides which weights generate a batch:
     batch b always has those of before step b - q.
     """
