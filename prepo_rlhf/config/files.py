@@ -24,7 +24,7 @@ def from_dict(options: Mapping[str, Any]) -> Config:
 
     Raises ConfigError that lists every unknown, refused or ill-typed option.
     """
-    problems = [text for name, value in _flatten(options) if (text := refusal(name, value))]
+    problems = [text for name, value in flatten(options) if (text := refusal(name, value))]
     if problems:
         raise ConfigError("\n".join(problems))
     try:
@@ -55,12 +55,13 @@ def to_yaml(config: Config, secrets: bool = False) -> str:
     return yaml.safe_dump(_plain(options), sort_keys=False)
 
 
-def _flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Pairs of dotted name and value, the groups themselves included."""
+def flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of every option in nested groups; tuples become lists, which is what YAML has."""
     for key, value in options.items():
-        yield f"{prefix}{key}", value
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
 
 
 def _explain(problem: Mapping[str, Any]) -> str:

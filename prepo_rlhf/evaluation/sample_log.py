@@ -11,9 +11,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.config.base import ConfigError, differences
 from prepo_rlhf.files.atomic import replace_text
-from prepo_rlhf.files.rows import complete_lines
+from prepo_rlhf.files.rows import complete_lines, json_lines
 from prepo_rlhf.metrics.samples import ProblemSamples, Sample
 
 SAMPLES_FILE = "samples.jsonl"
@@ -56,8 +56,7 @@ def read_samples(folder: Path) -> dict[ProblemKey, SampleRows]:
         FileNotFoundError: there is none.
     """
     problems: dict[ProblemKey, SampleRows] = {}
-    for line in complete_lines(folder / SAMPLES_FILE):
-        row = json.loads(line)
+    for row in json_lines(complete_lines(folder / SAMPLES_FILE)):
         problems.setdefault((row["benchmark"], row["problem"]), []).append(row)
     return problems
 
@@ -75,15 +74,9 @@ def _lines(rows: SampleRows) -> str:
 def _check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / SETTINGS_FILE
     if path.is_file() and (folder / SAMPLES_FILE).is_file():
-        saved = json.loads(path.read_text())
-        differences = [
-            f"--{name} was {saved.get(name)!r} and is now {value!r}"
-            for name, value in settings.items()
-            if saved.get(name) != value
-        ]
-        if differences:
+        if changed := differences(json.loads(path.read_text()), settings):
             raise ConfigError(
-                f"--output_dir {folder}: holds samples of other options: {'; '.join(differences)}. Give the old values "
+                f"--output_dir {folder}: holds samples of other options: {'; '.join(changed)}. Give the old values "
                 "to go on, or another folder"
             )
     path.write_text(json.dumps(settings, indent=2) + "\n")

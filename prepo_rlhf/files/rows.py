@@ -6,6 +6,7 @@ Boundary: standard library only, and pyarrow when a Parquet file is read.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         ValueError: its suffix is none of SUFFIXES, or its content is not what the suffix says.
     """
     if path.suffix == ".jsonl":
-        rows = _read_json_lines(path)
+        with path.open(encoding="utf-8") as file:
+            rows = json_lines(file)
     elif path.suffix == ".json":
         rows = json.loads(path.read_text(encoding="utf-8"))
     elif path.suffix == ".parquet":
@@ -31,6 +33,22 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         raise ValueError(f"the name ends in none of {', '.join(SUFFIXES)}")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("its rows are not JSON objects")
+    return rows
+
+
+def json_lines(lines: Iterable[str]) -> list[Any]:
+    """The values of lines of JSON; empty lines are left out.
+
+    Raises:
+        ValueError: a line is not JSON, by its number.
+    """
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            if line.strip():
+                rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"line {number} is not JSON: {error}") from error
     return rows
 
 
@@ -51,15 +69,3 @@ def lookup(row: dict[str, Any], key: str) -> Any:
     for part in key.split("."):
         value = value[part]
     return value
-
-
-def _read_json_lines(path: Path) -> list[Any]:
-    rows = []
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                if line.strip():
-                    rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise ValueError(f"line {number} is not JSON: {error}") from error
-    return rows

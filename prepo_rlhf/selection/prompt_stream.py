@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from prepo_rlhf.algorithm.ppl_window import progress
+from prepo_rlhf.config.base import differences
 from prepo_rlhf.prompts.prompt import Prompt
 from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
 from prepo_rlhf.selection.metrics import perplexity_metrics
@@ -99,11 +100,11 @@ class PromptStream:
         self._draws_per_episode = len(prompts) // num_candidates
         self.total_draws = num_episodes * self._draws_per_episode
         self._fingerprint = {
-            "--data.prompt_dataset": len(prompts),
-            "--prepo.candidate_batch_size": num_candidates,
-            "--rollout.batch_size": num_selected,
-            "--train.num_episodes": num_episodes,
-            "--train.seed": seed,
+            "data.prompt_dataset": f"{len(prompts)} prompts",
+            "prepo.candidate_batch_size": num_candidates,
+            "rollout.batch_size": num_selected,
+            "train.num_episodes": num_episodes,
+            "train.seed": seed,
         }
         self._next_draw = 0
         self._order: tuple[int, list[int]] = (-1, [])
@@ -165,14 +166,8 @@ class PromptStream:
         Raises:
             ValueError: the state was saved with other sizes or another seed.
         """
-        for option, here in self._fingerprint.items():
-            saved = state["options"].get(option)
-            if saved != here:
-                unit = " prompts" if option == "--data.prompt_dataset" else ""
-                raise ValueError(
-                    f"{option}: the checkpoint was made with {saved}{unit}, this run has {here}{unit}; "
-                    "resume with the same value or start afresh"
-                )
+        if changed := differences(state["options"], self._fingerprint):
+            raise ValueError(f"{'; '.join(changed)}: resume a checkpoint with the same values, or start afresh")
         self._next_draw = state["draw"]
         self.selector.load_state_dict(state["selector"])
         for outcomes in state["observed_since"]:

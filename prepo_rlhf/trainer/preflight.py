@@ -16,6 +16,8 @@ import yaml
 
 from prepo_rlhf.backends import flash_attention
 from prepo_rlhf.config import Config, ConfigError, from_dict
+from prepo_rlhf.config.base import differences
+from prepo_rlhf.config.files import flatten
 from prepo_rlhf.files import checkpoint_manifest
 from prepo_rlhf.files.model_files import ModelFiles
 from prepo_rlhf.prompts.load import PromptSet, load_prompts, load_tokenizer
@@ -100,23 +102,13 @@ def find_checkpoint(config: Config) -> str | None:
 
 def _check_options(config: Config) -> None:
     saved = from_dict(yaml.safe_load((Path(config.ckpt.path) / CHECKPOINT_CONFIG).read_text()))
-    differences = [
-        f"--{option} was {_value(saved, option)!r} and is now {_value(config, option)!r}"
-        for option in RESUME_OPTIONS
-        if _value(saved, option) != _value(config, option)
-    ]
-    if differences:
+    now = dict(flatten(config.to_dict()))
+    changed = differences(dict(flatten(saved.to_dict())), {name: now[name] for name in RESUME_OPTIONS})
+    if changed:
         raise ConfigError(
-            f"--ckpt.load_enable: the checkpoint in {config.ckpt.path} is of other options: {'; '.join(differences)}. "
+            f"--ckpt.load_enable: the checkpoint in {config.ckpt.path} is of other options: {'; '.join(changed)}. "
             "Give the old values, or another --ckpt.path to start afresh"
         )
-
-
-def _value(config: Config, option: str) -> Any:
-    value: Any = config
-    for name in option.split("."):
-        value = getattr(value, name)
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _check_writable(option: str, folder: str) -> None:

@@ -269,7 +269,7 @@ def test_printed_options_load_again(tmp_path: Path, capsys: pytest.CaptureFixtur
         ("prpo: {selector: prepo}", "--prpo: unknown"),
         ("prepo: {selector: best}", "--prepo.selector: "),
         ("train: {seed: [1]}", "--train.seed: "),
-        ("critic: {num_nodes: 1}", "--critic: "),
+        ("critic: {num_nodes: 1}", "--critic.num_nodes: there is no critic"),
         ("algo: {advantage: {estimator: gae}}", "--algo.advantage.estimator gae: "),
         ("- actor", "nested keys"),
         ("{", "can't be read"),
