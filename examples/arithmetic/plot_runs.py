@@ -2,16 +2,17 @@
 
     python examples/arithmetic/plot_runs.py runs/a runs/b --output runs.png
 
-Boundary: reads metrics.jsonl files; the standard library and matplotlib.
+Boundary: reads metrics.jsonl files; matplotlib.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+
+from prepo_rlhf.files.step_rows import METRICS_FILE, read_step_rows
 
 METRIC = "eval/default/avg@4"
 
@@ -19,7 +20,7 @@ METRIC = "eval/default/avg@4"
 def plot(run_dirs: list[Path], output: Path) -> None:
     """Write the picture; the window is the first run's."""
     figure, (accuracy, window) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-    runs = {path.name: [json.loads(line) for line in (path / "metrics.jsonl").open()] for path in run_dirs}
+    runs = {path.name: read_step_rows(path / METRICS_FILE) for path in run_dirs}
     for name, rows in runs.items():
         evaluated = [(row.get("rollout/total", 0), row[METRIC]) for row in rows if METRIC in row]
         accuracy.plot(*zip(*evaluated, strict=True), marker="o", markersize=3, label=name)

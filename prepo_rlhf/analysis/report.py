@@ -9,7 +9,7 @@ from prepo_rlhf.analysis.groups import Group, make_groups
 from prepo_rlhf.analysis.page import render
 from prepo_rlhf.analysis.runs import read_runs
 from prepo_rlhf.analysis.section import Section
-from prepo_rlhf.analysis.sections import accuracy, coverage, overview, pass_rate, step_metrics, timing, window
+from prepo_rlhf.analysis.sections import accuracy, overview, pass_rate, selected_prompts, step_metrics, timing, window
 from prepo_rlhf.analysis.style import house_style, looks
 from prepo_rlhf.config.base import ConfigError
 
@@ -21,7 +21,7 @@ def write_report(
     output_dir: str,
     requests: Sequence[str] = (),
     subject_key: str | None = None,
-    subjects: coverage.Subjects | None = None,
+    subjects: selected_prompts.Subjects | None = None,
 ) -> Path:
     """Write report.html, figures/*.png and data/*.csv into `output_dir`.
 
@@ -53,7 +53,7 @@ def write_report(
 
 
 def make_sections(
-    groups: Sequence[Group], subject_key: str | None = None, subjects: coverage.Subjects | None = None
+    groups: Sequence[Group], subject_key: str | None = None, subjects: selected_prompts.Subjects | None = None
 ) -> list[Section]:
     """All parts of the report, in their order."""
     shown = looks([group.name for group in groups])
@@ -67,7 +67,7 @@ def make_sections(
             pass_rate.section(groups),
             step_metrics.weights(groups, shown),
             timing.section(groups),
-            coverage.section(groups, shown, subject_key, subjects),
+            selected_prompts.section(groups, shown, subject_key, subjects),
         ]
 
 

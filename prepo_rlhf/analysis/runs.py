@@ -5,9 +5,8 @@ Boundary: reads config.yaml, metrics.jsonl and prompts.jsonl; a run that is stil
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ import pandas as pd
 import yaml
 
 from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.config.files import flatten
 from prepo_rlhf.config.root import Config
-from prepo_rlhf.files.rows import complete_lines
-from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE
+from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE, read_step_rows
 
 ROLLOUTS, TOKENS = "rollout/total", "rollout/total_tokens"
 PROMPT_COLUMNS = {"rows": "row", "lengths": "length", "mean_rewards": "reward", "perplexities": "perplexity"}
@@ -72,23 +71,18 @@ def _read_run(folder: Path, name: str) -> Run:
         raise ConfigError(f"--runs {folder}: there is no such folder")
     if not (folder / METRICS_FILE).is_file():
         raise ConfigError(f"--runs {folder}: there is no {METRICS_FILE} of a training run in it")
-    rows = list(_read_rows(folder, METRICS_FILE))
+    rows = _read_rows(folder, METRICS_FILE)
     if not rows:
         raise ConfigError(f"--runs {folder}: its {METRICS_FILE} is empty; the run has finished no step yet")
-    prompts = _read_rows(folder, PROMPTS_FILE) if (folder / PROMPTS_FILE).is_file() else ()
+    prompts = _read_rows(folder, PROMPTS_FILE) if (folder / PROMPTS_FILE).is_file() else []
     return Run(name, folder, _read_options(folder), _steps(rows), _prompts(prompts))
 
 
-def _read_rows(folder: Path, file: str) -> Iterator[dict[str, Any]]:
-    """The rows of a file of JSON lines; a last one that is cut off is left out."""
+def _read_rows(folder: Path, file: str) -> list[dict[str, Any]]:
     try:
-        for number, line in enumerate(complete_lines(folder / file), start=1):
-            row = json.loads(line)
-            if not isinstance(row, dict) or "step" not in row:
-                raise ValueError(f"line {number} is no row of a step")
-            yield row
+        return read_step_rows(folder / file)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"--runs {folder}: its {file} can't be read ({error})") from error
+        raise ConfigError(f"--runs {folder}: its records can't be read: {error}") from error
 
 
 def _read_options(folder: Path) -> dict[str, Any]:
@@ -98,15 +92,7 @@ def _read_options(folder: Path) -> dict[str, Any]:
         raise ConfigError(f"--runs {folder}: its config.yaml can't be read ({error})") from error
     if not isinstance(options, dict):
         raise ConfigError(f"--runs {folder}: its config.yaml holds no options")
-    return dict(_flatten(Config().to_dict())) | dict(_flatten(options))
-
-
-def _flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in options.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", list(value) if isinstance(value, tuple) else value
+    return dict(flatten(Config().to_dict())) | dict(flatten(options))
 
 
 def _steps(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -116,7 +102,7 @@ def _steps(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return steps
 
 
-def _prompts(rows: Iterator[dict[str, Any]] | tuple[()]) -> pd.DataFrame:
+def _prompts(rows: list[dict[str, Any]]) -> pd.DataFrame:
     parts = [
         pd.DataFrame({"step": row["step"]} | {name: row.get(key) for key, name in PROMPT_COLUMNS.items()})
         for row in rows

@@ -36,9 +36,9 @@ def _tables(options: BenchmarkOptions) -> str:
 
         return compare_folders(*map(Path, options.compare))
     if options.coverage:
-        from prepo_rlhf.evaluation.coverage import coverage_tables
+        from prepo_rlhf.evaluation.subject_table import subject_tables
 
-        return coverage_tables([Path(folder) for folder in options.coverage], options.subject_key)
+        return subject_tables([Path(folder) for folder in options.coverage], options.subject_key)
     check(options)
     from prepo_rlhf.evaluation.runner import run
 

@@ -48,12 +48,13 @@ def main() -> int:
 
 def _subjects(run: Run, key: str) -> Mapping[int, str]:
     """The values of a column of the run's dataset, which only the training stack can load."""
+    from prepo_rlhf.backends.launch import apply_backend
     from prepo_rlhf.config import from_yaml
-    from prepo_rlhf.evaluation.coverage import row_subjects
-    from prepo_rlhf.evaluation.table import natural_order
+    from prepo_rlhf.prompts.subjects import row_subjects
 
-    values = row_subjects(from_yaml(run.folder / "config.yaml"), key)
-    return dict(sorted(values.items(), key=lambda item: natural_order(item[1])))
+    config = from_yaml(run.folder / "config.yaml")
+    apply_backend(config)
+    return row_subjects(config, key)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 
     python -m prepo_rlhf.cli.summary RUN_DIR
 
-Boundary: reads metrics.jsonl; imports only the standard library and rich.
+Boundary: reads metrics.jsonl; rich.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from datetime import timedelta
@@ -16,18 +15,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from prepo_rlhf.files.step_rows import PHASES
+from prepo_rlhf.files.step_rows import METRICS_FILE, PHASES, read_step_rows
 
 Row = dict[str, float]
-
-
-def read_rows(run_dir: Path) -> list[Row]:
-    """The rows of a run's metrics.jsonl, one a step.
-
-    Raises:
-        FileNotFoundError: the folder has no metrics.jsonl.
-    """
-    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
 
 
 def summarise(rows: list[Row]) -> Table:
@@ -67,8 +57,8 @@ def main() -> int:
         print("usage: python -m prepo_rlhf.cli.summary RUN_DIR", file=sys.stderr)
         return 2
     try:
-        table = summarise(read_rows(Path(sys.argv[1])))
-    except (FileNotFoundError, ValueError) as error:
+        table = summarise(read_step_rows(Path(sys.argv[1], METRICS_FILE)))
+    except (OSError, ValueError) as error:
         print(f"summary: {error}", file=sys.stderr)
         return 2
     Console().print(table)

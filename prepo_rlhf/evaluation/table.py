@@ -1,13 +1,14 @@
 """Results of benchmarks as Markdown tables.
 
-Boundary: formats the numbers of summary.py; computes none.
+Boundary: formats the numbers of `metrics`; computes none.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from prepo_rlhf.metrics.coverage import natural_order
 
 Row = tuple[str, int, Mapping[str, float]]  # name, number of problems, summary
 ABSENT = "–"
@@ -38,11 +39,6 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, its first column aligned left and the others right; ends with a newline."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
-def natural_order(name: str) -> list[tuple[int, int | str]]:
-    """Sort key of names by the numbers in them: level 2 before level 10."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def percent(share: float | None) -> str:

@@ -7,11 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from prepo_rlhf.files.atomic import replace_text
-from prepo_rlhf.files.rows import complete_lines
+from prepo_rlhf.files.rows import complete_lines, json_lines
 
 METRICS_FILE = "metrics.jsonl"
 PROMPTS_FILE = "prompts.jsonl"
 PHASES = ("score_prompts", "generation", "make_experience", "train", "weight_sync")  # of a step, each timing/<phase>
+
+
+def read_step_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows so far; a last line that is cut off, by a crash or in the middle of a write, is left out.
+
+    Raises:
+        OSError: the file can't be opened.
+        ValueError: a line is no row of a step, by the file's name and the line's number.
+    """
+    try:
+        rows = json_lines(complete_lines(path))
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict) or "step" not in row:
+            raise ValueError(f"{path.name}: line {number} is no row of a step")
+    return rows
 
 
 class StepRows:
@@ -19,10 +36,9 @@ class StepRows:
 
     def __init__(self, path: Path, resumed_step: int | None) -> None:
         """`resumed_step`: the step of the checkpoint, after which earlier rows are dropped; None for a new run."""
-        lines = complete_lines(path) if resumed_step is not None and path.is_file() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= resumed_step]
-        replace_text(path, "".join(row + "\n" for row in kept))
-        self._path, self._file = path, path.open("a")
+        rows = read_step_rows(path) if resumed_step is not None and path.is_file() else []
+        self._path = path
+        self._replace([row for row in rows if row["step"] <= resumed_step])
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         self._file.write(json.dumps({"step": step} | values) + "\n")
@@ -30,10 +46,13 @@ class StepRows:
 
     def add_to_last(self, values: dict[str, Any]) -> None:
         """More values of the last row's step, which were not known yet when it was written."""
-        *before, last = complete_lines(self._path)
         self._file.close()
-        replace_text(self._path, "".join(row + "\n" for row in [*before, json.dumps(json.loads(last) | values)]))
-        self._file = self._path.open("a")
+        *before, last = read_step_rows(self._path)
+        self._replace([*before, last | values])
 
     def close(self) -> None:
         self._file.close()
+
+    def _replace(self, rows: list[dict[str, Any]]) -> None:
+        replace_text(self._path, "".join(json.dumps(row) + "\n" for row in rows))
+        self._file = self._path.open("a")

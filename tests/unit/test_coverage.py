@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from prepo_rlhf.config import ConfigError
-from prepo_rlhf.evaluation.coverage import SubjectCoverage, coverage, coverage_tables
+from prepo_rlhf.evaluation.subject_table import subject_tables
+from prepo_rlhf.metrics.coverage import SubjectCoverage, coverage
 
 SUBJECTS = {0: "Algebra", 1: "Algebra", 2: "Geometry", 3: "Level 10", 4: "Level 9"}
 
@@ -24,6 +25,6 @@ def test_prompts_used_and_selections_of_each_subject() -> None:
 
 def test_mistakes_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--subject_key"):
-        coverage_tables([tmp_path], None)
+        subject_tables([tmp_path], None)
     with pytest.raises(ConfigError, match=f"--coverage {tmp_path}"):
-        coverage_tables([tmp_path], "subject")
+        subject_tables([tmp_path], "subject")

@@ -16,7 +16,7 @@ from prepo_rlhf.analysis.correlation import bin_names, correlations, length_edge
 from prepo_rlhf.analysis.groups import Group, group_by_options
 from prepo_rlhf.analysis.runs import read_runs
 from prepo_rlhf.analysis.section import spread
-from prepo_rlhf.analysis.sections import coverage, overview, pass_rate, timing, window
+from prepo_rlhf.analysis.sections import overview, pass_rate, selected_prompts, timing, window
 from prepo_rlhf.analysis.sections.curves import curves
 from prepo_rlhf.analysis.series import area, long_table, mean_curve, smoothed
 from prepo_rlhf.analysis.style import Look, house_style, legend_below, line_handles, looks, new_panel, png
@@ -258,7 +258,7 @@ COVERED = [{"step": 1, "rows": [1, 2]}, {"step": 2, "rows": [2, 3]}, {"step": 3,
 
 def test_different_prompts_used(tmp_path: Path) -> None:
     groups = groups_of(tmp_path, (FIRST, COVERED, {}), (FIRST, None, {"prepo__selector": "random"}))
-    used = coverage.prompts_used(groups)
+    used = selected_prompts.prompts_used(groups)
     assert used.to_numpy().tolist() == [["prepo", "run0", 42, step, value] for step, value in ((1, 2), (2, 3), (3, 4))]
 
 
@@ -266,15 +266,15 @@ def test_selections_by_subject(tmp_path: Path) -> None:
     """Ten prompts, of which 1 and 2 are algebra: a fifth of the data, all of the first step's, half of the others'."""
     groups = groups_of(tmp_path, (FIRST, COVERED, {}))
     subjects = {row: "algebra" if row in (1, 2) else "geometry" for row in range(10)}
-    shares = coverage.subject_shares(groups, lambda run: subjects)
+    shares = selected_prompts.subject_shares(groups, lambda run: subjects)
     assert shares[["third", "subject", "prompts", "selections", "ratio"]].to_numpy().tolist() == [
-        ["start", "geometry", 8, 0, 0],
         ["start", "algebra", 2, 2, pytest.approx(5)],
-        ["middle", "geometry", 8, 1, pytest.approx(0.625)],
+        ["start", "geometry", 8, 0, 0],
         ["middle", "algebra", 2, 1, pytest.approx(2.5)],
-        ["end", "geometry", 8, 1, pytest.approx(0.625)],
+        ["middle", "geometry", 8, 1, pytest.approx(0.625)],
         ["end", "algebra", 2, 1, pytest.approx(2.5)],
+        ["end", "geometry", 8, 1, pytest.approx(0.625)],
     ]
-    section = coverage.section(groups, BLACK, "topic", lambda run: subjects)
+    section = selected_prompts.section(groups, BLACK, "topic", lambda run: subjects)
     assert [picture.name for picture in section.pictures] == ["prompts_used", "subjects_1_prepo"]
     assert "each topic" in section.reading

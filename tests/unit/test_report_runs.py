@@ -100,9 +100,9 @@ def broken(folder: Path, name: str, text: str) -> Path:
     [
         ("metrics.jsonl", "", "its metrics.jsonl is empty"),
         ("metrics.jsonl", '{"step": 0', "its metrics.jsonl is empty"),
-        ("metrics.jsonl", '{"step": 0}\n{"step": 1, \n', r"its metrics.jsonl can't be read"),
-        ("metrics.jsonl", "[1]\n", r"line 1 is no row of a step"),
-        ("prompts.jsonl", "step 1\n", r"its prompts.jsonl can't be read"),
+        ("metrics.jsonl", '{"step": 0}\n{"step": 1, \n', "metrics.jsonl: line 2 is not JSON"),
+        ("metrics.jsonl", "[1]\n", "metrics.jsonl: line 1 is no row of a step"),
+        ("prompts.jsonl", "step 1\n", "prompts.jsonl: line 1 is not JSON"),
         ("config.yaml", "{", r"its config.yaml can't be read"),
         ("config.yaml", "prepo", "its config.yaml holds no options"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
@@ -14,9 +13,10 @@ from prepo_rlhf.analysis.runs import Run
 from prepo_rlhf.analysis.section import Picture, Section, file_name
 from prepo_rlhf.analysis.sections.curves import curves
 from prepo_rlhf.analysis.style import Look, legend_below, looks, new_panel, png, wrap
+from prepo_rlhf.metrics.coverage import coverage
 
 Subjects = Callable[[Run], Mapping[int, str]]
-"""A run -> for each row of its dataset the subject, in the order in which subjects are to be shown."""
+"""A run -> for each row of its dataset the subject."""
 
 MOST_SUBJECTS = 25
 TITLE = "Coverage"
@@ -72,18 +72,13 @@ def subject_shares(groups: Sequence[Group], subjects: Subjects) -> pd.DataFrame:
             if run.prompts.empty:
                 continue
             of_row = subjects(run)
-            prompts = Counter(of_row.values())
             for third, part in with_thirds(run.prompts).groupby("third", sort=False):
-                chosen = Counter(of_row[row] for row in part["row"])
-                for subject, number in prompts.items():
-                    ratio = chosen[subject] / len(part) * len(of_row) / number
-                    about = {"group": group.name, "run": run.name, "seed": run.seed, "third": third}
-                    rows.append(about | _counts(subject, number, chosen[subject], ratio))
-    return pd.DataFrame(rows)
-
-
-def _counts(subject: str, prompts: int, selections: int, ratio: float) -> dict[str, object]:
-    return {"subject": subject, "prompts": prompts, "selections": selections, "ratio": ratio}
+                for subject, counts in coverage(of_row, part["row"]).items():
+                    ratio = counts.selections / len(part) * len(of_row) / counts.prompts
+                    numbers = [counts.prompts, counts.selections, ratio]
+                    rows.append([group.name, run.name, run.seed, third, subject, *numbers])
+    columns = ["group", "run", "seed", "third", "subject", "prompts", "selections", "ratio"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _panel(name: str, rows: pd.DataFrame, key: str) -> Figure:
