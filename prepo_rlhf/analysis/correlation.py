@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from prepo_rlhf.analysis.groups import Group
+from prepo_rlhf.analysis.groups import Group, table_of_runs
 
 THIRDS = ("start", "middle", "end")
 ALL = "all"
@@ -36,17 +36,7 @@ def spearman(perplexities: pd.Series, rewards: pd.Series) -> float:
 def step_correlations(prompts: pd.DataFrame) -> pd.Series:
     """Spearman's correlation among the prompts of each step, by step; steps with a constant side are left out."""
     ranks = prompts.groupby("step")[["perplexity", "reward"]].rank()
-    offsets = ranks - ranks.groupby(prompts["step"]).transform("mean")
-    products = pd.DataFrame(
-        {
-            "both": offsets["perplexity"] * offsets["reward"],
-            "perplexity": offsets["perplexity"] ** 2,
-            "reward": offsets["reward"] ** 2,
-        }
-    )
-    sums = products.groupby(prompts["step"]).sum()
-    sums = sums[(sums["perplexity"] > 0) & (sums["reward"] > 0)]
-    return sums["both"] / np.sqrt(sums["perplexity"] * sums["reward"])
+    return ranks["perplexity"].groupby(prompts["step"]).corr(ranks["reward"]).dropna()
 
 
 def length_edges(lengths: pd.Series) -> list[int]:
@@ -72,27 +62,27 @@ def correlations(groups: Sequence[Group]) -> pd.DataFrame:
         bin of length (the same bins for every run), or `within steps`, the mean over steps of each step's own; number
         of prompts; spearman.
     """
-    scored = [
-        (group, run, with_thirds(run.prompts.dropna(subset="perplexity")))
-        for group in groups
-        for run in group.runs
-        if run.prompts["perplexity"].notna().any()
-    ]
-    edges = length_edges(pd.concat([prompts["length"] for *_, prompts in scored])) if scored else []
+    scored = scored_prompts(groups)
+    edges = length_edges(scored["length"])
     rows = [
-        {"group": group.name, "run": run.name, "seed": run.seed, "third": third, **row}
-        for group, run, prompts in scored
+        {"group": group, "run": run, "seed": seed, "third": third, **row}
+        for (group, run, seed), prompts in scored.groupby(["group", "run", "seed"], sort=False)
         for third in (*THIRDS, ALL)
         for row in _of_part(prompts if third == ALL else prompts[prompts["third"] == third], edges)
     ]
     return pd.DataFrame(rows, columns=["group", "run", "seed", "third", "prompts", "number", "spearman"])
 
 
+def scored_prompts(groups: Sequence[Group]) -> pd.DataFrame:
+    """Every prompt that got rollouts and has a perplexity: group, run, seed, step, row, length, reward, third."""
+    return table_of_runs(groups, lambda run: with_thirds(run.prompts.dropna(subset="perplexity")))
+
+
 def by_length(prompts: pd.DataFrame, edges: Sequence[int]) -> list[dict[str, object]]:
     """The correlation over all `prompts` and in each bin of length."""
-    bins = {ALL: prompts}
     codes = np.searchsorted(edges, prompts["length"])
-    bins |= {name: prompts[(codes == code) & prompts["length"].notna()] for code, name in enumerate(bin_names(edges))}
+    bins = {name: prompts[(codes == code) & prompts["length"].notna()] for code, name in enumerate(bin_names(edges))}
+    bins = {ALL: prompts} | bins
     return [_row(name, len(part), spearman(part["perplexity"], part["reward"])) for name, part in bins.items()]
 
 

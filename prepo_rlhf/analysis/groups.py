@@ -5,11 +5,13 @@ Boundary: looks at the options of runs, not at what they measured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from prepo_rlhf.analysis.runs import Run
 from prepo_rlhf.config.base import ConfigError
@@ -25,6 +27,13 @@ class Group:
 
     name: str
     runs: tuple[Run, ...]
+
+
+def table_of_runs(groups: Sequence[Group], table: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+    """`table` of every run, one below the other, after the columns group, run and seed."""
+    keys = ["group", "run", "seed"]
+    tables = {(group.name, run.name, run.seed): table(run) for group in groups for run in group.runs}
+    return pd.concat(tables, names=keys).reset_index(keys).reset_index(drop=True)
 
 
 def make_groups(runs: Sequence[Run], requests: Sequence[str]) -> list[Group]:

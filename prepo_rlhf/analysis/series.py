@@ -11,24 +11,21 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from prepo_rlhf.analysis.groups import Group
-from prepo_rlhf.analysis.runs import ROLLOUTS, TOKENS
+from prepo_rlhf.analysis.groups import Group, table_of_runs
+from prepo_rlhf.analysis.runs import ROLLOUTS, TOKENS, Run
 
-COLUMNS = ["group", "run", "seed", "step", "rollouts", "tokens", "metric", "value"]
 SMOOTHING = 10  # a smoothed value is the mean over one such part of the run's steps
 
 
 def long_table(groups: Sequence[Group], metrics: Sequence[str]) -> pd.DataFrame:
-    """A row for each value of each metric, with COLUMNS; steps that have none are left out."""
-    parts = []
-    for group in groups:
-        for run in group.runs:
-            present = [metric for metric in metrics if metric in run.steps]
-            about = run.steps[["step", ROLLOUTS, TOKENS]].set_axis(["step", "rollouts", "tokens"], axis=1)
-            wide = pd.concat([about, run.steps[present]], axis=1)
-            values = wide.melt(id_vars=["step", "rollouts", "tokens"], var_name="metric").dropna(subset="value")
-            parts.append(values.assign(group=group.name, run=run.name, seed=run.seed))
-    return pd.concat(parts, ignore_index=True)[COLUMNS]
+    """group, run, seed, step, rollouts, tokens, metric, value; a row for each value that a step has."""
+
+    def values(run: Run) -> pd.DataFrame:
+        present = [metric for metric in metrics if metric in run.steps]
+        wide = run.steps[["step", ROLLOUTS, TOKENS, *present]].rename(columns={ROLLOUTS: "rollouts", TOKENS: "tokens"})
+        return wide.melt(id_vars=["step", "rollouts", "tokens"], var_name="metric").dropna(subset="value")
+
+    return table_of_runs(groups, values)
 
 
 def evaluations(groups: Sequence[Group]) -> list[str]:
@@ -39,12 +36,11 @@ def evaluations(groups: Sequence[Group]) -> list[str]:
 
 def smoothed(table: pd.DataFrame) -> pd.DataFrame:
     """`table` with a column `smoothed`: the centred mean over a tenth of the run's steps."""
-    values = table.groupby(["run", "metric"])["value"]
-    return table.assign(smoothed=values.transform(lambda steps: _rolling(steps, max(1, len(steps) // SMOOTHING))))
 
+    def mean_around(values: pd.Series) -> pd.Series:
+        return values.rolling(max(1, len(values) // SMOOTHING), center=True, min_periods=1).mean()
 
-def _rolling(values: pd.Series, window: int) -> pd.Series:
-    return values.rolling(window, center=True, min_periods=1).mean()
+    return table.assign(smoothed=table.groupby(["run", "metric"])["value"].transform(mean_around))
 
 
 def mean_curve(table: pd.DataFrame, x: str, y: str) -> pd.DataFrame:

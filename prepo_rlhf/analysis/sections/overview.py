@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from prepo_rlhf.analysis.groups import Group, differing_options
+from prepo_rlhf.analysis.groups import Group, differing_options, table_of_runs
 from prepo_rlhf.analysis.runs import ROLLOUTS, TOKENS, Run
 from prepo_rlhf.analysis.section import Section, Table, spread
 from prepo_rlhf.analysis.series import area, evaluations, long_table
@@ -24,11 +24,16 @@ def section(groups: Sequence[Group]) -> Section:
     runs = [run for group in groups for run in group.runs]
     known = [name for name in SHOWN_ALWAYS if name in runs[0].options]
     options = list(dict.fromkeys([*known, *differing_options(runs)]))
-    rows = [{"group": group.name} | _numbers(run, options) for group in groups for run in group.runs]
-    numbers = pd.DataFrame(rows)
-    budgets = {metric: _budget(groups, metric) for metric in evaluations(groups)}
-    for metric in budgets:
-        numbers = numbers.merge(_accuracy(groups, metric, *budgets[metric]), on="run")
+    curves = {metric: long_table(groups, [metric]) for metric in evaluations(groups)}
+    budgets = {metric: _budget(table) for metric, table in curves.items()}
+
+    def numbers_of(run: Run) -> pd.DataFrame:
+        row = _numbers(run, options)
+        for metric, table in curves.items():
+            row |= _accuracy(metric, table[table["run"] == run.name], *budgets[metric])
+        return pd.DataFrame([row])
+
+    numbers = table_of_runs(groups, numbers_of)
     reading = (
         "One row for each curve of this page. Runs are one curve if they differ only in train.seed: all options under "
         "prepo, algo, rollout, actor, data, reward and train must be equal, unless --group says otherwise. Of several "
@@ -45,9 +50,7 @@ def _numbers(run: Run, options: Sequence[str]) -> dict[str, Any]:
     phases = steps.reindex(columns=[f"timing/{phase}" for phase in PHASES]).sum()
     signals = steps[ZERO_ADVANTAGE].mean() if ZERO_ADVANTAGE in steps else float("nan")
     return {
-        "run": run.name,
-        "seed": run.seed,
-        **{name: _text(run.options[name]) for name in options},
+        **{name: "none" if run.options[name] is None else str(run.options[name]) for name in options},
         "steps": float(steps["step"].max()),
         "rollouts": float(steps[ROLLOUTS].max()),
         "tokens": float(steps[TOKENS].max()),
@@ -56,29 +59,15 @@ def _numbers(run: Run, options: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _text(value: Any) -> str:
-    return "none" if value is None else str(value)
-
-
-def _budget(groups: Sequence[Group], metric: str) -> tuple[float, float]:
+def _budget(table: pd.DataFrame) -> tuple[float, float]:
     """The range of rollouts that all runs with two evaluations or more have in common."""
-    curves = [run["rollouts"] for _, run in long_table(groups, [metric]).groupby("run") if len(run) > 1]
+    curves = [run["rollouts"] for _, run in table.groupby("run") if len(run) > 1]
     return max((curve.iloc[0] for curve in curves), default=0.0), min((curve.iloc[-1] for curve in curves), default=0.0)
 
 
-def _accuracy(groups: Sequence[Group], metric: str, start: float, stop: float) -> pd.DataFrame:
-    rows = [
-        {
-            "run": run.name,
-            f"{metric} first": values["value"].iloc[0] if len(values) else float("nan"),
-            f"{metric} last": values["value"].iloc[-1] if len(values) else float("nan"),
-            f"{metric} area": area(values, start, stop),
-        }
-        for group in groups
-        for run in group.runs
-        for values in [long_table([Group(group.name, (run,))], [metric])]
-    ]
-    return pd.DataFrame(rows)
+def _accuracy(metric: str, curve: pd.DataFrame, start: float, stop: float) -> dict[str, float]:
+    first, last = curve["value"].iloc[[0, -1]] if len(curve) else (float("nan"), float("nan"))
+    return dict(zip((f"{metric} {part}" for part in PARTS), (first, last, area(curve, start, stop)), strict=True))
 
 
 def _explain_area(budgets: dict[str, tuple[float, float]]) -> str:

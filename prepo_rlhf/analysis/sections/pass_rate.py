@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from prepo_rlhf.analysis.correlation import ALL, THIRDS, WITHIN_STEPS, correlations, with_thirds
+from prepo_rlhf.analysis.correlation import ALL, THIRDS, WITHIN_STEPS, correlations, scored_prompts
 from prepo_rlhf.analysis.groups import Group
 from prepo_rlhf.analysis.section import Picture, Section, Table, file_name, spread
 from prepo_rlhf.analysis.style import Look, legend_below, line_handles, looks, new_panel, perplexity_axis, png
@@ -44,17 +44,6 @@ def section(groups: Sequence[Group]) -> Section:
     reading = READING + MISSING_LENGTHS * bool(prompts["length"].isna().all())
     data = {"correlations": table, "prompts": prompts}
     return Section(TITLE, reading, table=_table(table), pictures=pictures, data=data)
-
-
-def scored_prompts(groups: Sequence[Group]) -> pd.DataFrame:
-    """Every prompt that got rollouts and has a perplexity: group, run, seed, step, row, length, reward, third."""
-    parts = [
-        with_thirds(prompts).assign(group=group.name, run=run.name, seed=run.seed)
-        for group in groups
-        for run in group.runs
-        if len(prompts := run.prompts.dropna(subset="perplexity"))
-    ]
-    return pd.concat(parts, ignore_index=True)
 
 
 def panel(title: str, parts: Mapping[str, pd.DataFrame], shown: Mapping[str, Look], perplexities: pd.Series) -> Figure:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from prepo_rlhf.analysis.correlation import THIRDS, with_thirds
-from prepo_rlhf.analysis.groups import Group
+from prepo_rlhf.analysis.groups import Group, table_of_runs
 from prepo_rlhf.analysis.runs import Run
 from prepo_rlhf.analysis.section import Picture, Section, file_name
 from prepo_rlhf.analysis.sections.curves import curves
@@ -50,13 +50,12 @@ def section(groups: Sequence[Group], shown: Mapping[str, Look], key: str | None,
 
 def prompts_used(groups: Sequence[Group]) -> pd.DataFrame:
     """Different rows of the dataset that got rollouts until each step: group, run, seed, step, value."""
-    parts = []
-    for group in groups:
-        for run in group.runs:
-            new = run.prompts.assign(value=~run.prompts["row"].duplicated())
-            counts = new.groupby("step")["value"].sum().cumsum().reset_index()
-            parts.append(counts.assign(group=group.name, run=run.name, seed=run.seed))
-    return pd.concat(parts, ignore_index=True)[["group", "run", "seed", "step", "value"]]
+
+    def used(run: Run) -> pd.DataFrame:
+        new = run.prompts.assign(value=~run.prompts["row"].duplicated())
+        return new.groupby("step")["value"].sum().cumsum().reset_index()
+
+    return table_of_runs(groups, used)
 
 
 def subject_shares(groups: Sequence[Group], subjects: Subjects) -> pd.DataFrame:
@@ -66,19 +65,17 @@ def subject_shares(groups: Sequence[Group], subjects: Subjects) -> pd.DataFrame:
         group, run, seed, third, subject; prompts: in the dataset; selections: a prompt as often as it was chosen;
         ratio: share of selections over share of the dataset.
     """
-    rows = []
-    for group in groups:
-        for run in group.runs:
-            if run.prompts.empty:
-                continue
-            of_row = subjects(run)
-            for third, part in with_thirds(run.prompts).groupby("third", sort=False):
-                for subject, counts in coverage(of_row, part["row"]).items():
-                    ratio = counts.selections / len(part) * len(of_row) / counts.prompts
-                    numbers = [counts.prompts, counts.selections, ratio]
-                    rows.append([group.name, run.name, run.seed, third, subject, *numbers])
-    columns = ["group", "run", "seed", "third", "subject", "prompts", "selections", "ratio"]
-    return pd.DataFrame(rows, columns=columns)
+
+    def shares(run: Run) -> pd.DataFrame:
+        of_row = {} if run.prompts.empty else subjects(run)
+        rows = [
+            [third, name, one.prompts, one.selections, one.selections / len(part) * len(of_row) / one.prompts]
+            for third, part in with_thirds(run.prompts).groupby("third", sort=False)
+            for name, one in coverage(of_row, part["row"]).items()
+        ]
+        return pd.DataFrame(rows, columns=["third", "subject", "prompts", "selections", "ratio"])
+
+    return table_of_runs(groups, shares)
 
 
 def _panel(name: str, rows: pd.DataFrame, key: str) -> Figure:
