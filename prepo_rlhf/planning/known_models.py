@@ -7,52 +7,21 @@ from __future__ import annotations
 
 from typing import Any
 
-_QWEN25_1_5B = {
-    "model_type": "qwen2",
-    "vocab_size": 151936,
-    "hidden_size": 1536,
-    "intermediate_size": 8960,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 12,
-    "num_key_value_heads": 2,
-    "tie_word_embeddings": True,
-}
-_QWEN25_7B = {
-    "model_type": "qwen2",
-    "vocab_size": 152064,
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "tie_word_embeddings": False,
-}
-_QWEN3_4B = {
-    "model_type": "qwen3",
-    "vocab_size": 151936,
-    "hidden_size": 2560,
-    "intermediate_size": 9728,
-    "num_hidden_layers": 36,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "tie_word_embeddings": True,
-}
-_LLAMA31_8B = {
-    "model_type": "llama",
-    "vocab_size": 128256,
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "tie_word_embeddings": False,
-}
-KNOWN_MODELS: dict[str, dict[str, Any]] = {
-    "Qwen/Qwen2.5-Math-1.5B": _QWEN25_1_5B,
+_KEYS = (
+    "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "tie_word_embeddings",
+)  # fmt: skip
+_QWEN25_7B = ("qwen2", 152064, 3584, 18944, 28, 28, 4, False)
+_LLAMA31_8B = ("llama", 128256, 4096, 14336, 32, 32, 8, False)
+_VALUES = {
+    "Qwen/Qwen2.5-Math-1.5B": ("qwen2", 151936, 1536, 8960, 28, 12, 2, True),
     "Qwen/Qwen2.5-Math-7B": _QWEN25_7B,
     "Qwen/Qwen2.5-7B": _QWEN25_7B,
-    "Qwen/Qwen3-4B": _QWEN3_4B,
+    "Qwen/Qwen3-4B": ("qwen3", 151936, 2560, 9728, 36, 32, 8, True),
     "meta-llama/Llama-3.1-8B": _LLAMA31_8B,
     "meta-llama/Llama-3.1-8B-Instruct": _LLAMA31_8B,
 }
+KNOWN_MODELS: dict[str, dict[str, Any]] = {
+    name: dict(zip(_KEYS, values, strict=True)) for name, values in _VALUES.items()
+}
+KNOWN_MODELS["Qwen/Qwen3-4B"]["head_dim"] = 128  # the others': hidden_size / num_attention_heads
