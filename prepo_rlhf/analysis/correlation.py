@@ -17,11 +17,11 @@ THIRDS = ("start", "middle", "end")
 ALL = "all"
 WITHIN_STEPS = "within steps"
 LENGTH_BINS = 3
-FEWEST = 10  # prompts; of fewer a rank correlation says nothing
+FEWEST = 10  # prompts; with fewer, a rank correlation means nothing
 
 
 def with_thirds(prompts: pd.DataFrame) -> pd.DataFrame:
-    """A run's prompts with a column `third`: the part of the steps made so far that each was rolled out in."""
+    """A run's prompts with a column `third`: start, middle or end of the steps made so far."""
     thirds = (prompts["step"].astype(int) - 1) * len(THIRDS) // prompts["step"].max()
     return prompts.assign(third=[THIRDS[third] for third in thirds])
 
@@ -40,7 +40,7 @@ def step_correlations(prompts: pd.DataFrame) -> pd.Series:
 
 
 def length_edges(lengths: pd.Series) -> list[int]:
-    """Longest length of each bin but the last, for bins of about as many prompts; fewer bins where lengths are few."""
+    """Upper ends of all bins but the last, for bins of about equal size; fewer bins where few lengths differ."""
     quantiles = lengths.dropna().quantile([i / LENGTH_BINS for i in range(1, LENGTH_BINS)])
     edges = sorted({int(np.floor(value)) for value in quantiles.dropna()})
     return [edge for edge in edges if lengths.min() <= edge < lengths.max()]
@@ -58,9 +58,8 @@ def correlations(groups: Sequence[Group]) -> pd.DataFrame:
     """Spearman's correlation of perplexity and mean reward, of every run.
 
     Returns:
-        group, run, seed; third: start, middle, end or all; prompts: over which prompts, `all` of that part, those of a
-        bin of length (the same bins for every run), or `within steps`, the mean over steps of each step's own; number
-        of prompts; spearman.
+        group, run, seed; third: start, middle, end or all; prompts: `all` of that third, a bin of their length (the
+        same bins for every run), or `within steps`, the mean of the steps' correlations; number of prompts; spearman.
     """
     scored = scored_prompts(groups)
     edges = length_edges(scored["length"])

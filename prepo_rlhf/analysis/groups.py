@@ -1,4 +1,4 @@
-"""Which runs belong together: those that differ in nothing but their seed, or those that the user says.
+"""Which runs are averaged as one curve: those that differ only in their seed, or those that the user names.
 
 Boundary: looks at the options of runs, not at what they measured.
 """
@@ -82,7 +82,7 @@ def differing_options(runs: Sequence[Run]) -> list[str]:
 
 
 def _naming_options(runs: Sequence[Run]) -> list[str]:
-    """Options that tell these runs, all of them different, from each other; the selector goes without saying."""
+    """Options that tell these runs, which all differ, from each other, beside the selector."""
     names = [SELECTOR]
 
     def told_apart(names: Sequence[str]) -> int:

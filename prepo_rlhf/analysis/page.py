@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing but itself.
+"""The report as one self-contained HTML page.
 
 Boundary: sections in, HTML out. All text is escaped here and nowhere else.
 """
@@ -12,7 +12,7 @@ from html import escape
 
 from prepo_rlhf.analysis.section import Picture, Section, Table
 
-# The policy forbids every request, so that the page cannot come to need one.
+# The content security policy forbids every request: the page stays self-contained.
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -101,7 +101,7 @@ def _table(table: Table) -> str:
         f"<tr>{''.join(_cell('td', cell, number < table.texts) for number, cell in enumerate(row))}</tr>"
         for row in table.rows
     )
-    # Whoever has no mouse scrolls a region that can be focused.
+    # tabindex: a region that can be focused can be scrolled by keyboard.
     return (
         f'<div class="scroll" tabindex="0"><table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table></div>'
     )

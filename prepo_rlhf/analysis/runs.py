@@ -1,6 +1,6 @@
-"""A training run as its files tell it: its options, the metrics of every step, the prompts that got rollouts.
+"""A training run read from its files: options, metrics of every step, prompts that got rollouts.
 
-Boundary: reads config.yaml, metrics.jsonl and prompts.jsonl; a run that is still going is read as far as it has come.
+Boundary: config.yaml, metrics.jsonl and prompts.jsonl; a running job is read up to its last complete row.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE, read_step_row
 
 ROLLOUTS, TOKENS = "rollout/total", "rollout/total_tokens"
 PROMPT_COLUMNS = {"rows": "row", "lengths": "length", "mean_rewards": "reward", "perplexities": "perplexity"}
-UNDRAWABLE = [np.inf, -np.inf]  # the perplexity of a prompt that the policy holds to be impossible
+UNDRAWABLE = [np.inf, -np.inf]  # perplexity of a prompt with a token of probability 0
 
 
 @dataclass(frozen=True)

@@ -61,12 +61,12 @@ class Section:
 
 
 def file_name(*parts: object) -> str:
-    """A name without anything that a file system or an address could take amiss."""
+    """The parts as a file name, with _ for every character that is unsafe in paths or URLs."""
     return re.sub(r"[^\w@.-]+", "_", "_".join(map(str, parts)))[:80].strip("_")
 
 
 def spread(values: Sequence[float], show: Callable[[float], str]) -> str:
-    """A cell: the mean of several runs' values, and their range where they differ; a dash where none is known."""
+    """A table cell: mean of several runs' values, and their range where they differ; a dash where none is known."""
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return ABSENT

@@ -1,6 +1,6 @@
-"""How figures look: size, colours that colour-blind readers can tell apart, legends, and their way into a PNG.
+"""Style of figures: size, a colour-blind-safe palette, legends, and rendering to PNG.
 
-Boundary: matplotlib without pyplot, so that nothing is shared between figures; knows no metrics.
+Boundary: matplotlib without pyplot, which has global state; knows no metrics.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DASHES = ("-", "--", ":", "-.")
 PANEL = (4.8, 3.3)  # inches
 RESOLUTION = 170  # dots an inch
 LABEL_WIDTH = 48  # characters of a line in a legend or title
-WIDE = 8  # perplexities whose highest is so many times their lowest get a logarithmic axis
+WIDE = 8  # highest / lowest perplexity from which the axis is logarithmic
 SETTINGS = {
     "axes.grid": True,
     "axes.spines.right": False,
@@ -48,7 +48,7 @@ class Look:
 
 
 def house_style() -> AbstractContextManager[None]:
-    """Figures made and saved inside look like each other."""
+    """Context in which all figures have these settings."""
     return matplotlib.rc_context(SETTINGS)
 
 
@@ -101,7 +101,7 @@ def wrap(text: str) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a file's content, the same for the same figure."""
+    """The figure as PNG, byte for byte the same for the same figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=RESOLUTION, metadata={"Software": None})
     return buffer.getvalue()

@@ -25,7 +25,7 @@ from prepo_rlhf.planning.tables import tables
 
 @dataclass
 class PlanOptions:
-    """Say what a training job will take, and whether it fits. Training options follow after `--`."""
+    """Estimate what a training job takes, and whether it fits. Training options follow after `--`."""
 
     model: str | None = None
     """Short for the training option --actor.model_name_or_path."""

@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _subjects(run: Run, key: str) -> Mapping[int, str]:
-    """The values of a column of the run's dataset, which only the training stack can load."""
+    """The values of a column of the run's dataset; OpenRLHF loads it."""
     from prepo_rlhf.backends.launch import apply_backend
     from prepo_rlhf.config import from_yaml
     from prepo_rlhf.prompts.subjects import row_subjects

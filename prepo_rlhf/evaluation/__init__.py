@@ -1,1 +1,1 @@
-"""Judging a model by benchmarks: problems, prompts, samples from the rollout engines, tables; numbers in `metrics/`."""
+"""Evaluating a model on benchmarks: problems, prompts, samples from the rollout engines, tables."""

@@ -1,7 +1,7 @@
-"""The mathematics benchmarks, and any file of problems: from the hub, a folder or a path to questions with golds.
+"""The mathematics benchmarks, and any file of problems, loaded from the hub, a folder or a path.
 
-Golds are handed on as the data has them; what they mean is the verifier's business. Knows nothing of models or prompts.
-Boundary: imports nothing heavy but `datasets`, and that when a benchmark comes from the hub.
+Reference answers stay as the data has them; the verifier interprets them.
+Boundary: imports `datasets` only to download; knows no models or prompts.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class Benchmark:
 
     Attributes:
         dataset, config, split: where it is on the Hugging Face hub.
-        files: names, without their suffix, under which a local copy is looked for, the usual one first.
         keys: its columns, on the hub and in a local copy.
+        file: usual name of a local copy, without suffix, if it is another than `name`.
     """
 
     name: str
     dataset: str
     config: str | None
     split: str
-    files: tuple[str, ...]
     keys: Keys
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,29 +61,17 @@ class Problem:
     level: str | None
 
 
+_MATH500_KEYS = Keys("problem", "answer", "subject", "level", "unique_id")
+_OLYMPIADBENCH_KEYS = Keys("question", "final_answer", subject="subfield", id="id")
 # On the hub OlympiadBench has 674 of these problems; the copy in QwenLM/Qwen2.5-Math has 675.
 BENCHMARKS = {
     benchmark.name: benchmark
     for benchmark in (
-        Benchmark("gsm8k", "openai/gsm8k", "main", "test", ("gsm8k_test", "gsm8k"), Keys("question", "answer")),
-        Benchmark(
-            "math500",
-            "HuggingFaceH4/MATH-500",
-            None,
-            "test",
-            ("math500",),
-            Keys("problem", "answer", subject="subject", level="level", id="unique_id"),
-        ),
-        Benchmark("aime24", "HuggingFaceH4/aime_2024", None, "train", ("aime24",), Keys("problem", "answer", id="id")),
-        Benchmark("aime25", "math-ai/aime25", None, "test", ("aime25",), Keys("problem", "answer", id="id")),
-        Benchmark(
-            "olympiadbench",
-            "Hothan/OlympiadBench",
-            "OE_TO_maths_en_COMP",
-            "train",
-            ("olympiadbench",),
-            Keys("question", "final_answer", subject="subfield", id="id"),
-        ),
+        Benchmark("gsm8k", "openai/gsm8k", "main", "test", Keys(), "gsm8k_test"),
+        Benchmark("math500", "HuggingFaceH4/MATH-500", None, "test", _MATH500_KEYS),
+        Benchmark("aime24", "HuggingFaceH4/aime_2024", None, "train", Keys("problem", "answer", id="id")),
+        Benchmark("aime25", "math-ai/aime25", None, "test", Keys("problem", "answer", id="id")),
+        Benchmark("olympiadbench", "Hothan/OlympiadBench", "OE_TO_maths_en_COMP", "train", _OLYMPIADBENCH_KEYS),
     )
 }
 DEFAULT_KEYS = Keys()
@@ -124,7 +112,14 @@ def display_name(name: str) -> str:
 def _rows(name: str, data_dir: str | None) -> tuple[list[dict[str, Any]], str]:
     """All rows, and the option and the source that they are from, for messages."""
     if name not in BENCHMARKS:
-        return _read_path(Path(name)), f"--benchmarks {name}"
+        path, option = Path(name), f"--benchmarks {name}"
+        if path.suffix not in SUFFIXES:
+            raise ConfigError(
+                f"{option}: give {', '.join(BENCHMARKS)}, or the path of a file in {', '.join(SUFFIXES)}"
+            )
+        if not path.is_file():
+            raise ConfigError(f"{option}: there is no such file")
+        return _read_file(path, "--benchmarks"), option
     benchmark = BENCHMARKS[name]
     if data_dir is None:
         return _download(benchmark), f"--benchmarks {name}: {benchmark.dataset}"
@@ -132,18 +127,9 @@ def _rows(name: str, data_dir: str | None) -> tuple[list[dict[str, Any]], str]:
     return _read_file(path, "--data_dir"), f"--data_dir {data_dir}: {path.name}"
 
 
-def _read_path(path: Path) -> list[dict[str, Any]]:
-    if path.suffix not in SUFFIXES:
-        raise ConfigError(
-            f"--benchmarks {path}: give {', '.join(BENCHMARKS)}, or the path of a file in {', '.join(SUFFIXES)}"
-        )
-    if not path.is_file():
-        raise ConfigError(f"--benchmarks {path}: there is no such file")
-    return _read_file(path, "--benchmarks")
-
-
 def _local_copy(benchmark: Benchmark, data_dir: str) -> Path:
-    names = [stem + suffix for stem in benchmark.files for suffix in SUFFIXES]
+    stems = dict.fromkeys((benchmark.file or benchmark.name, benchmark.name))
+    names = [stem + suffix for stem in stems for suffix in SUFFIXES]
     found = [path for name in names if (path := Path(data_dir, name)).is_file()]
     if not found:
         raise ConfigError(
@@ -168,7 +154,7 @@ def _download(benchmark: Benchmark) -> list[dict[str, Any]]:
         raise ConfigError(
             f"--benchmarks {benchmark.name}: {benchmark.dataset} can't be loaded from the Hugging Face hub "
             f"({type(error).__name__}: {error}); where the hub is out of reach, give --data_dir FOLDER with "
-            f"{benchmark.files[0]}.jsonl in it"
+            f"{benchmark.file or benchmark.name}.jsonl in it"
         ) from error
 
 

@@ -17,7 +17,7 @@ ProblemScores = Mapping[str, Sequence[float]]  # problem id -> scores of its sam
 
 @dataclass(frozen=True)
 class Comparison:
-    """A and B on one benchmark: mean scores, the paired difference, and on how many problems B's mean is what."""
+    """A and B on one benchmark: means, paired difference, and on how many problems B is better, worse or equal."""
 
     benchmark: str
     average_a: float
@@ -74,10 +74,9 @@ def _scores(folder: Path) -> dict[str, dict[str, list[float]]]:
 
 def _compare_benchmark(benchmark: str, a: ProblemScores, b: ProblemScores) -> Comparison:
     if a.keys() != b.keys():
-        missing_a, missing_b = len(b.keys() - a.keys()), len(a.keys() - b.keys())
         raise ValueError(
-            f"{benchmark}: the two results are of different problems: "
-            f"{missing_a} are missing in the first, {missing_b} in the second"
+            f"{benchmark}: the two results are of different problems: {len(b.keys() - a.keys())} are missing in the "
+            f"first, {len(a.keys() - b.keys())} in the second"
         )
     means = [(fmean(a[problem]), fmean(b[problem])) for problem in a]
     means_a, means_b = [mean for mean, _ in means], [mean for _, mean in means]
@@ -93,17 +92,8 @@ def _compare_benchmark(benchmark: str, a: ProblemScores, b: ProblemScores) -> Co
 
 
 def _row(comparison: Comparison) -> list[str]:
-    paired = comparison.paired
+    paired, counts = comparison.paired, (comparison.better, comparison.worse, comparison.same)
     difference, low, high = (f"{100 * value:+.1f}" for value in (paired.difference, paired.low, paired.high))
-    problems = comparison.better + comparison.worse + comparison.same
-    return [
-        comparison.benchmark,
-        str(problems),
-        percent(comparison.average_a),
-        percent(comparison.average_b),
-        f"{difference} [{low}, {high}]",
-        percent(paired.probability_better),
-        str(comparison.better),
-        str(comparison.worse),
-        str(comparison.same),
-    ]
+    averages = [percent(comparison.average_a), percent(comparison.average_b)]
+    paired_cells = [f"{difference} [{low}, {high}]", percent(paired.probability_better)]
+    return [comparison.benchmark, str(sum(counts)), *averages, *paired_cells, *map(str, counts)]

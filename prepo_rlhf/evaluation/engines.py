@@ -1,4 +1,4 @@
-"""Samples from the rollout engines of training, without a policy: started, kept busy, and stopped.
+"""Samples from the rollout engines of training, without a policy: start, work queue, shutdown.
 
 Boundary: prompts in, graded responses out; knows no files.
 """
@@ -14,7 +14,7 @@ from prepo_rlhf.config import Config
 from prepo_rlhf.evaluation.options import BenchmarkOptions
 from prepo_rlhf.evaluation.tasks import Task
 
-SEQUENCES_IN_FLIGHT = 1024  # asked of one engine at once: more than vLLM runs at a time, so that none is ever idle
+SEQUENCES_IN_FLIGHT = 1024  # requests queued at one engine: more than vLLM runs at a time, so that it is never idle
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def sample(
 ) -> Iterator[tuple[Task, list[dict[str, Any]]]]:
     """`--n` graded responses to each task, as `RolloutEngine.rollout` gives them, in the order in which they finish.
 
-    An engine gets the next problem when one of its own is done, so that none waits for another.
+    A work queue: an engine gets the next problem as soon as it finishes one.
     """
     waiting = iter(tasks)
     calls: dict[ray.ObjectRef, tuple[Any, Task]] = {}

@@ -1,4 +1,4 @@
-"""Each prompt's perplexity beside its pass rate, and how the two go together (PREPO, arXiv 2511.00794).
+"""Correlation of prompts' perplexity and pass rate (PREPO, arXiv 2511.00794).
 
 Boundary: asks engines for scores; from samples to numbers, a Markdown table and a figure.
 """
@@ -26,7 +26,7 @@ PERPLEXITY, LENGTH = "perplexity", "prompt_tokens"  # names in the rows of sampl
 
 
 def check_perplexity(tasks: Sequence[Task], log: SampleLog) -> None:
-    """Before anything heavy starts, raise ConfigError if prompts have no perplexity, or samples were made without."""
+    """Raise ConfigError if a prompt can have no perplexity, or samples were made without it."""
     for task in tasks:
         if len(task.token_ids) < 2:
             raise ConfigError(
@@ -45,13 +45,10 @@ def score_prompts(engines: Sequence[Any], tasks: Sequence[Task]) -> dict[Problem
     from prepo_rlhf.rollout.scoring import engine_log_probs
 
     scores = {}
-    log_probs = engine_log_probs(engines, [task.token_ids for task in tasks])
-    for task, values in zip(tasks, log_probs, strict=True):
+    for task, values in zip(tasks, engine_log_probs(engines, [task.token_ids for task in tasks]), strict=True):
         row = torch.tensor(values).unsqueeze(0)
-        scores[task.key] = {
-            PERPLEXITY: prompt_perplexity(row, torch.ones_like(row)).item(),
-            LENGTH: len(task.token_ids),
-        }
+        perplexity = prompt_perplexity(row, torch.ones_like(row)).item()
+        scores[task.key] = {PERPLEXITY: perplexity, LENGTH: len(task.token_ids)}
     return scores
 
 

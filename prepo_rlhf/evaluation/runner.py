@@ -1,6 +1,6 @@
 """A benchmark evaluation from its options to results.json: problems, prompts, samples, metrics.
 
-Everything that was sampled is on disk at once; the same command goes on where a stopped one was.
+Samples are on disk as soon as they are made; the same command resumes a stopped one.
 """
 
 from __future__ import annotations
@@ -13,16 +13,9 @@ from typing import Any
 from tqdm import tqdm
 
 from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.evaluation import perplexity
 from prepo_rlhf.evaluation.benchmarks import Keys, Problem, display_name, load_benchmark
 from prepo_rlhf.evaluation.options import SAMPLE_OPTIONS, BenchmarkOptions
-from prepo_rlhf.evaluation.perplexity import (
-    check_perplexity,
-    correlation_rows,
-    correlation_table,
-    draw,
-    prompt_table,
-    score_prompts,
-)
 from prepo_rlhf.evaluation.sample_log import SampleLog, problem_samples
 from prepo_rlhf.evaluation.table import results_tables
 from prepo_rlhf.evaluation.tasks import Task, make_tasks
@@ -35,7 +28,7 @@ RESULTS_FILE, TABLE_FILE = "results.json", "results.md"
 
 
 def run(options: BenchmarkOptions) -> str:
-    """Judge the model as `options` say.
+    """Evaluate the model as `options` say.
 
     Returns:
         the results as Markdown tables, which are also written to the output folder.
@@ -51,10 +44,10 @@ def run(options: BenchmarkOptions) -> str:
     context = files.check().get_text_config().max_position_embeddings
     tasks = make_tasks(problems, files.tokenizer(), options, context)
     folder = Path(options.output_dir)
-    log = SampleLog(folder, _settings(options), options.n)
+    log = SampleLog(folder, {name: asdict(options)[name] for name in SAMPLE_OPTIONS}, options.n)
     try:
         if options.perplexity:
-            check_perplexity(tasks, log)
+            perplexity.check_perplexity(tasks, log)
         _sample_missing(tasks, log, options)
     finally:
         log.close()
@@ -89,7 +82,7 @@ def _sample_missing(tasks: list[Task], log: SampleLog, options: BenchmarkOptions
         running_engines(options, max_len) as engines,
         tqdm(total=len(tasks), initial=len(tasks) - len(left), unit="problem", smoothing=0) as progress,
     ):
-        scores = score_prompts(engines, left) if options.perplexity else {}
+        scores = perplexity.score_prompts(engines, left) if options.perplexity else {}
         for task, responses in sample(engines, left, options):
             score = scores.get(task.key, {})
             log.append(task.key, [_row(task, i, score, response) for i, response in enumerate(responses)])
@@ -101,11 +94,6 @@ def _row(task: Task, number: int, score: dict[str, float], response: dict[str, A
     where = {"benchmark": task.benchmark, "problem": problem.id, "sample": number}
     about = {"subject": problem.subject, "level": problem.level, "gold": problem.gold}
     return where | about | score | {"response": response["response"]} | asdict(sample_of(response))
-
-
-def _settings(options: BenchmarkOptions) -> dict[str, Any]:
-    values = asdict(options)
-    return {name: values[name] for name in SAMPLE_OPTIONS}
 
 
 def _results(problems: dict[str, list[Problem]], log: SampleLog) -> dict[str, dict[str, Any]]:
@@ -124,9 +112,9 @@ def _results(problems: dict[str, list[Problem]], log: SampleLog) -> dict[str, di
 def _add_perplexity(
     results: dict[str, dict[str, Any]], problems: dict[str, list[Problem]], log: SampleLog, folder: Path
 ) -> str:
-    """Add how perplexity and pass rate of each benchmark go together to its result; the table of it, as Markdown."""
+    """Add the correlation of perplexity and pass rate to each benchmark's result; returns its Markdown table."""
     for benchmark, members in problems.items():
-        prompts = prompt_table([log.done[benchmark, problem.id] for problem in members])
-        results[benchmark]["perplexity"] = correlation_rows(prompts)
-        draw(folder, benchmark, prompts)
-    return correlation_table({benchmark: result["perplexity"] for benchmark, result in results.items()})
+        prompts = perplexity.prompt_table([log.done[benchmark, problem.id] for problem in members])
+        results[benchmark]["perplexity"] = perplexity.correlation_rows(prompts)
+        perplexity.draw(folder, benchmark, prompts)
+    return perplexity.correlation_table({benchmark: result["perplexity"] for benchmark, result in results.items()})

@@ -1,4 +1,4 @@
-"""samples.jsonl: graded samples appended as they finish, and taken up again by an evaluation that was stopped.
+"""samples.jsonl: graded samples appended as they finish, from which a stopped evaluation resumes.
 
 Boundary: files and rows; knows neither models nor metrics.
 """
@@ -26,7 +26,7 @@ class SampleLog:
     """The samples of an evaluation on disk, a row each; a problem's are written together."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], n: int) -> None:
-        """Take up what is in `folder`, or start afresh there; a problem with fewer than `n` samples was cut off.
+        """Resume from `folder`, or start there; a problem with fewer than `n` samples was cut off and is dropped.
 
         Raises:
             ConfigError: the samples there were made under other `settings`.
@@ -40,7 +40,7 @@ class SampleLog:
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, key: ProblemKey, rows: SampleRows) -> None:
-        """Add a problem's samples; they are with the operating system when this returns."""
+        """Add a problem's samples and flush them to the operating system."""
         self._file.write(_lines(rows))
         self._file.flush()
         self.done[key] = rows

@@ -6,6 +6,7 @@ Joins a run's prompts.jsonl with the rows of its dataset, found by the run's con
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 
 from prepo_rlhf.config import ConfigError, from_yaml
@@ -39,11 +40,7 @@ def _run_coverage(run_dir: Path, subject_key: str) -> dict[str, SubjectCoverage]
 
 
 def _table(subjects: Mapping[str, SubjectCoverage]) -> str:
-    total = SubjectCoverage(
-        prompts=sum(subject.prompts for subject in subjects.values()),
-        used=sum(subject.used for subject in subjects.values()),
-        selections=sum(subject.selections for subject in subjects.values()),
-    )
+    total = SubjectCoverage(*map(sum, zip(*map(astuple, subjects.values()), strict=True)))
     rows = [
         [
             name,

@@ -1,4 +1,4 @@
-"""Problems made ready for a model: the prompt it reads, tokenized, and the room left for its response.
+"""Problems as prompts: rendered, tokenized, with the number of tokens left for the response.
 
 Boundary: starts nothing.
 """

@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole.
+"""Atomic writes: files that are replaced as a whole.
 
 Boundary: standard library only.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file so that at every moment, a crash included, it has either the old text or the new one."""
+    """Write a file atomically: after a crash it has the old text or the new one, never a part."""
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)

@@ -1,8 +1,8 @@
-"""Checkpoints as files: which of them are whole, which one to go on from, which to remove.
+"""Checkpoints as files: which are complete, which one to resume from, which to remove.
 
-A checkpoint is a folder of DeepSpeed's files, global_stepN or best_global_stepN. It counts from the moment that its
-manifest lies in it, which is written last: a save that was cut short leaves a folder without one, and no harm done.
-Boundary: files and their sizes; knows neither Ray nor torch, nor what is in them.
+A checkpoint is a folder of DeepSpeed's files, global_stepN or best_global_stepN. It is complete once it has a manifest,
+which is written last: an interrupted save leaves a folder without one.
+Boundary: files and their sizes, not their contents.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ TAG = re.compile(r"(best_)?global_step\d+")
 
 
 class DamagedCheckpoints(Exception):
-    """There are checkpoints, and none that can be gone on from."""
+    """Every checkpoint is damaged."""
 
 
 @dataclass
 class Resumable:
-    """The checkpoint to go on from, None if there is none; and what is wrong with those that were passed over."""
+    """The checkpoint to resume from, None if there is none; and what is wrong with those that were passed over."""
 
     tag: str | None = None
     passed_over: list[str] = field(default_factory=list)
 
 
 def seal(folder: Path) -> None:
-    """Make the checkpoint in `folder` count: its files are on the disk, and nothing is missing."""
+    """Flush the checkpoint's files to disk, then write its manifest, which makes it count as complete."""
     files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
     for file in files:
         with file.open("rb") as written:
@@ -46,8 +46,8 @@ def seal(folder: Path) -> None:
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with the sealed checkpoint in `folder`, None for a whole one. Reads every byte: torch's files are
-    zip archives, with a checksum for each tensor."""
+    """What is wrong with a sealed checkpoint, None if nothing. Reads every byte: torch's files are zip archives, with a
+    checksum for each tensor."""
     manifest = json.loads((folder / MANIFEST).read_text())
     if manifest.get("format") != FORMAT:
         return "it was saved by another version of prepo_rlhf, which alone can go on from it"
@@ -72,7 +72,7 @@ def find_resumable(checkpoints: Path) -> Resumable:
     """The checkpoint that `latest` names, or if that is damaged the newest one that is whole.
 
     Raises:
-        DamagedCheckpoints: all are damaged. Saves that were cut short alone are no checkpoints: there is just none.
+        DamagedCheckpoints: all sealed ones are damaged; interrupted saves do not count.
     """
     latest = checkpoints / LATEST
     named = latest.read_text().strip() if latest.is_file() else ""
@@ -97,8 +97,8 @@ def point_latest(checkpoints: Path, tag: str) -> None:
 def rotate(checkpoints: Path, newest: str, max_num: int, max_gigabytes: float) -> None:
     """Remove what is beyond the limits, oldest first, but never `newest`, which has just been sealed.
 
-    The best model is not counted, and an earlier best goes. Done after the new one is whole, so that there is always
-    something to go on from.
+    The best model is not counted, and an earlier best is removed. Runs after `newest` is complete, so that there is
+    always one to resume from.
     """
     tags = [tag for tag in _oldest_first(checkpoints) if tag != newest]
     if newest.startswith("best_"):

@@ -1,13 +1,14 @@
-"""What a model's files could do to this machine, found out before any of them is loaded.
+"""Security check of a model's files, before any of them is loaded.
 
-A model may bring Python files that run when it is loaded, and weights that are pickles, which can hold code as well.
-Both are for those who say that they trust its authors.
-Boundary: reads configs; loads neither weights nor the stack.
+A model may bring Python files that run when it is loaded, and pickled weights, which can hold code as well. Both are
+refused unless the user trusts its authors.
+Boundary: reads configs, no weights.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
@@ -43,10 +44,7 @@ class ModelFiles:
         Raises:
             ConfigError: there is none, or it needs a trust that was not given.
         """
-        try:
-            return AutoConfig.from_pretrained(self.name, trust_remote_code=self.trusted)
-        except (OSError, ValueError, KeyError) as error:
-            raise self._explain(error) from error
+        return self._load(AutoConfig)
 
     def tokenizer(self, use_fast: bool = True) -> PreTrainedTokenizerBase:
         """The model's tokenizer as it is.
@@ -54,10 +52,7 @@ class ModelFiles:
         Raises:
             ConfigError: there is none, or it needs a trust that was not given.
         """
-        try:
-            return AutoTokenizer.from_pretrained(self.name, use_fast=use_fast, trust_remote_code=self.trusted)
-        except (OSError, ValueError, KeyError) as error:
-            raise self._explain(error) from error
+        return self._load(AutoTokenizer, use_fast=use_fast)
 
     def _check_class(self, config: PretrainedConfig) -> None:
         of_its_own = getattr(config, "auto_map", None) or {}
@@ -73,11 +68,13 @@ class ModelFiles:
                 f"safetensors; or give {self.trust_option} if you trust its authors"
             )
 
-    def _explain(self, error: Exception) -> ConfigError:
-        """What to tell a user of an error of transformers' loaders."""
-        if not self.trusted and "trust_remote_code" in str(error):  # transformers' advice when it refuses code
-            return self._needs_code()
-        return ConfigError(f"{self.option} {self.name}: no model can be loaded from there ({error})")
+    def _load(self, loader: type[AutoConfig | AutoTokenizer], **options: Any) -> Any:
+        try:
+            return loader.from_pretrained(self.name, trust_remote_code=self.trusted, **options)
+        except (OSError, ValueError, KeyError) as error:
+            if not self.trusted and "trust_remote_code" in str(error):  # transformers' advice when it refuses code
+                raise self._needs_code() from error
+            raise ConfigError(f"{self.option} {self.name}: no model can be loaded from there ({error})") from error
 
     def _needs_code(self) -> ConfigError:
         return ConfigError(

@@ -1,4 +1,4 @@
-"""Files of JSON lines with a row a training step, which a resumed run takes up where its checkpoint left them."""
+"""Files of JSON lines, one row a training step; a resumed run drops the rows after its checkpoint."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from scipy import stats
 
 RESAMPLES = 10_000
 BATCH = 250  # resamples held in memory at once
-ROUNDING = 12  # decimals; what differs by less is equal but for the order of additions
+ROUNDING = 12  # decimals; smaller differences come from the order of additions
 
 
 @dataclass(frozen=True)

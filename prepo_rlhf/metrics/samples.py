@@ -27,7 +27,7 @@ class Sample:
 
 
 def sample_of(response: Mapping[str, Any]) -> Sample:
-    """The sample that a rollout engine's response is; a timing among its logs, which tells nothing of it, is left out.
+    """A rollout engine's response as a sample; timings among its logs are left out.
 
     Args:
         response: one of `RolloutEngine.rollout`'s, rewarded.
@@ -43,7 +43,7 @@ def sample_of(response: Mapping[str, Any]) -> Sample:
 
 @dataclass(frozen=True)
 class ProblemSamples:
-    """The samples of one problem, and the groups that the problem belongs to; None where its benchmark has none."""
+    """The samples of one problem; subject and level are None where its benchmark has none."""
 
     samples: tuple[Sample, ...]
     subject: str | None = None

@@ -1,8 +1,8 @@
-"""What a forward and backward pass of one micro-batch needs on a GPU, beside the model's states, in bytes.
+"""Activation memory of one micro-batch's forward and backward pass on a GPU, in bytes.
 
-The account of Korthikanti et al. 2022 (arXiv 2205.05198), redone for what transformers' Llama and Qwen keep: RMS norms
-that compute in float32, grouped keys and values, SwiGLU, attention that keeps no score matrix (flash attention or
-sdpa), no dropout. A test compares it with the tensors that autograd saves.
+The formulas of Korthikanti et al. 2022 (arXiv 2205.05198), for transformers' Llama and Qwen: RMS norms in float32,
+grouped-query attention without a score matrix (flash attention or sdpa), SwiGLU, no dropout. A test compares them with
+the tensors that autograd saves.
 Boundary: sizes in, bytes out.
 """
 
@@ -23,7 +23,7 @@ def element_size(config: Config) -> int:
 
 
 def micro_batch_tokens(config: Config) -> int:
-    """Tokens of the largest micro-batch in training on one GPU; longest sequences, as those are what must fit."""
+    """Tokens of the largest micro-batch in training on one GPU, if all its sequences have the maximum length."""
     return _tokens(config, config.train.micro_batch_size, config.train.max_tokens_per_gpu)
 
 
@@ -40,7 +40,7 @@ def _tokens(config: Config, micro_batch_size: int, max_tokens: int) -> int:
 
 
 def layer_bytes(shape: ModelShape, element: int, tensor_parallel: int = 1) -> int:
-    """What backward needs of one layer, for each token.
+    """Activations that autograd saves in one layer, for each token.
 
     Two norms: input in float32 with a number of its scale, normalised, output. Attention: queries, keys, values,
     output, and a float32 number a head. MLP: gate, its SiLU, up, product. Norms of queries and keys, where there are.
@@ -53,7 +53,7 @@ def layer_bytes(shape: ModelShape, element: int, tensor_parallel: int = 1) -> in
 
 
 def kept_bytes(shape: ModelShape, config: Config, tokens: int) -> int:
-    """What is kept between forward and backward of `tokens`; with checkpointing, of each layer its input."""
+    """Activations kept from forward to backward of `tokens`; with checkpointing, only the input of each layer."""
     element = element_size(config)
     checkpointed = config.actor.gradient_checkpointing_enable
     layer = element * shape.hidden if checkpointed else layer_bytes(shape, element, config.ds.tensor_parallel_size)
@@ -62,7 +62,7 @@ def kept_bytes(shape: ModelShape, config: Config, tokens: int) -> int:
 
 
 def in_layer_bytes(shape: ModelShape, config: Config, tokens: int) -> int:
-    """What backward adds while it is in one layer: gradients, and with checkpointing the layer's activations again."""
+    """What backward adds in one layer: gradients, and with checkpointing the recomputed activations."""
     element, split = element_size(config), config.ds.tensor_parallel_size
     # Of the MLP's gate, up and product, and of two inputs.
     gradients = element * (3 * shape.intermediate // split + 2 * shape.hidden)
@@ -78,10 +78,10 @@ def experience_pass_bytes(shape: ModelShape, config: Config, tokens: int) -> int
 def head_bytes(shape: ModelShape, config: Config, tokens: int, device: str = "cuda") -> int:
     """The peak of `output_head` in backward: logits of one chunk, and the weight's float32 gradient.
 
-    A GPU's kernels put the gradient in the place of the logits, in the weight's type. Elsewhere there are at once, in
-    float32, the logits, their log-softmax, its exponential and their gradient, with an entropy bonus two more. The last
-    chunk's gradient is still there. The gradient of a trained weight is summed in float32: a sum has its summand beside
-    it, and of the chunk the logits' gradient.
+    A GPU's kernels write the gradient over the logits, in the weight's type. Elsewhere a chunk needs at once, in
+    float32, the logits, their log-softmax, its exponential and their gradient, with an entropy bonus two more. The
+    previous chunk's gradient is still allocated. A trained weight's gradient is accumulated in float32, beside the
+    chunk's contribution in the weight's type and the logits' gradient.
     """
     element = element_size(config)
     chunk = min(tokens, tokens_at_once(shape.vocabulary, torch.device(device)))
@@ -93,6 +93,6 @@ def head_bytes(shape: ModelShape, config: Config, tokens: int, device: str = "cu
 
 
 def plain_head_bytes(shape: ModelShape, config: Config, tokens: int) -> int:
-    """The same for a head that makes all logits: in the model's type, in float32, and their float32 gradient."""
+    """The same if all logits are materialised: in the model's type, in float32, and their float32 gradient."""
     weight = 0 if config.ds.lora.rank else shape.vocabulary * shape.hidden
     return tokens * shape.vocabulary * (element_size(config) + 2 * FLOAT32) + weight * element_size(config)

@@ -1,6 +1,6 @@
-"""The GPUs that a job is planned for, and which of its actors are on which.
+"""The cluster that a job is planned for, and the placement of its actors on GPUs.
 
-Boundary: counts alone; what shares a GPU is `prepo_rlhf.config.bundles`'.
+Boundary: counts alone; `config.bundles` says what shares a GPU.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class PlacedBundle:
-    """A bundle and where it is; which machine is the first, and the order of its GPUs, is Ray's choice."""
+    """A bundle and its node and GPU; Ray numbers the machines and their GPUs."""
 
     node: int
     gpu: int

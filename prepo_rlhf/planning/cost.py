@@ -1,8 +1,7 @@
 """The arithmetic of one step by phase, in FLOPs, and seconds where the user says how fast the GPUs are.
 
-Two for each token and parameter in a forward, four more in a backward (Kaplan et al. 2020, arXiv 2001.08361, 6 N D),
-N the parameters that a token is multiplied with. Attention's products of queries and keys are left out, as there, so
-that long sequences cost more than this says.
+Forward takes 2 N a token, backward 4 N (Kaplan et al. 2020, arXiv 2001.08361: 6 N D), N being the parameters that a
+token is multiplied with. Attention's query-key products are left out, as there: long sequences cost more.
 Boundary: sizes in, numbers out; every speed is the user's.
 """
 
@@ -25,7 +24,7 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Speed:
-    """What a GPU and an engine reach; None is unknown. `tflops` a GPU, `tokens_per_second` an engine."""
+    """Measured `tflops` of a GPU and `tokens_per_second` of an engine; None if unknown."""
 
     tflops: float | None = None
     tokens_per_second: float | None = None
@@ -68,13 +67,13 @@ def phases(shape: ModelShape, config: Config, lengths: Lengths, speed: Speed) ->
 
 
 def _prefilled(config: Config, lengths: Lengths, cached: bool) -> int:
-    """Prompt tokens that engines compute before they generate: without a prefix cache, for every rollout."""
+    """Prompt tokens of the prefill: without a prefix cache, those of every rollout."""
     if not config.vllm.enable_prefix_caching:
         return config.rollout.batch_size * config.rollout.n_samples_per_prompt * lengths.prompt
     return 0 if cached else config.rollout.batch_size * lengths.prompt
 
 
 def _passes(config: Config) -> int:
-    """Forwards that training is worth: backward is two, or one where the weights are frozen; checkpointing adds one."""
+    """Cost of training in forward passes: backward is two, or one with frozen weights; checkpointing adds one."""
     backward = 1 if config.ds.lora.rank else 2
     return 1 + backward + config.actor.gradient_checkpointing_enable

@@ -1,7 +1,7 @@
-"""What a rollout engine holds on each of its GPUs, in bytes: weights, and as much KV cache as it is given.
+"""Memory of a rollout engine on each of its GPUs, in bytes: weights and KV cache.
 
-vLLM takes `--vllm.gpu_memory_utilization` of a GPU, and makes all of it that weights and its workspace leave its cache,
-in blocks of 16 tokens (a test compares their size with vLLM's own).
+vLLM takes `--vllm.gpu_memory_utilization` of a GPU; what weights and workspace leave of it is its KV cache, in blocks
+of 16 tokens (a test compares their size with vLLM's own).
 Boundary: sizes in, bytes out.
 """
 

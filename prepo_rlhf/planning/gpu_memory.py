@@ -1,6 +1,6 @@
-"""What is on a GPU while the policy trains, and while the engines generate.
+"""Memory of a GPU while the policy trains, and while the engines generate.
 
-Boundary: adds up what `states`, `activations` and `engine` say, by who shares the GPU and who sleeps when.
+Boundary: adds up `states`, `activations` and `engine` for the actors that share the GPU, asleep or awake.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class GpuMemory:
 def gpu_memory(
     roles: tuple[str, ...], shape: ModelShape, config: Config, engine: Engine, reserved: int
 ) -> GpuMemory:
-    """The account of one GPU.
+    """The memory of one GPU, part by part.
 
     A sleeping policy (`--ds.enable_sleep`) leaves its weights on the GPU while engines generate; a sleeping engine
     (`--vllm.enable_sleep`) leaves nothing there, and its weights in the host's memory.

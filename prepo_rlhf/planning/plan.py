@@ -1,4 +1,4 @@
-"""The plan of a job on a cluster: everything this package computes, and the reasons why it can't be.
+"""The plan of a job on a cluster: all that this package computes, and why the job does not fit.
 
 Boundary: options in, a `Plan` out; prints nothing, starts nothing.
 """
@@ -27,7 +27,7 @@ class Plan:
     Attributes:
         placed: the job's bundles; none if the cluster is too small.
         memory: one account for each set of roles that share a GPU.
-        head, plain_head: peak bytes of the output head, and of one that makes all logits of a micro-batch.
+        head, plain_head: peak bytes of the output head, chunked, and with all logits of a micro-batch materialised.
         schedule: None where the number of prompts is unknown.
         host: bytes in the memory of the fullest node.
     """

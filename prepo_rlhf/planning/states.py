@@ -1,6 +1,6 @@
-"""What policy, optimizer and reference model hold between passes, on a GPU and in the host's memory, in bytes.
+"""Model states of policy and reference between passes, on a GPU and in the host's memory, in bytes.
 
-Model states by ZeRO stage after Rajbhandari et al. 2020 (arXiv 1910.02054, section 3.1 and figure 1), as DeepSpeed 0.19
+By ZeRO stage after Rajbhandari et al. 2020 (arXiv 1910.02054, section 3.1 and figure 1), as DeepSpeed 0.19
 holds them: weights and gradients in the model's type, a float32 copy and Adam's two moments split over the ranks. A
 test counts the tensors of real DeepSpeed engines. Muon, which keeps less, is counted as Adam.
 Boundary: sizes in, bytes out.
@@ -65,7 +65,7 @@ def reference_states(shape: ModelShape, config: Config) -> States:
 
 
 def held_weights(shape: ModelShape, config: Config, ranks: int) -> int:
-    """A rank's part of the weights as they are between passes; in 4 bits all but embedding and head are."""
+    """A rank's part of the weights between passes; load_in_4bit quantises all but embedding and head."""
     element, parameters = element_size(config), shape.parameters
     size = parameters * element
     if config.ds.load_in_4bit:
@@ -75,7 +75,7 @@ def held_weights(shape: ModelShape, config: Config, ranks: int) -> int:
 
 
 def _buckets(shape: ModelShape, config: Config, accumulated: int) -> int:
-    """Gradients on their way to other ranks, and under ZeRO-3 the layers that are whole at the moment."""
+    """Reduce buckets of gradients, and under ZeRO-3 the layers that are gathered at a time."""
     if config.ds.zero_stage == 0:
         return 0
     return REDUCE_BUCKET * accumulated * (2 if config.ds.overlap_comm else 1) + _gathered(shape, config)

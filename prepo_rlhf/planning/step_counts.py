@@ -14,10 +14,9 @@ from prepo_rlhf.files.rows import SUFFIXES, read_rows
 
 @dataclass(frozen=True)
 class Schedule:
-    """Of a whole run; `unselected` are the rollouts that all candidates would have taken.
+    """Counts of a whole run; `unselected` are the rollouts if all candidates got some.
 
-    With dynamic filtering or a selector that drops groups, `steps` are the most there can be, since replacements use
-    up windows.
+    With dynamic filtering or a selector that drops groups, `steps` is an upper bound: replacements use up draws.
     """
 
     prompts: int

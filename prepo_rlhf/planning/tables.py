@@ -18,7 +18,7 @@ MILLION = 10**6
 
 
 def tables(plan: Plan) -> Group:
-    """All that the plan says, but for its problems."""
+    """Everything in the plan except its problems."""
     placement = [_placement(plan)] if plan.placed else []
     return Group(_model(plan), *_memory(plan), _engine(plan), *placement, _schedule(plan), _cost(plan))
 

@@ -1,6 +1,6 @@
-r"""Whether two final answers mean the same: math-verify, and the plain-text habits that it does not know.
+r"""Whether two final answers are equivalent: math-verify, and plain-text notations that it does not know.
 
-Runs in the verifier's worker processes, since sympy may take for ever on a hostile answer.
+Runs in the verifier's worker processes: sympy may never return on a hostile answer.
 Boundary: math-verify alone; no limits of its own, no search for the answer.
 """
 
@@ -33,11 +33,11 @@ _WITH_UNIT = re.compile(rf"(-?[\d.,/]*\d)\s+{_UNIT}")
 
 
 class Unparsable(ValueError):
-    """The answer cannot be read as mathematics and is not the gold's text either."""
+    """The answer cannot be parsed and is not the gold's text either."""
 
 
 def equivalent(answer: str, gold: str) -> bool:
-    r"""Whether `answer` means the same as `gold`.
+    r"""Whether `answer` is equivalent to `gold`.
 
     Equal are the same text, the same value (a fraction and its decimal to six digits, 50\% and 0.5 and 50, 90^\circ and
     90, with and without unit), lists and sets in any order, tuples and intervals in theirs, equal expressions,
@@ -78,7 +78,7 @@ def _equal_but_for_unit(answer: str, gold: str, parsed_gold: list[Any]) -> bool:
 
 
 def _integer(text: str) -> str | None:
-    """An integer's one spelling, as text: of whatever length, where Python would refuse to read a long one."""
+    """An integer's canonical text; of any length, while int() refuses more than 4300 digits."""
     match = _INTEGER.fullmatch(text)
     if not match:
         return None
@@ -98,7 +98,7 @@ def _words(text: str, plain: bool = False) -> str | None:
 
 
 def normalise(answer: str) -> str:
-    """One way of writing for what differs in typography only; mixed numbers and grouped digits made explicit."""
+    """One notation for what differs only in typography; mixed numbers in LaTeX, grouped digits joined."""
     text = " ".join(_NOISE.sub("", answer).split()).rstrip(". ")
     for habit, standard in _HABITS.items():
         text = text.replace(habit, standard)

@@ -1,7 +1,6 @@
 r"""Finding the final answer in a response, and in a dataset's reference solution.
 
-Boundary: standard library only. Every search takes time linear in the text, so that no response can hang it; whether
-the answer is right is `equivalence`'s business.
+Boundary: standard library only. Every search is linear in the text, so that no response can hang it.
 """
 
 from __future__ import annotations

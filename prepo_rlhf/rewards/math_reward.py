@@ -1,7 +1,7 @@
 """The math verifier as a reward: 1 for a right answer, 0 for any other, and a bonus for the format if asked for.
 
 In a job it is `--reward.remote_url math`; in a reward file of one's own, `grade_math` grades what the file has changed.
-Boundary: turns grades into rewards; what is right is the verifier's business.
+Boundary: turns the verifier's grades into rewards.
 """
 
 from __future__ import annotations

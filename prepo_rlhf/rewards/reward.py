@@ -1,8 +1,8 @@
 """The reward of a prompt's rollouts, as `--reward.remote_url` names it: the built-in math verifier, the user's
 `reward_func` file, or HTTP servers.
 
-Files and servers have OpenRLHF's contracts. Unlike there, a reward that fails ends the run with its traceback: a
-missing reward is never trained on.
+Files and servers have OpenRLHF's contracts. Unlike there, a reward that fails ends the run: training never goes on
+with a missing reward.
 """
 
 from __future__ import annotations

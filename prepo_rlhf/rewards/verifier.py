@@ -1,6 +1,6 @@
-"""Answers graded by math-verify in worker processes that can be killed: no response can hang or bloat a run.
+"""Answers graded by math-verify in a pool of worker processes with limits on time and memory.
 
-A worker that exceeds the time limit, or dies, is replaced; a bug in the grading itself is raised here.
+A worker that exceeds a limit, or dies, is replaced; an exception of the grading code is raised here.
 Boundary: knows texts and grades, neither rewards nor models.
 """
 
@@ -35,13 +35,13 @@ from prepo_rlhf.rewards.grading import Gold, Grade, grade_response
 
 POLL_SECONDS = 5
 PATIENCE_SECONDS = 60  # beyond the time limit of an answer
-ATTEMPTS = 3  # someone else than its answer may kill a worker, and then the pool that the answer is graded again in
+ATTEMPTS = 3  # a worker, and then the next attempt's pool, may be killed from outside, through no fault of the answer
 _PR_SET_PDEATHSIG = 1
 
 
 class MathVerifier:
-    """A pool of worker processes that grade answers; starts with the first batch, and again if it ever breaks.
-    The server that they are forked from starts with the verifier, to be ready by then.
+    """A pool of worker processes that grade answers. It starts with the first batch, and again whenever it breaks; the
+    fork server starts with the verifier, to be ready by then.
 
     Safe to use from several threads and event loops at once. Use it as a context manager, or `close` it.
     """
@@ -54,7 +54,7 @@ class MathVerifier:
         self._pool: ProcessPool | None = None
         self._closed = False
         self._last_news = 0.0  # when a call was last queued or answered
-        # At exit pebble ends its workers; if it has just started another, that one would be waited for.
+        # At exit pebble kills its workers, but waits for one that it has just started: close the pool before.
         Finalize(self, _close, args=(weakref.ref(self),), exitpriority=0)
 
     def grade(self, responses: Sequence[str], golds: Sequence[Gold]) -> list[Grade]:
@@ -84,13 +84,13 @@ class MathVerifier:
             except ProcessExpired:
                 continue
             except BrokenProcessPool:
-                # A pool that cannot be had at all must not pass for wrong answers.
+                # If no worker can start at all, raise: it must not look like wrong answers.
                 if not attempts_left:
                     await self._check_that_workers_start()
         return Grade("timeout", seconds=options.timeout)
 
     async def _check_that_workers_start(self) -> None:
-        """Have a worker of its own do nothing, away from whatever breaks the pool.
+        """Run an empty call in a new pool with one worker, where no answer can break it.
 
         Raises:
             BrokenProcessPool: no worker can be started.
@@ -108,7 +108,7 @@ class MathVerifier:
         return ProcessPool(num_workers, initializer=_limit_worker, initargs=(self._memory,), context=self._context)
 
     def _schedule(self, function: Callable[..., Grade], arguments: tuple[Any, ...]) -> tuple[ProcessPool, Future]:
-        """Queue a call in the pool, made anew if there is none or if the death of an idle worker has broken it."""
+        """Queue a call in the pool; start one if there is none, or if the death of an idle worker has broken it."""
         options = self._options
         with self._lock:
             if self._closed:
@@ -123,8 +123,8 @@ class MathVerifier:
         """What a worker answered.
 
         Raises:
-            BrokenProcessPool: the pool has broken, or a worker that died while it took the call has lost it, which
-                nobody notices: a pool that has been silent for so long is stopped.
+            BrokenProcessPool: the pool has broken, or was stopped for its silence: a worker that dies while it takes a
+                call from the queue loses the call, and pebble does not notice.
         """
         answer = asyncio.wrap_future(future)
         while not (await asyncio.wait([answer], timeout=POLL_SECONDS))[0]:
@@ -158,10 +158,10 @@ class MathVerifier:
 
 
 def _context() -> BaseContext:
-    """Workers are forked from a clean server in which math-verify is ready: quick to replace, and without the threads
-    and memory of the process that owns the pool. Starts the server, which takes a few seconds, and does not wait."""
+    """A fork server with math-verify imported: workers start fast, without the threads and memory of the pool's owner.
+    Starts the server, which takes a few seconds, and does not wait for it."""
     context = multiprocessing.get_context("forkserver")
-    # A worker imports its owner's main module, and a Ray worker's imports Ray: once in the server, not once a worker.
+    # A worker imports its owner's main module, which in a Ray worker imports Ray: preload it, once for all workers.
     modules = [__name__, "prepo_rlhf.rewards.warm_up", *(["ray"] if "ray" in sys.modules else [])]
     context.set_forkserver_preload(modules)
     forkserver.ensure_running()
@@ -175,11 +175,11 @@ def _close(verifier: weakref.ref[MathVerifier]) -> None:
 
 
 def _do_nothing() -> None:
-    """What a worker that works can do."""
+    """The empty call that shows that a worker runs."""
 
 
 def _grade_in_worker(memory: int, *arguments: Any) -> Grade:
-    """Grade an answer, and leave the next one at least half of the memory: sympy's caches keep huge integers."""
+    """Grade an answer, then clear sympy's caches, which keep huge integers, if less than half of the memory is left."""
     try:
         return grade_response(*arguments)
     finally:
@@ -188,14 +188,15 @@ def _grade_in_worker(memory: int, *arguments: Any) -> Grade:
 
 
 def _limit_worker(memory: int) -> None:
-    """Runs first in each worker: limits its memory (bytes beyond what it starts with), and lets it die at once when
-    it is told to, or when its owner dies, however that ends."""
+    """Initializer of each worker: limits its memory (bytes beyond what it starts with), and lets it die at once on
+    SIGTERM and when its owner dies, even by SIGKILL."""
     limit = _memory_in_use() + memory
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pebble's handler would wait for a long computation in C to end
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The server, whose death this is, ends with its owner: unless a worker keeps open what it waits on.
+    # PDEATHSIG fires when the fork server dies; the server exits when its owner's end of a pipe closes, of
+    # which every worker has a copy.
     os.close(forkserver._forkserver._forkserver_alive_fd)
     # math-verify warns that it has no time limit of its own, which is what the worker is for.
     logging.getLogger("math_verify").setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-r"""Grades an answer of each kind when it is imported, by the server that the verifier's workers are forked from.
+r"""Grades an answer of each kind at import, in the fork server, so that all workers inherit math-verify's caches.
 
-The first formula of a kind costs math-verify up to half a second, for grammar tables and the like, which every new
-worker would otherwise spend within the time limit of somebody's answer.
+The first formula of a kind takes up to half a second, for grammar tables and the like, which every new worker would
+otherwise spend within the time limit of an answer.
 """
 
 from __future__ import annotations

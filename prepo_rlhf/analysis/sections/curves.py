@@ -14,7 +14,7 @@ from prepo_rlhf.analysis.style import Look, legend_below, line_handles, new_pane
 
 LABELS = {"step": "step", "rollouts": "rollouts generated", "tokens": "response tokens generated"}
 LEAST_HEIGHT = 0.02  # of a panel, in relation to its values
-MOST_MARKED = 7  # curves whose points are marked; with more, the dashes could not be seen
+MOST_MARKED = 7  # curves; with more, markers at the points would hide the dashes
 
 
 def curves(
@@ -58,7 +58,7 @@ def curves(
 
 
 def _limits(axes: Axes) -> tuple[float, float]:
-    """As high as matplotlib would make it, but not so low that rounding errors of a constant fill the panel."""
+    """matplotlib's limits, but never so narrow that rounding errors of a constant fill the panel."""
     low, high = axes.get_ylim()
     least = LEAST_HEIGHT * max(abs(low), abs(high))
     return (low, high) if high - low >= least else ((low + high - least) / 2, (low + high + least) / 2)

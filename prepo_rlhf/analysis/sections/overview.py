@@ -1,4 +1,4 @@
-"""The table of runs: what each was told to do, how far it has come, and what that cost and brought."""
+"""The table of runs: options, steps made, cost in rollouts and tokens, accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompt perplexity against pass rate: whether what the selector goes by tells how hard a prompt is."""
+"""Prompt perplexity against pass rate: whether the perplexity that selectors rank by predicts difficulty."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ SHARE = (-0.02, 1.02)
 
 def signals(groups: Sequence[Group], shown: Mapping[str, Look]) -> Section:
     """Three panels: shares of prompts whose rollouts teach nothing, all succeed, all fail."""
-    title = "Learning signal"
     reading = (
         "Shares of a step's prompts whose rollouts all earn the same reward, so that their advantages are 0 and they "
         "teach nothing; and of those that every rollout, or none, has solved. A lower zero-advantage ratio is better: "
@@ -26,23 +25,21 @@ def signals(groups: Sequence[Group], shown: Mapping[str, Look]) -> Section:
         "signal/all_correct_ratio": "All-correct ratio",
         "signal/all_wrong_ratio": "All-wrong ratio",
     }
-    return _section(groups, shown, title, reading, "signals", names, limits=SHARE)
+    return _section(groups, shown, "Learning signal", reading, "signals", names, limits=SHARE)
 
 
 def entropy(groups: Sequence[Group], shown: Mapping[str, Look]) -> Section:
     """One panel."""
-    title = "Policy entropy"
     reading = (
         "Mean entropy of the policy over the responses of a step, in nats for each token. A fast fall towards 0 means "
         "that the policy has stopped exploring. Dots and lines are as above."
     )
     names = {"prepo/entropy_mean": "Mean entropy of the rollouts"}
-    return _section(groups, shown, title, reading, "entropy", names)
+    return _section(groups, shown, "Policy entropy", reading, "entropy", names)
 
 
 def weights(groups: Sequence[Group], shown: Mapping[str, Look]) -> Section:
     """Four panels: the smallest, mean and largest weight of each step, and their standard deviation."""
-    title = "Rollout weights"
     reading = (
         "Weights of a step's rollouts: their entropy over the batch's mean entropy. A weight of 1 leaves a rollout as "
         "it is; PREPO's authors found most between 0.7 and 1.5. A growing deviation means that fewer rollouts decide "
@@ -54,7 +51,7 @@ def weights(groups: Sequence[Group], shown: Mapping[str, Look]) -> Section:
         "prepo/weight_max": "Largest weight",
         "prepo/weight_std": "Standard deviation of the weights",
     }
-    return _section(groups, shown, title, reading, "weights", names, columns=2)
+    return _section(groups, shown, "Rollout weights", reading, "weights", names, columns=2)
 
 
 def _section(

@@ -1,4 +1,4 @@
-"""The perplexity window: what was offered to the selector, and what it took."""
+"""The perplexity window: range of the candidates, and range of those selected."""
 
 from __future__ import annotations
 
