@@ -87,13 +87,12 @@ def adapter_parameters(model: Any, rank: int, targets: str | list[str]) -> int:
     from torch import nn
 
     head = model.get_output_embeddings()
-    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    adapted = [
-        module
-        for name, module in linear.items()
+    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return sum(
+        rank * (module.in_features + module.out_features)
+        for name, module in linear
         if (module is not head if targets == "all-linear" else name.rsplit(".", 1)[-1] in targets)
-    ]
-    return sum(rank * (module.in_features + module.out_features) for module in adapted)
+    )
 
 
 def _description(name: str, trusted: bool) -> Any:
@@ -107,6 +106,4 @@ def _description(name: str, trusted: bool) -> Any:
     try:
         return ModelFiles(name, trusted).config()
     except ConfigError as error:
-        raise ConfigError(
-            f"{error}; without a network give a folder, or one of {', '.join(KNOWN_MODELS)}"
-        ) from error
+        raise ConfigError(f"{error}; without a network give a folder, or one of {', '.join(KNOWN_MODELS)}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,8 +13,7 @@ from prepo_rlhf.analysis.section import Section, Table, spread
 from prepo_rlhf.analysis.series import area, evaluations, long_table
 from prepo_rlhf.files.step_rows import PHASES
 
-SHOWN_ALWAYS = ("prepo.selector", "prepo.pacing", "prepo.entropy_weight")
-HEADINGS = {"prepo.selector": "Selector", "prepo.pacing": "Pacing", "prepo.entropy_weight": "Weights"}
+ALWAYS_SHOWN = {"prepo.selector": "Selector", "prepo.pacing": "Pacing", "prepo.entropy_weight": "Weights"}
 PARTS = ("first", "last", "area")
 ZERO_ADVANTAGE = "signal/zero_advantage_ratio"
 
@@ -22,13 +21,12 @@ ZERO_ADVANTAGE = "signal/zero_advantage_ratio"
 def section(groups: Sequence[Group]) -> Section:
     """Always there: a run that has recorded anything has a row."""
     runs = [run for group in groups for run in group.runs]
-    known = [name for name in SHOWN_ALWAYS if name in runs[0].options]
-    options = list(dict.fromkeys([*known, *differing_options(runs)]))
+    others = [name for name in differing_options(runs) if name not in ALWAYS_SHOWN]
     curves = {metric: long_table(groups, [metric]) for metric in evaluations(groups)}
     budgets = {metric: _budget(table) for metric, table in curves.items()}
 
     def numbers_of(run: Run) -> pd.DataFrame:
-        row = _numbers(run, options)
+        row = _numbers(run, [*ALWAYS_SHOWN, *others])
         for metric, table in curves.items():
             row |= _accuracy(metric, table[table["run"] == run.name], *budgets[metric])
         return pd.DataFrame([row])
@@ -41,8 +39,7 @@ def section(groups: Sequence[Group]) -> Section:
         f"{_explain_area(budgets)}Scoring share is the time of scoring prompts in that of all phases of the steps. Any "
         "other options in which the runs differ come last."
     )
-    table = _table(groups, numbers, known, options[len(known) :], budgets)
-    return Section("Runs", reading, table=table, data={"runs": numbers})
+    return Section("Runs", reading, table=_table(groups, numbers, others, budgets), data={"runs": numbers})
 
 
 def _numbers(run: Run, options: Sequence[str]) -> dict[str, Any]:
@@ -81,28 +78,22 @@ def _explain_area(budgets: dict[str, tuple[float, float]]) -> str:
     )
 
 
-def _table(
-    groups: Sequence[Group],
-    numbers: pd.DataFrame,
-    options: Sequence[str],
-    others: Sequence[str],
-    budgets: dict[str, tuple[float, float]],
-) -> Table:
-    """A row for each group; the columns of `options` come first, those of `others` last."""
+def _table(groups: Sequence[Group], numbers: pd.DataFrame, others: Sequence[str], metrics: Iterable[str]) -> Table:
+    """A row for each group; the options that are always shown come first, `others` last."""
     columns = {"steps": ("Steps", "{:,.0f}"), "rollouts": ("Rollouts", "{:,.0f}"), "tokens": ("Tokens", "{:,.0f}")}
-    for metric in budgets:
+    for metric in metrics:
         columns |= {f"{metric} {part}": (f"{metric.removeprefix('eval/')} {part}", "{:.3f}") for part in PARTS}
     columns["zero_advantage_ratio"] = "Mean zero-advantage ratio", "{:.2f}"
     columns["scoring_share"] = "Scoring share", "{:.1%}"
-    words = ["Runs", *(HEADINGS.get(name, name) for name in options), "Seeds"]
+    words = ["Runs", *ALWAYS_SHOWN.values(), "Seeds"]
     rows = []
     for group in groups:
         members = numbers[numbers["group"] == group.name]
-        row = [group.name, *_values(members, options), ", ".join(map(str, members["seed"]))]
+        row = [group.name, *_values(members, ALWAYS_SHOWN), ", ".join(map(str, members["seed"]))]
         row += [spread(members[name].tolist(), shape.format) for name, (_, shape) in columns.items()]
         rows.append([*row, *_values(members, others)])
     return Table([*words, *(heading for heading, _ in columns.values()), *others], rows, texts=len(words))
 
 
-def _values(members: pd.DataFrame, options: Sequence[str]) -> list[str]:
+def _values(members: pd.DataFrame, options: Iterable[str]) -> list[str]:
     return [", ".join(dict.fromkeys(members[name])) for name in options]
