@@ -18,7 +18,7 @@ STACK = [
     "deepspeed==0.19.6",
     "math-verify==0.9.0",
     "pebble==5.2.3",
-    "peft",
+    "peft==0.21.2",
     "ray[default]==2.55.0",
     "tensorboard",
     "torch==2.13.0",

@@ -1,6 +1,7 @@
 """What differs between machines: the CPU in place of a GPU, attention and packing without flash-attn, float32.
 
-Every monkeypatch of a dependency lives in this package, with its reason and the version it was written for.
+Every patch of a dependency lives in this package, with its reason and the version it was written for, and so does the
+list of all internals of dependencies that the code uses (`internals_list`).
 `activate` runs once in every process of a job, before OpenRLHF is imported there; on a GPU with flash-attn
 all that it changes is that the policy may be float32, and packed in float32. vLLM's workers, which are not Ray's, take
 what is theirs in `ray.worker_extension`.
@@ -11,8 +12,9 @@ from __future__ import annotations
 import os
 from importlib.metadata import version
 
+from prepo_rlhf.backends.internals_list import TESTED
+
 BACKEND_VARIABLE = "PREPO_RLHF_BACKEND"
-OPENRLHF_VERSION = "0.11.2"
 
 
 def resolve_backend(requested: str) -> str:
@@ -36,8 +38,8 @@ def activate() -> None:
         RuntimeError: another OpenRLHF than the one that the patches were written for is installed.
     """
     installed = version("openrlhf")
-    if installed != OPENRLHF_VERSION:
-        raise RuntimeError(f"prepo_rlhf builds on openrlhf {OPENRLHF_VERSION}, but {installed} is installed")
+    if installed != TESTED["openrlhf"]:
+        raise RuntimeError(f"prepo_rlhf builds on openrlhf {TESTED['openrlhf']}, but {installed} is installed")
     from prepo_rlhf.backends import flash_attention, float32, packed_attention
 
     backend = current_backend()

@@ -7,7 +7,6 @@ engines) runs as it does on GPUs. Nothing in this file is imported on the CUDA b
 
 from __future__ import annotations
 
-import inspect
 import os
 from types import ModuleType
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import psutil
 import torch
 
+from prepo_rlhf.backends import internals
 from prepo_rlhf.config import Config
 
 _CPU = torch.device("cpu")
@@ -57,32 +57,11 @@ def patch_torch() -> None:
 
 
 def patch_openrlhf() -> None:
-    """Let OpenRLHF's replay buffer, which spells its device `cuda:N`, keep experience on the CPU.
-
-    Raises:
-        RuntimeError: the replay buffer is no longer the one this was written for.
-    """
+    """Let OpenRLHF's replay buffer, which spells its device `cuda:N`, keep experience on the CPU."""
+    internals.require("openrlhf.trainer.ppo_utils.replay_buffer:NaiveReplayBuffer")
     from openrlhf.trainer.ppo_utils import replay_buffer
 
-    if 'torch.device(f"cuda:{torch.cuda.current_device()}")' not in inspect.getsource(replay_buffer.NaiveReplayBuffer):
-        raise RuntimeError("openrlhf's NaiveReplayBuffer changed: review prepo_rlhf.backends.cpu.patch_openrlhf")
     replay_buffer.torch = _TorchOnCpu("torch")
-
-
-def leave_reductions_to_gloo() -> None:
-    """Keep DeepSpeed from compiling its all-reduce through shared memory when a rank starts.
-
-    That takes a C++ compiler and time, and a rank that is killed meanwhile leaves a lock behind for which all later
-    ones wait for ever. DeepSpeed looks its operators up in a table of what can be built here.
-
-    Raises:
-        RuntimeError: the table is no longer the one this was written for.
-    """
-    from deepspeed.ops import __compatible_ops__ as compatible
-
-    if "deepspeed_shm_comm" not in compatible:
-        raise RuntimeError("deepspeed.ops changed: review prepo_rlhf.backends.cpu.leave_reductions_to_gloo")
-    compatible["deepspeed_shm_comm"] = False
 
 
 def let_gloo_listen_at(address: str) -> None:

@@ -8,29 +8,21 @@ probabilities. The distribution is the same; the tokens that belong to a seed ar
 
 from __future__ import annotations
 
-import inspect
-
 import torch
 from torch.nn import functional
 from vllm.v1.sample.ops import topk_topp_sampler
 from vllm.v1.sample.ops.topk_topp_sampler import TopKTopPSampler
 
+from prepo_rlhf.backends import internals
+
 BLOCK = 64  # tokens; a divisor of most vocabularies, so that they need no padding
 
 
 def patch_vllm() -> None:
-    """Let the samplers that vLLM makes from now on draw one number a token; later calls do nothing.
-
-    Raises:
-        RuntimeError: the sampler is no longer the one this was written for.
-    """
-    original = TopKTopPSampler.forward_cpu
-    if original is _forward_cpu:
-        return
-    takes = [list(inspect.signature(function).parameters) for function in (original, _forward_cpu)]
-    if takes[0] != takes[1] or "q.exponential_()" not in inspect.getsource(original):
-        raise RuntimeError("vllm's TopKTopPSampler.forward_cpu changed: review prepo_rlhf.backends.cpu_sampling")
-    TopKTopPSampler.forward_cpu = _forward_cpu
+    """Let the samplers that vLLM makes from now on draw one number a token; later calls do nothing."""
+    if TopKTopPSampler.forward_cpu is not _forward_cpu:
+        internals.require("vllm.v1.sample.ops.topk_topp_sampler:TopKTopPSampler.forward_cpu")
+        TopKTopPSampler.forward_cpu = _forward_cpu
 
 
 def draw(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:

@@ -6,27 +6,20 @@ float32 as it is: transformers loads it, and DeepSpeed trains it with neither of
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 
 import torch
 
+from prepo_rlhf.backends import internals
+
 
 def patch_openrlhf() -> None:
-    """Let OpenRLHF's `convert_to_torch_dtype` know fp32.
-
-    Raises:
-        RuntimeError: the function is no longer the one this was written for.
-    """
+    """Let OpenRLHF's `convert_to_torch_dtype` know fp32; later calls do nothing."""
     from openrlhf.utils import utils
 
-    original = utils.convert_to_torch_dtype
-    if original.__module__ == __name__:
-        return
-    source = inspect.getsource(original)
-    if "Invalid param_dtype" not in source or "float32" in source:
-        raise RuntimeError("openrlhf's convert_to_torch_dtype changed: review prepo_rlhf.backends.float32")
-    utils.convert_to_torch_dtype = _with_float32(original)
+    if utils.convert_to_torch_dtype.__module__ != __name__:
+        original = internals.require("openrlhf.utils.utils:convert_to_torch_dtype")
+        utils.convert_to_torch_dtype = _with_float32(original)
 
 
 def _with_float32(original: Callable[[str], torch.dtype]) -> Callable[[str], torch.dtype]:

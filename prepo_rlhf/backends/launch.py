@@ -14,12 +14,13 @@ os.environ.setdefault("RAY_ENABLE_ZERO_COPY_TORCH_TENSORS", "1")
 import ray
 
 from prepo_rlhf import backends
-from prepo_rlhf.backends import flash_attention, paths
+from prepo_rlhf.backends import flash_attention, internals, paths
 from prepo_rlhf.config import Config, ConfigError
 
 
 def apply_backend(config: Config) -> None:
     """Settle what `auto`, None and relative paths stand for here, for this process and for the job's options."""
+    internals.warn_of_other_versions()  # here and not in `backends.activate`: once a job, not in every actor
     paths.make_absolute(config)
     os.environ[backends.BACKEND_VARIABLE] = config.backend = backends.resolve_backend(config.backend)
     if config.ds.attn_implementation is None:

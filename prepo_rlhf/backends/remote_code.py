@@ -7,25 +7,21 @@ files run, even where transformers has the same classes itself. What it says is 
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
+
+from prepo_rlhf.backends import internals
+from prepo_rlhf.backends.internals_list import LOADERS
 
 
 def refuse() -> None:
-    """From now on this process runs no model's own code; later calls do nothing.
+    """From now on this process runs no model's own code; later calls do nothing."""
+    import transformers
 
-    Raises:
-        RuntimeError: a loader of transformers is no longer the one this was written for.
-    """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
-
-    for loader in (AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer):
-        original = loader.from_pretrained
-        if original.__module__ == __name__:
-            continue
-        if "trust_remote_code" not in inspect.getsource(original):
-            raise RuntimeError(f"transformers' {loader.__name__} changed: review prepo_rlhf.backends.remote_code")
-        loader.from_pretrained = _distrusting(original.__func__)
+    for name in LOADERS:
+        loader = getattr(transformers, name)
+        if loader.from_pretrained.__module__ != __name__:
+            original = internals.require(f"transformers:{name}.from_pretrained")
+            loader.from_pretrained = _distrusting(original.__func__)
 
 
 def _distrusting(original: Any) -> classmethod:

@@ -18,8 +18,8 @@ from openrlhf.utils.deepspeed import DeepspeedStrategy
 from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
 
 from prepo_rlhf.algorithm.entropy_weights import sequence_mean_entropy
-from prepo_rlhf.backends import remote_code
-from prepo_rlhf.ray import plain_class
+from prepo_rlhf.backends import deepspeed_engine, remote_code
+from prepo_rlhf.backends.subclassing import plain_class, specialise
 from prepo_rlhf.ray.actor_loss import WeightedPolicyLoss
 from prepo_rlhf.ray.policy_model import PolicyModel
 from prepo_rlhf.ray.weight_sync import WeightSync
@@ -34,10 +34,8 @@ class WeightedActorTrainer(ActorPPOTrainer):
         self, experience: Experience, kl_ctl: float, step: int, loss_batch_info: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         if self.args.train.dynamic_batch_enable:
-            # OpenRLHF tells DeepSpeed of one micro-batch a step, so that DeepSpeed (0.19) would take the last one's
-            # gradient for the whole step's.
             is_last = bool(self.replay_buffer.dynamic_optimizer_step[step])
-            self.actor.model.set_gradient_accumulation_boundary(is_last)
+            deepspeed_engine.end_accumulation(self.actor.model, is_last)
         weights = torch.as_tensor(experience.info.pop(WEIGHT_KEY), dtype=torch.float32)
         policy_loss = self.actor_loss_fn
         self.actor_loss_fn = partial(policy_loss, weights=weights.to(experience.sequences.device))
@@ -58,9 +56,9 @@ class PolicyActor(plain_class(PolicyModelActor)):
             remote_code.refuse()
         # Without engines OpenRLHF builds no weight-sync group of its own.
         super().init_model_from_pretrained(strategy, pretrain, max_steps, vllm_engines=None)
-        self.actor.__class__ = PolicyModel
-        self.trainer.__class__ = WeightedActorTrainer
-        self.trainer.actor_loss_fn.__class__ = WeightedPolicyLoss
+        specialise(self.actor, PolicyModel)
+        specialise(self.trainer, WeightedActorTrainer)
+        specialise(self.trainer.actor_loss_fn, WeightedPolicyLoss)
         self.trainer.dataloader_pin_memory = torch.cuda.is_available()
         self.weight_sync = WeightSync(strategy, self.actor.model, vllm_engines)
 

@@ -1,15 +1,13 @@
 """OpenRLHF's Actor, with log-probs and entropies that come from hidden states: see `output_head/`.
 
 While the model runs, the forward of its output head gives two numbers for each token wanted, in place of a vocabulary
-of logits. It is still called as the module that it is, so that DeepSpeed gathers its weight under ZeRO-3, once, and
-transformers packs, checkpoints and adapts around it as ever.
+of logits; transformers packs, checkpoints and adapts around it as ever.
 Boundary: one forward pass of one rank.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,6 +19,7 @@ from openrlhf.models.ring_attn_utils import (
 )
 from torch import Tensor, nn
 
+from prepo_rlhf.backends import transformers_head
 from prepo_rlhf.output_head.chunked import head_statistics
 from prepo_rlhf.output_head.head import OutputHead
 
@@ -78,7 +77,9 @@ class PolicyModel(Actor):
         else:
             tokens, targets, mask = sequences, sequences.roll(shifts=-1, dims=1), attention_mask
             positions = (attention_mask.long().cumsum(-1) - 1).masked_fill(attention_mask == 0, 1)
-        with _statistics_for_logits(_transformer(self.model), targets, wanted, self.temperature):
+        model = _transformer(self.model)
+        head = _statistics_head(model, targets, wanted, self.temperature)
+        with transformers_head.replaced_head(model, head):
             output = self.model(tokens, attention_mask=mask, position_ids=positions)
         log_probs, entropies = output["logits"].unbind(dim=-1)
         if self.packing_samples:
@@ -109,29 +110,19 @@ def _transformer(model: nn.Module) -> nn.Module:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-@contextmanager
-def _statistics_for_logits(model: nn.Module, targets: Tensor, wanted: Tensor, temperature: float) -> Iterator[None]:
-    """While it lasts, the model's logits [B, T, V] are [B, T, 2]: see `head_statistics`; 0 where not wanted."""
-    head, config = model.get_output_embeddings(), model.config
-    cap = getattr(config, "final_logit_softcapping", None)
-    scale, divisor = getattr(model, "logit_scale", 1.0), getattr(config, "logits_scaling", 1.0)
+def _statistics_head(
+    model: nn.Module, targets: Tensor, wanted: Tensor, temperature: float
+) -> Callable[[Tensor], Tensor]:
+    """A forward for the model's head that gives [B, T, 2] for logits [B, T, V]: see `head_statistics`; 0 where not
+    wanted."""
+    head = model.get_output_embeddings()
+    scale, cap = transformers_head.scale_and_cap(model)
     index = wanted.flatten().nonzero().squeeze(-1)
 
     def forward(hidden: Tensor) -> Tensor:
-        output_head = OutputHead(head.weight, head.bias, scale / divisor, cap, temperature)
+        output_head = OutputHead(head.weight, head.bias, scale, cap, temperature)
         statistics = head_statistics(hidden.flatten(0, 1)[index], targets.flatten()[index], output_head)
         everywhere = statistics.new_zeros(wanted.numel(), 2).index_copy(0, index, statistics)
         return everywhere.view(*wanted.shape, 2)
 
-    # What the model does to its logits, the output head does here.
-    neutral = ((config, "final_logit_softcapping", None), (config, "logits_scaling", 1.0), (model, "logit_scale", 1.0))
-    changed = [(owner, name, getattr(owner, name), value) for owner, name, value in neutral if hasattr(owner, name)]
-    for owner, name, _, value in changed:
-        setattr(owner, name, value)
-    head.forward = forward
-    try:
-        yield
-    finally:
-        del head.forward
-        for owner, name, value, _ in changed:
-            setattr(owner, name, value)
+    return forward

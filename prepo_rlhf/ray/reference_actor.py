@@ -4,7 +4,7 @@ from openrlhf.trainer.ray.launcher import ReferenceModelActor
 from openrlhf.utils.deepspeed import DeepspeedStrategy
 
 from prepo_rlhf.backends import remote_code
-from prepo_rlhf.ray import plain_class
+from prepo_rlhf.backends.subclassing import plain_class, specialise
 from prepo_rlhf.ray.policy_model import PolicyModel
 
 
@@ -15,4 +15,4 @@ class ReferenceActor(plain_class(ReferenceModelActor)):
         if not strategy.args.actor.trust_remote_code:
             remote_code.refuse()
         super().init_model_from_pretrained(strategy, pretrain)
-        self.model.__class__ = PolicyModel
+        specialise(self.model, PolicyModel)

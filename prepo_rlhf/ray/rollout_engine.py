@@ -23,8 +23,8 @@ from vllm.inputs import TokensPrompt
 from vllm.sampling_params import RequestOutputKind
 from vllm.utils import random_uuid
 
+from prepo_rlhf.backends.subclassing import plain_class
 from prepo_rlhf.config.training import MathOptions
-from prepo_rlhf.ray import plain_class
 from prepo_rlhf.ray.request_waves import Ask, RequestWaves, Wave
 from prepo_rlhf.ray.requests import agent_seeds, scoring_params
 from prepo_rlhf.rewards.reward import Reward, Rollouts, make_reward

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import ray
-import torch
 from openrlhf.utils.deepspeed import DeepspeedStrategy
 
 from prepo_rlhf import backends
+from prepo_rlhf.backends import deepspeed_engine
 from prepo_rlhf.config import Config
 
 
@@ -19,19 +19,15 @@ class Strategy(DeepspeedStrategy):
         if backends.current_backend() == "cpu":
             from prepo_rlhf.backends import cpu
 
-            cpu.leave_reductions_to_gloo()
+            deepspeed_engine.leave_reductions_to_gloo()
             cpu.let_gloo_listen_at(ray.util.get_node_ip_address())
         super().setup_distributed(*args, **kwargs)
-        # With full determinism PyTorch fills all memory that it hands out, and DeepSpeed asks for a bucket of 500
-        # million elements in every micro-batch, however few the model's gradients are. It reads only what it wrote.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        deepspeed_engine.leave_buckets_unfilled()
 
     def get_ds_train_config(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         config = super().get_ds_train_config(*args, **kwargs)
-        optimizer = config.get("optimizer")
-        if optimizer and optimizer["type"] == "AdamW" and backends.current_backend() == "cpu":
-            # DeepSpeed's own AdamW would be compiled on first use, and needs a C++ compiler; torch's does the same.
-            optimizer["params"]["torch_adam"] = True
+        if backends.current_backend() == "cpu":
+            deepspeed_engine.use_torch_adam(config)
         return config
 
 

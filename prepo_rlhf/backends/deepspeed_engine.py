@@ -1,0 +1,45 @@
+"""What OpenRLHF's use of DeepSpeed would make wrong, slow, or impossible without a compiler.
+
+Written for openrlhf 0.11.2, deepspeed 0.19.6 and torch 2.13; called by `ray.strategy` and `ray.policy_actor`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prepo_rlhf.backends import internals
+
+
+def leave_reductions_to_gloo() -> None:
+    """Keep DeepSpeed from compiling its all-reduce through shared memory when a rank on a CPU starts.
+
+    That takes a C++ compiler and time, and a rank that is killed meanwhile leaves a lock behind for which all later
+    ones wait for ever. DeepSpeed looks its operators up in a table of what can be built here.
+    """
+    internals.require("deepspeed.ops:__compatible_ops__")["deepspeed_shm_comm"] = False
+
+
+def use_torch_adam(train_config: dict[str, Any]) -> None:
+    """DeepSpeed's own AdamW would be compiled on first use, and needs a C++ compiler; torch's does the same."""
+    internals.require("deepspeed:DeepSpeedEngine.get_optimizer_configuration")
+    optimizer = train_config.get("optimizer")
+    if optimizer and optimizer["type"] == "AdamW":
+        optimizer["params"]["torch_adam"] = True
+
+
+def leave_buckets_unfilled() -> None:
+    """With full determinism PyTorch fills all memory that it hands out, and DeepSpeed asks for a bucket of 500 million
+    elements in every micro-batch, however few the model's gradients are. It reads only what it wrote."""
+    internals.require("torch.utils.deterministic:fill_uninitialized_memory")
+    import torch
+
+    torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def end_accumulation(engine: Any, is_last: bool) -> None:
+    """Say whether the next micro-batch is an optimizer step's last, where micro-batches are of dynamic size.
+
+    OpenRLHF tells DeepSpeed of one micro-batch a step, so that DeepSpeed would take the last one's gradient for the
+    whole step's.
+    """
+    engine.set_gradient_accumulation_boundary(is_last)

