@@ -30,7 +30,8 @@ def require(where: str) -> Any:
     (internal,) = (entry for entry in INTERNALS if entry.where == where)
     if what := problem(internal):
         users = ", ".join(f"prepo_rlhf.{module}" for module in internal.used_in.split())
-        raise RuntimeError(f"{where} {what}: review {users} ({internal.why})")
+        package = internal.package
+        raise RuntimeError(f"{where} {what}: review {users}, written for {package} {TESTED[package]} ({internal.why})")
     return find(where)
 
 

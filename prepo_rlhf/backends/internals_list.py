@@ -150,7 +150,7 @@ INTERNALS = (
     Internal("openrlhf.datasets.utils:blending_datasets", "prompts.load", "called with a stand-in for the strategy",
         takes="datasets probabilities strategy seed max_count stopping_strategy dataset_split"),
     Internal("openrlhf.utils.utils:convert_to_torch_dtype", "backends.float32 ray.placement",
-        "learns a third data type", takes="param_dtype", says=("Invalid param_dtype",)),
+        "learns a third data type", takes="param_dtype", says=("return torch.float16\n    else:", "Invalid param_dtype")),
     Internal("openrlhf.utils.utils:zero_pad_sequences", "rollout.scoring", "pads prompts", takes="sequences side ..."),
     Internal("openrlhf.utils.deepspeed:DeepspeedStrategy.setup_distributed", "ray.strategy", "overridden",
         takes="self timeout", says=("deepspeed.init_distributed",)),
