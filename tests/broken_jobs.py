@@ -10,9 +10,10 @@ import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from running_jobs import RunningJob, running_job
-from tiny_tasks import read_metrics, without_timings
+from tiny_tasks import job_options, read_metrics, without_timings
 
 
 class Fault:
@@ -136,6 +137,18 @@ class ParityReward(BaseHTTPRequestHandler):
         """Not to the terminal."""
 
 
+SAVE_STEPS = 2
+KILLS = {
+    "policy rank": Kill("ray::PolicyActor", r"policy rank 0 died.*(--ckpt.load_enable goes on|no checkpoint yet)"),
+    "rollout engine": Kill("ray::RolloutEngine", r"rollout engine 0 died.*global_step\d+ is complete"),
+    "vLLM's core": Kill("VLLM::EngineCore", r"(Engine|rollout engine 0 died).*global_step\d+ is complete"),
+    "driver": KillDriver(),
+    "raylet": KillRaylet(),
+    "SIGTERM": Terminate(),
+    "checkpoint cut short": SpoilNewestCheckpoint(),
+}
+
+
 @dataclass
 class Report:
     """What came of a job that was broken again and again."""
@@ -143,6 +156,23 @@ class Report:
     steps_lost: list[int] = field(default_factory=list)
     metrics: list[dict[str, float]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+
+
+def fault_options(model: str, data: str, reward: str, folder: Path, **changes: Any) -> list[str]:
+    """Of a deterministic job of 24 steps, four epochs, with a checkpoint every two steps.
+
+    A step takes a fifth of a second: some must be left when a fault has struck, or the job ends as if nothing had.
+    """
+    common = {"train__num_episodes": 4, "ckpt__save_steps": SAVE_STEPS, "train__full_determinism_enable": True}
+    return job_options(model, data, reward, folder, **(common | changes))
+
+
+def unbroken_metrics(options: list[str], run_dir: Path) -> list[dict[str, float]]:
+    """Without the timings, of a job to which nothing happens."""
+    with running_job(options, run_dir) as job:
+        code, said = job.end()
+    assert code == 0, said
+    return [without_timings(row) for row in read_metrics(run_dir)]
 
 
 def broken_and_resumed(options: list[str], run_dir: Path, strikes: list[tuple[int, Fault]]) -> Report:
@@ -160,10 +190,7 @@ def broken_and_resumed(options: list[str], run_dir: Path, strikes: list[tuple[in
         report.said.append(said)
         report.steps_lost.append(reached)  # until the next start says where it goes on
         report.steps_lost[-1] -= _resumed_step(run_dir)
-    with running_job(options, run_dir) as job:
-        code, said = job.end()
-    assert code == 0, said
-    report.metrics = [without_timings(row) for row in read_metrics(run_dir)]
+    report.metrics = unbroken_metrics(options, run_dir)
     return report
 
 

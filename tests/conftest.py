@@ -1,4 +1,7 @@
-"""Fixtures shared by the tests: a Ray head of their own, tiny models, tiny data."""
+"""Which tests run, by their folder, and what they share: a Ray head of their own, tiny models, tiny data.
+
+A test belongs to the tier of its folder and gets the folder's mark; a single long case is marked `long` by itself.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,50 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_models import make_tiny_model
-from tiny_tasks import BENCHMARKS, REWARD_FILE, question_rows
+from tiny_tasks import BENCHMARKS, REWARD_FILE, job_options, question_rows
+
+MakeOptions = Callable[..., list[str]]
+TESTS = Path(__file__).parent
+QUICK, STACK, LONG, BY_HAND = ("unit", "contract"), ("stack",), ("long",), ("multinode",)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tiers", "by default: --quick, and the tests on the real stack")
+    group.addoption("--quick", action="store_true", help="unit and contract tests only, without Ray")
+    group.addoption("--long", action="store_true", help="the long tests too")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Folders outside the tier are not even imported: the quick tier pays nothing for the stack."""
+    outside = collection_path.is_dir() and collection_path.parent == TESTS and not _wanted(collection_path.name, config)
+    return outside or None
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest's own, which selects by marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks by folder; what is outside the tier is left out even where the command line names its file."""
+    left_out = []
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder not in (*QUICK, *STACK, *LONG, *BY_HAND) or folder in QUICK and "ray_head" in item.fixturenames:
+            raise pytest.UsageError(f"{item.nodeid} is in the wrong folder: see the tiers in tests/conftest.py")
+        if not _wanted(folder, config) or item.get_closest_marker("long") and not config.option.long:
+            left_out.append(item)
+        item.add_marker(folder)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _wanted(folder: str, config: pytest.Config) -> bool:
+    if folder in BY_HAND:
+        return folder in config.option.markexpr
+    return folder in QUICK or not config.option.quick and (folder in STACK or config.option.long)
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +98,25 @@ def parity_reward(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("reward") / "parity.py"
     path.write_text(REWARD_FILE)
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def options_in(tiny_llama: str, tiny_data: str, parity_reward: str) -> MakeOptions:
+    """Makes the options of a deterministic job of ZeRO-3 and two engines, to be run in the folder that is given."""
+
+    def make(folder: Path, **changes: Any) -> list[str]:
+        model, data, reward = (os.path.relpath(path, folder) for path in (tiny_llama, tiny_data, parity_reward))
+        common: dict[str, Any] = {
+            "data__max_samples": 60,
+            "ds__zero_stage": 3,
+            "vllm__num_engines": 2,
+            "train__micro_batch_size": 2,
+            "train__full_determinism_enable": True,
+            "ckpt__save_steps": 1,
+        }
+        return job_options(model, data, reward, Path("run"), **(common | changes))
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,21 @@
 #!/usr/bin/env bash
-# Sets up the environment, checks the style and runs all tests; options are passed on to pytest:
+# Sets up the environment, checks style and the direction of imports, and runs one of three tiers of tests:
 #
-#     bash tests/run.sh -m "not slow"
+#     bash tests/run.sh --quick    unit and contract tests, without Ray: 2 minutes on 2 cores
+#     bash tests/run.sh            also jobs on the real stack: 20 minutes
+#     bash tests/run.sh --long     also the long ones: two hours
+#
+# Other options are passed on to pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+parallel=()
+if [[ " $* " == *" --quick "* ]]; then
+    export OMP_NUM_THREADS=1
+    parallel=(-n 2) # jobs of the other tiers use all cores by themselves
+fi
+
 bash examples/scripts/setup_cpu.sh
 .venv/bin/ruff check .
-.venv/bin/python -m pytest -q "$@"
+.venv/bin/lint-imports
+.venv/bin/python -m pytest -q "${parallel[@]}" "$@"

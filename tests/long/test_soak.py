@@ -1,6 +1,6 @@
 """Three thousand steps of a small job: nothing may grow in the last thousand. About a quarter of an hour, by hand:
 
-    pytest tests/soak -m long -rP
+    pytest --long tests/long/test_soak.py -rP
 """
 
 from __future__ import annotations
@@ -54,8 +54,6 @@ def medians(samples: dict[int, Sample], first: int, last: int) -> Sample:
     return {name: statistics.median(sample[name] for sample in chosen) for name in chosen[0]}
 
 
-@pytest.mark.slow
-@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_three_thousand_steps(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"

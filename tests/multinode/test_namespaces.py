@@ -1,4 +1,4 @@
-"""Two and three hosts with networks of their own, by hand: `pytest -m multinode tests/multinode` as root."""
+"""Two and three hosts with networks of their own, by hand: `pytest -m multinode` as root."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hosts import namespace_hosts
+from hosts import can_make_namespaces, namespace_hosts
 from raylets import Cluster, ray_cluster
 from tiny_tasks import read_metrics, without_timings
 
-pytestmark = [pytest.mark.multinode, pytest.mark.slow, pytest.mark.usefixtures("namespaces_wanted")]
+pytestmark = pytest.mark.skipif(not can_make_namespaces(), reason="needs root, and `ip` of iproute2")
 
 MakeOptions = Callable[..., list[str]]
 # Rounds that divide by three ranks.

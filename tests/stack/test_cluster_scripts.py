@@ -20,8 +20,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 # Runs the command here, without the options of srun; each Ray node has ports of its own.

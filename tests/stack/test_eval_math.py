@@ -17,7 +17,7 @@ from tiny_models import make_tiny_model
 from tiny_tasks import ROOT, job_options, question_rows, run_job
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-pytestmark = [pytest.mark.usefixtures("ray_head"), pytest.mark.slow]
+pytestmark = pytest.mark.usefixtures("ray_head")
 NAMES = ["gsm8k", "math500", "aime24", "aime25", "olympiadbench"]
 ARITHMETIC = ROOT / "examples" / "arithmetic"
 

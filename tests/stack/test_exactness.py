@@ -2,7 +2,7 @@
 
 The default run leaves out what is marked `long`; all of it is
 
-    pytest tests/integration/test_exactness.py -m "long or not long"
+    pytest --long tests/stack/test_exactness.py
 """
 
 from __future__ import annotations

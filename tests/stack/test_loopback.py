@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 import ray
-from raylets import Cluster
+from hosts import loopback_hosts
+from raylets import Cluster, ray_cluster
 from tiny_tasks import read_metrics, run_job, without_timings
 
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.ray import nodes, placement
 
-pytestmark = pytest.mark.slow
+
+@pytest.fixture(scope="module")
+def two_raylets() -> Iterator[Cluster]:
+    """Two nodes with two logical GPUs each, on loopback."""
+    with ray_cluster(loopback_hosts(2), gpus=2) as cluster:
+        yield cluster
 
 
 @pytest.fixture

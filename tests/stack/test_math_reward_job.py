@@ -10,7 +10,7 @@ from tiny_models import make_tiny_model
 from tiny_tasks import job_options, read_metrics, run_job
 from tiny_teacher import teach
 
-pytestmark = [pytest.mark.usefixtures("ray_head"), pytest.mark.slow]
+pytestmark = pytest.mark.usefixtures("ray_head")
 
 KILLERS = [r"\boxed{9^{9^{9^9}}}", r"\boxed{5^{5^{5^{5^5}}}}", r"so \boxed{(10^{10})!}"]
 OTHERS = [r"It is \boxed{18}", "The answer is 3.", "I do not know", r"\boxed{{{{7}"]

@@ -11,7 +11,7 @@ import pytest
 from models_with_code import SOURCES, ModelWithCode
 from tiny_tasks import ROOT, job_options, read_metrics, run_job
 
-pytestmark = [pytest.mark.usefixtures("ray_head"), pytest.mark.slow]
+pytestmark = pytest.mark.usefixtures("ray_head")
 
 
 def test_openrlhf_runs_no_code_of_a_model(tiny_llama: str, tmp_path: Path) -> None:

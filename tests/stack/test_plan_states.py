@@ -15,8 +15,6 @@ from prepo_rlhf.planning.engine import BLOCK_TOKENS, block_bytes
 from prepo_rlhf.planning.model_shape import ModelShape, model_shape
 from prepo_rlhf.planning.states import LIVE_PARAMETERS, REDUCE_BUCKET, SUB_GROUP, policy_states
 
-pytestmark = pytest.mark.slow
-
 # One rank of a tiny model: prints the bytes of every tensor of its engine before and after a backward.
 RANK = """
 import gc, json, os, sys

@@ -11,10 +11,7 @@ from tiny_runs import lifelike_run
 
 from prepo_rlhf.analysis.report import write_report
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (or google-chrome) on the path"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (or google-chrome) on the path")
 WIDTHS = [390, 1280]  # CSS pixels: a phone, a desktop
 IMAGES = "[...document.images].map(i => [i.naturalWidth, i.naturalHeight, i.clientWidth, i.clientHeight, i.offsetLeft])"
 PAGE_WIDTH = "document.documentElement.scrollWidth"

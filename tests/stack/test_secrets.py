@@ -14,7 +14,6 @@ import pytest
 import ray
 from tiny_tasks import ROOT, job_options, read_metrics
 
-pytestmark = pytest.mark.slow
 KEY = "fedcba9876543210fedcba9876543210fedcba98"
 
 

@@ -72,14 +72,12 @@ def not_right(responses: list[str], golds: list[Any], grades: list[Grade]) -> li
     return [case for case in zip(responses, golds, grades, strict=True) if not case[-1].correct]
 
 
-@pytest.mark.slow
 def test_every_gold_is_right(verifier: MathVerifier, golds: list[Any]) -> None:
     responses = [rf"Thus it is $\boxed{{{final_answer(gold)}}}$." for gold in golds]
     assert len(golds) > 27_000
     assert not_right(responses, golds, verifier.grade(responses, golds)) == []
 
 
-@pytest.mark.slow
 def test_every_reference_solution_is_right(verifier: MathVerifier, benchmarks: Path) -> None:
     gsm8k = [row["answer"] for name in ("test", "train") for row in read_rows(benchmarks / f"gsm8k_{name}.jsonl")]
     math = read_rows(benchmarks / "math500.jsonl")
@@ -87,7 +85,6 @@ def test_every_reference_solution_is_right(verifier: MathVerifier, benchmarks: P
     assert not_right(responses, golds, verifier.grade(responses, golds)) == []
 
 
-@pytest.mark.slow
 def test_no_other_problems_answer_is_right(verifier: MathVerifier, golds: list[Any]) -> None:
     draw, answers = random.Random(0), [final_answer(gold) for gold in golds]
     harder = sorted({answer for answer in answers if not INTEGER.fullmatch(answer)})

@@ -70,7 +70,6 @@ class Batch(threading.Thread):
         return [grade.status for grade in self.grades]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 def test_idle_workers_may_die(verifier: MathVerifier, workers: list[psutil.Process], count: int) -> None:
     for worker in workers[:count]:
@@ -80,7 +79,6 @@ def test_idle_workers_may_die(verifier: MathVerifier, workers: list[psutil.Proce
     assert Batch(verifier, FRACTIONS[:50]).statuses() == ["correct"] * 50
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 def test_busy_workers_may_die(verifier: MathVerifier, workers: list[psutil.Process], count: int) -> None:
     batch = Batch(verifier, FRACTIONS)
@@ -92,7 +90,6 @@ def test_busy_workers_may_die(verifier: MathVerifier, workers: list[psutil.Proce
     assert Batch(verifier, FRACTIONS[:50]).statuses() == ["correct"] * 50
 
 
-@pytest.mark.slow
 def test_the_server_that_forks_workers_may_die(verifier: MathVerifier, workers: list[psutil.Process]) -> None:
     server = workers[0].parent()
     server.kill()
@@ -127,7 +124,6 @@ def die(memory: int) -> None:
     os._exit(1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_worker_survives_its_owner(number: signal.Signals) -> None:
     code = OWNER.replace("{killer}", KILLER)
@@ -140,7 +136,6 @@ def test_no_worker_survives_its_owner(number: signal.Signals) -> None:
     assert psutil.wait_procs(processes, timeout=5)[1] == []
 
 
-@pytest.mark.slow
 def test_a_program_that_closes_nothing_ends() -> None:
     code = "from prepo_rlhf.rewards.math_reward import grade_math\nprint(grade_math(['#### 18'], ['18'])[0].status)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)

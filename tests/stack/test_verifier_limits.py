@@ -66,7 +66,6 @@ def ordinary_answers(count: int) -> list[tuple[str, str, str]]:
     return cases
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("max_answer_length", [1000, 10**7])
 def test_killers_cost_ordinary_answers_nothing(max_answer_length: int) -> None:
     cases = ordinary_answers(1000) + [(killer, "x + 1", "killer") for killer in KILLERS.values()]
@@ -90,7 +89,6 @@ def test_killers_cost_ordinary_answers_nothing(max_answer_length: int) -> None:
     assert len(watch.workers) > stopped and not any(map(is_alive, watch.workers))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("memory_gb", "status"), [(0.08, "timeout"), (1.0, "unparsable")])
 def test_memory_is_limited(memory_gb: float, status: str) -> None:
     """To find that none of 1.5 million braces is closed takes 140 MB."""
@@ -100,7 +98,6 @@ def test_memory_is_limited(memory_gb: float, status: str) -> None:
     assert (watch.peak > 0.17 * GB) == (status == "unparsable")
 
 
-@pytest.mark.slow
 def test_what_sympy_remembers_leaves_the_next_answer_its_memory() -> None:
     """80 integers of 1.2 MB each, which sympy would keep, in a worker that may take 80 MB."""
     huge = [rf"2^{{{10**7 + n}}}+\frac{{1}}{{{n + 2}}}" for n in range(80)]
@@ -113,7 +110,6 @@ def test_what_sympy_remembers_leaves_the_next_answer_its_memory() -> None:
         assert 0 < resident(worker) < start + 0.06 * GB
 
 
-@pytest.mark.slow
 def test_a_response_too_large_to_receive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its worker dies while it takes the call, which nobody is told."""
     monkeypatch.setattr(verifier_module, "PATIENCE_SECONDS", 3)
@@ -126,7 +122,6 @@ def test_a_response_too_large_to_receive_is_given_up(monkeypatch: pytest.MonkeyP
 texts = st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join) | st.text(max_size=12)
 
 
-@pytest.mark.slow
 def test_no_text_raises_or_hangs() -> None:
     statuses = set(get_args(get_type_hints(Grade)["status"]))
 

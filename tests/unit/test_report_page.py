@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import io
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from report_pages import assert_is_a_drawing, pictures, read_page
 from tiny_runs import lifelike_run, write_run
 
 from prepo_rlhf.analysis.page import render
@@ -24,51 +21,6 @@ TITLES = [
     "Runs", "Held-out accuracy", "Learning signal", "Policy entropy", "Perplexity window",
     "Perplexity against pass rate", "Rollout weights", "Time by phase", "Coverage",
 ]  # fmt: skip
-
-
-class Page(HTMLParser):
-    """What a page holds: its tags with their attributes, the text of each kind of tag, and what is left open."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: dict[str, list[str]] = {}
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attributes)))
-        if tag not in ("meta", "link", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, text: str) -> None:
-        if self.open and text.strip():
-            self.texts.setdefault(self.open[-1], []).append(text)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def read_page(path: Path) -> Page:
-    page = Page(path.read_text(encoding="utf-8"))
-    assert page.open == []
-    return page
-
-
-def pictures(page: Page) -> list[bytes]:
-    sources = [image["src"] or "" for image in page.all("img")]
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
-    return [base64.b64decode(source.split(",")[1]) for source in sources]
-
-
-def assert_is_a_drawing(png: bytes) -> None:
-    image = Image.open(io.BytesIO(png)).convert("RGB")
-    assert image.width > 500 and image.height > 200
-    colours = image.getcolors(maxcolors=image.width * image.height)
-    assert len([colour for _, colour in colours if max(colour) - min(colour) > 60]) > 1  # more than black on white
 
 
 def test_one_run(tmp_path: Path) -> None:
@@ -89,36 +41,6 @@ def test_one_run(tmp_path: Path) -> None:
     assert len(rows) == 3 * 30 and rows[0].keys() >= {"group", "run", "seed", "step", "metric", "value", "smoothed"}
     named = {name for text in page.texts["p"] if text.startswith("Numbers") for name in text[9:].split(", ")}
     assert named == {f"data/{path.name}" for path in (out / "data").iterdir()}
-
-
-@pytest.mark.slow
-def test_twenty_runs_in_five_curves(tmp_path: Path) -> None:
-    arms = [("prepo", "relative"), ("prepo", "none"), ("random", "none"), ("low-ppl", "none"), ("high-ppl", "none")]
-    folders = [
-        str(lifelike_run(tmp_path / f"{arm}_{seed}", seed, selector=selector, prepo__entropy_weight=weight))
-        for arm, (selector, weight) in enumerate(arms)
-        for seed in range(4)
-    ]
-    page = read_page(write_report(folders, str(tmp_path / "out")))
-    assert "20 runs in 5 curves." in page.texts["p"]
-    cells = page.texts["td"]
-    assert [f"{selector}, entropy_weight={weight}" in cells for selector, weight in arms] == [True] * 5
-    assert cells.count("0, 1, 2, 3") == 5
-    windows = sorted(path.name for path in (tmp_path / "out" / "figures").glob("window_*"))
-    assert len(windows) == 4 and not any("random" in name for name in windows)
-    for png in pictures(page):
-        assert_is_a_drawing(png)
-
-
-@pytest.mark.slow
-def test_twenty_curves(tmp_path: Path) -> None:
-    folders = [str(lifelike_run(tmp_path / f"run{i}", 0, steps=10, rollout__batch_size=16 + i)) for i in range(20)]
-    page = read_page(write_report(folders, str(tmp_path / "out")))
-    assert "20 runs in 20 curves." in page.texts["p"]
-    accuracy, plain = (Image.open(tmp_path / "out" / "figures" / name) for name in (
-        "accuracy_default_avg@4_rollouts.png", "window_1_prepo_batch_size_16.png",
-    ))  # fmt: skip
-    assert accuracy.height > plain.height + 200  # the legend lies below the panel, which keeps its size
 
 
 def test_what_a_run_lacks_is_left_out_with_the_reason(tmp_path: Path) -> None:
@@ -219,11 +141,6 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         (["--runs", "nowhere"], "--runs nowhere: there is no such folder"),
         (["--runs", "run", "--group", "A"], "--group A: give NAME=RUN"),
         (["--runs", "run", "--output_dir", "run/metrics.jsonl"], "--output_dir run/metrics.jsonl: the report can't be"),
-        pytest.param(
-            ["--runs", "run", "--subject_key", "topic"],
-            "--data.prompt_dataset gone.jsonl: cannot be loaded",
-            marks=pytest.mark.slow,  # loading a dataset takes the training stack
-        ),
     ],
 )
 def test_mistakes_end_the_command_with_2_and_a_line(tmp_path: Path, arguments: list[str], message: str) -> None:
