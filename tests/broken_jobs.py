@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 
 from running_jobs import RunningJob, running_job
 from tiny_tasks import job_options, read_metrics, without_timings
+
+MakeOptions = Callable[..., list[str]]
+"""Options of a job in a folder, with changes."""
 
 
 class Fault:

@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from tiny_models import make_tiny_model
 from tiny_tasks import BENCHMARKS, REWARD_FILE, job_options, question_rows
 
 MakeOptions = Callable[..., list[str]]
 TESTS = Path(__file__).parent
 QUICK, STACK, LONG, BY_HAND = ("unit", "contract"), ("stack",), ("long",), ("multinode",)
+settings.register_profile("any machine", deadline=None)  # a fifth of a second passes by itself where others work too
+settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,9 +89,10 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """120 questions as JSON lines with the keys `question` and `answer`."""
+    """120 questions as JSON lines with the keys `question`, `answer` and `subject`: "even" or "odd", as the row is."""
     path = tmp_path_factory.mktemp("data") / "questions.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in question_rows(120)))
+    rows = [row | {"subject": "odd" if number % 2 else "even"} for number, row in enumerate(question_rows(120))]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
 
 

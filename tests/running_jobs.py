@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -53,7 +54,8 @@ class RunningJob:
     def step(self) -> int:
         """The last step whose metrics are on disk."""
         file = self.run_dir / "metrics.jsonl"
-        return len(complete_lines(file)) if file.is_file() else 0
+        lines = complete_lines(file) if file.is_file() else []
+        return json.loads(lines[-1])["step"] if lines else 0
 
     def wait_for_step(self, step: int) -> None:
         deadline = time.monotonic() + LIMIT

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +16,12 @@ from broken_jobs import (
     KILLS,
     Fault,
     FullDisk,
+    MakeOptions,
     RewardServerGone,
     broken_and_resumed,
     fault_options,
     unbroken_metrics,
 )
-
-MakeOptions = Callable[..., list[str]]
 
 
 @pytest.fixture(scope="module")

@@ -68,13 +68,9 @@ def run(options: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("queue", [1, pytest.param(3, marks=pytest.mark.long)])
-def test_windows_are_the_schedules_under_the_weights_that_generate(
-    queue: int, tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
-) -> None:
+def assert_windows_are_the_schedules(model: str, data: str, run_dir: Path, queue: int) -> None:
     """The engines' weights at every step, known from checkpoints and the staleness, give the same window."""
-    run(job_options(tiny_llama, tiny_data, parity_reward, tmp_path, train__async_queue_size=queue, **ASYNC))
-    weights, rows, prompts = Weights(tiny_llama, tiny_data, tmp_path), read_metrics(tmp_path), prompts_of(tmp_path)
+    weights, rows, prompts = Weights(model, data, run_dir), read_metrics(run_dir), prompts_of(run_dir)
     draws = windows(len(weights.prompts))
     assert len(rows) == len(prompts) == len(draws) == STEPS
     versions = []
@@ -97,11 +93,20 @@ def test_windows_are_the_schedules_under_the_weights_that_generate(
     assert versions == sorted(versions)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("queue", [1, 3])
+def test_windows_at_any_timing(
+    queue: int, tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
+) -> None:
+    run(job_options(tiny_llama, tiny_data, parity_reward, tmp_path, train__async_queue_size=queue, **ASYNC))
+    assert_windows_are_the_schedules(tiny_llama, tiny_data, tmp_path, queue)
+
+
 def test_a_run_repeats_itself_and_its_resumption_uses_every_window_once(
     tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
 ) -> None:
-    """What was in the queue is drawn again as it was, and generated with the weights of the checkpoint."""
-    changes = dict(ASYNC, prepo__selector="random", train__full_determinism_enable=True)
+    """What was in the queue is drawn again as it was, and chosen and generated with the weights of the checkpoint."""
+    changes = dict(ASYNC, train__full_determinism_enable=True)
     options = {
         name: job_options(tiny_llama, tiny_data, parity_reward, tmp_path / name, **changes) for name in ("run", "twin")
     }
@@ -110,15 +115,15 @@ def test_a_run_repeats_itself_and_its_resumption_uses_every_window_once(
     rows = [without_timings(row) for row in read_metrics(tmp_path / "run")]
     assert [without_timings(row) for row in read_metrics(tmp_path / "twin")] == rows
     assert [row["rollout/staleness_max"] for row in rows] == [0, 1, 1, 1, 1, 1]
+    assert_windows_are_the_schedules(tiny_llama, tiny_data, tmp_path / "run", queue=1)
 
-    prompts = prompts_of(tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "_actor" / "latest").write_text("global_step3")
     run([*options["run"], "--ckpt.load_enable"])
     resumed = [without_timings(row) for row in read_metrics(tmp_path / "run")]
     assert resumed[:3] == rows[:3]
     assert [row["prepo/progress"] for row in resumed] == [row["prepo/progress"] for row in rows]
     assert [row["rollout/staleness_max"] for row in resumed] == [0, 1, 1, 0, 1, 1]
-    assert [step["rows"] for step in prompts_of(tmp_path / "run")] == [step["rows"] for step in prompts]
+    assert_windows_are_the_schedules(tiny_llama, tiny_data, tmp_path / "run", queue=1)
 
 
 def test_partial_rollout_mixes_weights_in_rollouts_and_not_in_windows(

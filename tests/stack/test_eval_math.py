@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from finished_runs import FinishedRun
 from scipy.stats import spearmanr
 from tiny_models import make_tiny_model
-from tiny_tasks import ROOT, job_options, question_rows, run_job
+from tiny_tasks import ROOT
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 pytestmark = pytest.mark.usefixtures("ray_head")
@@ -166,25 +167,22 @@ def test_perplexity_beside_samples(
     assert refused.returncode == 2 and "--perplexity: the samples in --output_dir were made without" in refused.stderr
 
 
-def test_coverage_of_a_training_run(tiny_llama: str, parity_reward: str, tmp_path: Path) -> None:
-    rows = [row | {"subject": "even" if number % 2 else "odd"} for number, row in enumerate(question_rows(60))]
-    data = tmp_path / "train.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = run_job(job_options(tiny_llama, str(data), parity_reward, tmp_path / "run"))
-    assert done.returncode == 0, done.stderr
-    prompts = [json.loads(line) for line in (tmp_path / "run" / "prompts.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in prompts] == [1, 2, 3]
+def test_coverage_of_a_training_run(finished_run: FinishedRun, tiny_llama: str, tiny_data: str) -> None:
+    prompts = [json.loads(line) for line in (finished_run.folder / "prompts.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in prompts] == list(range(1, 13))
+    questions = [json.loads(line)["question"] for line in Path(tiny_data).read_text().splitlines()]
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     for row in prompts:
-        texts = [rows[number]["question"] for number in row["rows"]]
+        texts = [questions[number] for number in row["rows"]]
         assert row["lengths"] == [len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
-    selected = [number for row in prompts for number in row["rows"]]
-    assert len(selected) == len(set(selected)) == 12
-    even = sum(number % 2 for number in selected)
+    epochs = [[number for row in half for number in row["rows"]] for half in (prompts[:6], prompts[6:])]
+    assert all(len(epoch) == len(set(epoch)) == 24 for epoch in epochs)
+    used = {number for epoch in epochs for number in epoch}
+    odd = sum(number % 2 for number in used)
 
-    covered = eval_math("--coverage", tmp_path / "run", "--subject_key", "subject")
+    covered = eval_math("--coverage", finished_run.folder, "--subject_key", "subject")
     assert covered.returncode == 0, covered.stderr
     cells = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in covered.stdout.splitlines() if "|" in line}
-    assert [cells[name][2].strip() for name in ("even", "odd", "all")] == [str(even), str(12 - even), "12"]
-    refused = eval_math("--coverage", tmp_path / "run", "--subject_key", "topic")
+    assert [int(cells[name][2]) for name in ("even", "odd", "all")] == [len(used) - odd, odd, len(used)]
+    refused = eval_math("--coverage", finished_run.folder, "--subject_key", "topic")
     assert refused.returncode == 2 and "--subject_key topic" in refused.stderr

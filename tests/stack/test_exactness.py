@@ -80,19 +80,16 @@ def make_job(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
     return make
 
 
-def long(**changes: Any) -> Any:
-    return pytest.param(changes, id="-".join(map(str, changes.values())), marks=pytest.mark.long)
-
-
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"prepo__selector": "calibrated"}, id="calibrated"),
-        long(prepo__selector="greso", prepo__weight_balance="sign"),
-        *(long(prepo__selector=name) for name in ("low-ppl", "high-ppl", "random", "length", "mopps")),
-        long(prepo__pacing="feedback"),
-        long(ds__param_dtype="bf16", vllm__num_engines=2),
+        {"prepo__selector": "greso", "prepo__weight_balance": "sign"},
+        *({"prepo__selector": name} for name in ("calibrated", "low-ppl", "high-ppl", "random", "length", "mopps")),
+        {"prepo__pacing": "feedback"},
+        {"ds__param_dtype": "bf16", "vllm__num_engines": 2},
     ],
+    ids=lambda changes: "-".join(map(str, changes.values())),
 )
 def test_a_resumed_run_is_the_unbroken_one(changes: dict[str, Any], make_job: Any) -> None:
     """From the last checkpoint but one, in the second epoch: choices that depend on the rewards of the first."""

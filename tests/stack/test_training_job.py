@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from finished_runs import FinishedRun
 from tiny_models import make_tiny_model
-from tiny_tasks import job_options, question_rows, read_metrics, run_job, without_timings
+from tiny_tasks import job_options, question_rows, read_metrics, run_job
 from transformers import AutoModelForCausalLM
 
 pytestmark = pytest.mark.usefixtures("ray_head")
@@ -32,41 +33,29 @@ def assert_follows_the_schedule(steps: list[dict[str, float]], num_candidates: i
         assert 1 < row["prepo/ppl_selected_min"]
 
 
-def resumed_from(step: int, options: list[str], run_dir: Path) -> list[dict[str, float]]:
-    """Metrics of a finished run after its steps beyond `step` were made anew from that step's checkpoint."""
-    (run_dir / "checkpoints" / "_actor" / "latest").write_text(f"global_step{step}")
-    resumed = run_job([*options, "--ckpt.load_enable"])
-    assert resumed.returncode == 0, resumed.stderr
-    return read_metrics(run_dir)
-
-
-def test_a_run_and_its_resumption(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path) -> None:
-    """Metrics, files and best model of a run; and from the checkpoint of step 3 the same run once more."""
-    options = job_options(
-        tiny_llama, tiny_data, parity_reward, tmp_path, eval__dataset=tiny_data, eval__steps=3, data__max_samples=120,
-        eval__n_samples_per_prompt=2, ckpt__save_steps=3, train__full_determinism_enable=True,
-    )  # fmt: skip
-    done = run_job(options)
-    assert done.returncode == 0, done.stderr
-    assert "120 training prompts; left out because they do not fit: 0" in done.stdout
-    rows = read_metrics(tmp_path)
+def test_what_a_run_leaves(finished_run: FinishedRun) -> None:
+    """Metrics, files and best model."""
+    folder = finished_run.folder
+    assert "120 training prompts; left out because they do not fit: 0" in finished_run.stdout
+    rows = read_metrics(folder)
     steps = rows[1:]
-    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in rows] == list(range(13))
     assert_follows_the_schedule(steps, num_candidates=20, num_selected=4)
     assert all(name in row for row in steps for name in EVERY_STEP)
-    assert [row["rollout/total"] for row in steps] == [16, 32, 48, 64, 80, 96]
-    assert all({"eval/default/avg@2", "eval/default/pass@2"} <= rows[i].keys() for i in (0, 3, 6))
-    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["prepo"]["candidate_batch_size"] == 20
-    assert list((tmp_path / "tensorboard").glob("events*"))
-    AutoModelForCausalLM.from_pretrained(tmp_path / "model")
-    best = max((rows[0], rows[3], rows[6]), key=lambda row: row["eval/default/avg@2"])["step"]
-    tags = {path.name for path in (tmp_path / "checkpoints" / "_actor").iterdir()}
-    assert {"global_step3", "global_step6"} <= tags
+    assert [row["rollout/total"] for row in steps] == [16 * row["step"] for row in steps]
+    evaluated = rows[::3]
+    assert all({"eval/default/avg@2", "eval/default/pass@2"} <= row.keys() for row in evaluated)
+    assert yaml.safe_load((folder / "config.yaml").read_text())["prepo"]["candidate_batch_size"] == 20
+    assert list((folder / "tensorboard").glob("events*"))
+    AutoModelForCausalLM.from_pretrained(folder / "model")
+    best = max(evaluated, key=lambda row: row["eval/default/avg@2"])["step"]
+    tags = {path.name for path in (folder / "checkpoints" / "_actor").iterdir()}
+    assert {"global_step10", "global_step12"} <= tags
     assert best == 0 or f"best_global_step{best}" in tags
 
-    anew = resumed_from(3, options, tmp_path)
-    assert [without_timings(row) for row in anew] == [without_timings(row) for row in rows]
 
+def test_a_run_is_not_resumed_as_another(finished_run: FinishedRun) -> None:
+    options = finished_run.options_in(finished_run.folder)
     other = run_job([*options, "--ckpt.load_enable", "--train.seed", "1", "--prepo.selector", "random"])
     assert other.returncode == 2
     assert "--train.seed was 42 and is now 1" in other.stderr and "--prepo.selector" in other.stderr

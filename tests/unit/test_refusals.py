@@ -110,9 +110,9 @@ def test_too_long_prompts_are_left_out_and_counted(tiny_llama: str, places: dict
     tokenizer = load_tokenizer(config)
     data = load_prompts(config, tokenizer)
     assert 0 < data.num_left_out == 60 - len(data)
-    assert all(len(tokens) + 16 <= 60 for tokens in data.token_ids)
-    whole = [tokenizer(candidate.prompt, add_special_tokens=False)["input_ids"] for candidate in data.candidates]
-    assert data.token_ids == whole
+    assert all(len(prompt.token_ids) + 16 <= 60 for prompt in data.prompts)
+    whole = [tokenizer(prompt.text, add_special_tokens=False)["input_ids"] for prompt in data.prompts]
+    assert [prompt.token_ids for prompt in data.prompts] == whole
 
 
 @pytest.mark.parametrize("template", [None, "Solve this: {}\nAnswer:"])
@@ -124,6 +124,7 @@ def test_question_tokens_only(template: str | None, tiny_llama: str, places: dic
     config = parse_args(options)
     tokenizer = load_tokenizer(config)
     data = load_prompts(config, tokenizer)
-    for row, tokens, (start, stop) in zip(question_rows(60), data.token_ids, data.scored, strict=True):
-        assert row["question"] in tokenizer.decode(tokens[start:stop])
-        assert start > 0 and stop < len(tokens)
+    for row, prompt in zip(question_rows(60), data.prompts, strict=True):
+        start, stop = prompt.scored
+        assert row["question"] in tokenizer.decode(prompt.token_ids[start:stop])
+        assert start > 0 and stop < len(prompt.token_ids)

@@ -1,0 +1,51 @@
+"""Training steps without a control loop: rollouts made by hand, experiences of a fleet's policy, and the update."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+import torch
+from transformers import AutoTokenizer
+
+
+def make_rollouts(count: int, seed: int = 0) -> list[Any]:
+    """Random sequences of different lengths with rewards, as the engines would return them."""
+    from openrlhf.trainer.ppo_utils.experience import Experience
+
+    generator = torch.Generator().manual_seed(seed)
+    rollouts = []
+    for i in range(count):
+        prompt, response = (int(torch.randint(low, 24, (), generator=generator)) for low in (4, 2))
+        tokens = torch.randint(3, 500, (1, prompt + response), generator=generator)
+        action_mask = torch.zeros(1, prompt + response - 1, dtype=torch.long)
+        action_mask[:, prompt - 1 :] = 1
+        reward = torch.tensor([float(i % 3 == 0)])
+        rollouts.append(
+            Experience(
+                sequences=tokens, attention_mask=torch.ones_like(tokens), action_mask=action_mask, prompts=["p"],
+                labels=["l"], rewards=reward, scores=reward, response_length=torch.tensor([response]),
+                truncated=torch.tensor([False]), total_length=torch.tensor([float(prompt + response)]),
+                info={"reward": reward},
+            )
+        )  # fmt: skip
+    return rollouts
+
+
+def make_experiences(fleet: Any, entropy_mean: str = "sequence", weight_balance: str = "batch") -> list[Any]:
+    from openrlhf.trainer.ppo_utils.kl_controller import FixedKLController
+
+    from prepo_rlhf.trainer.experience_maker import ExperienceMaker
+
+    options = fleet.strategy.args.prepo
+    options.entropy_mean, options.weight_balance = entropy_mean, weight_balance
+    tokenizer = AutoTokenizer.from_pretrained(fleet.strategy.args.actor.model_name_or_path)
+    maker = ExperienceMaker(fleet.policy, None, None, None, FixedKLController(0.0), fleet.strategy, tokenizer)
+    return maker.make_experience_batch(make_rollouts(16))
+
+
+def train_on(fleet: Any, experiences: list[Any]) -> dict[str, float]:
+    """OpenRLHF's own measures of the update."""
+    ray.get(fleet.policy.async_run_method("seed", 0))
+    ray.get(fleet.policy.async_run_method_batch("append", experience=experiences))
+    return ray.get(fleet.policy.async_run_method("fit", kl_ctl=0.0))[0]
