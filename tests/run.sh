@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up the environment, checks style and the direction of imports, and runs one of three tiers of tests:
+# Sets up the environment, checks style and the direction of imports, and runs one of three tiers of tests, by folder:
 #
 #     bash tests/run.sh --quick    unit and contract tests, without Ray: 2 minutes on 2 cores
 #     bash tests/run.sh            also jobs on the real stack: 20 minutes

@@ -67,6 +67,7 @@ def test_a_run_is_not_resumed_as_another(finished_run: FinishedRun) -> None:
         pytest.param(
             {"algo__dynamic_filtering_enable": True, "prepo__selector": "mopps", "vllm__num_engines": 2},
             id="dynamic-filtering-two-engines-mopps",
+            marks=pytest.mark.long,
         ),
         pytest.param(
             {
@@ -132,6 +133,7 @@ def test_variants_run(
         assert steps[0]["timing/score_prompts"] == 0 and "prepo/ppl_selected_min" not in steps[0]
 
 
+@pytest.mark.long
 def test_dapo_chat_lists_in_parquet(benchmarks: Path, parity_reward: str, tmp_path: Path) -> None:
     """In a model's own chat template, ranked by the perplexity of the question alone."""
     model = make_tiny_model(tmp_path / "qwen", [row["question"] for row in question_rows(200)], family="qwen2")

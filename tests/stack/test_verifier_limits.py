@@ -66,7 +66,7 @@ def ordinary_answers(count: int) -> list[tuple[str, str, str]]:
     return cases
 
 
-@pytest.mark.parametrize("max_answer_length", [1000, 10**7])
+@pytest.mark.parametrize("max_answer_length", [1000, pytest.param(10**7, marks=pytest.mark.long)])
 def test_killers_cost_ordinary_answers_nothing(max_answer_length: int) -> None:
     cases = ordinary_answers(1000) + [(killer, "x + 1", "killer") for killer in KILLERS.values()]
     random.Random(0).shuffle(cases)

@@ -1,7 +1,7 @@
 """Which requests an engine gets together is decided by who takes part, never by how long anyone takes.
 
 The engine here only notes what it is told: in numbers a batch shows on some CPUs alone. With vLLM's own:
-`tests/stack/test_request_waves.py` and `test_agent_waves.py`.
+`tests/stack/test_request_waves.py`.
 """
 
 from __future__ import annotations

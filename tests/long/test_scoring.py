@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 pytestmark = pytest.mark.usefixtures("ray_head")
 
 
-@pytest.mark.parametrize("family", ["qwen2", pytest.param("llama", marks=pytest.mark.long)])
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_300_gsm8k_prompts(family: str, benchmarks: Path, tmp_path: Path) -> None:
     rows = (benchmarks / "gsm8k_train.jsonl").read_text().splitlines()[:300]
     texts = [json.loads(row)["question"] for row in rows]
