@@ -6,9 +6,12 @@ Boundary: standard library only. The string under a field is its help.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from prepo_rlhf.config.base import Options
+from prepo_rlhf.config.selectors import SELECTORS
+
+SelectorName = str if TYPE_CHECKING else Literal[tuple(SELECTORS)]
 
 
 @dataclass
@@ -43,7 +46,7 @@ class DataOptions(Options):
 class PrepoOptions(Options):
     """PREPO (arXiv 2511.00794): which prompts get rollouts, and the weight of each rollout."""
 
-    selector: Literal["prepo", "low-ppl", "high-ppl", "random", "length", "mopps", "calibrated", "greso"] = "prepo"
+    selector: SelectorName = "prepo"
     """Who gets rollouts: the perplexity window of the schedule (prepo), always its low or high end, or a random choice;
     as controls and baselines, the schedule over prompt length, MoPPS, GRESO, and a model of the pass rate (calibrated).
     """

@@ -1,14 +1,15 @@
 """Who gets rollouts: the selector protocol, one file a selector, and the prompt stream.
 
-Boundary: imports `prepo_rlhf.algorithm` and torch; knows nothing of Ray, vLLM or OpenRLHF; only the registry reads
-options.
+Boundary: imports `prepo_rlhf.algorithm` and torch; knows nothing of Ray, vLLM or OpenRLHF; of the options it
+reads those of `--prepo`.
 """
 
+from prepo_rlhf.config.selectors import SELECTORS
 from prepo_rlhf.prompts.prompt import Prompt
 from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
 from prepo_rlhf.selection.metrics import perplexity_metrics
 from prepo_rlhf.selection.prompt_stream import PromptStream, Selection
-from prepo_rlhf.selection.registry import SELECTORS, make_selector
+from prepo_rlhf.selection.registry import make_selector
 
 __all__ = [
     "SELECTORS",

@@ -1,6 +1,6 @@
 """What a selector sees, what it learns afterwards, and what it must answer.
 
-Boundary: torch and the record of a prompt.
+Boundary: torch, the record of a prompt, and the options of `--prepo`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from prepo_rlhf.config.training import PrepoOptions
 from prepo_rlhf.prompts.prompt import Prompt
 
 
@@ -67,6 +68,11 @@ class PromptSelector(ABC):
     needs_scores: ClassVar[bool] = False
     drops_zero_variance: ClassVar[bool] = False
 
+    @classmethod
+    def from_options(cls, options: PrepoOptions, seed: int) -> PromptSelector:
+        """The selector that `options` and the run's seed ask for."""
+        return cls()
+
     @abstractmethod
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         """Positions in `candidates` of the distinct prompts to roll out, in that order; `progress` runs from 0 to 1.
@@ -91,3 +97,20 @@ class PromptSelector(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 (a selector without state loads none)
         """Takes back what `state_dict` gave."""
+
+
+class SeededSelector(PromptSelector):
+    """A selector that draws at random, from a state of its own: no other random state is read or changed."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+
+    @classmethod
+    def from_options(cls, options: PrepoOptions, seed: int) -> PromptSelector:
+        return cls(seed)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"generator": self._generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._generator.set_state(state["generator"])

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector, perplexities
+from prepo_rlhf.selection.base import Candidate, PromptOutcome, SeededSelector, perplexities
 from prepo_rlhf.selection.pass_rate_model import (
     Coefficients,
     Offsets,
@@ -29,7 +29,7 @@ LARGEST_FEATURE = 3.0
 DRAWS = 4  # of the pass rates, whose mean usefulness decides
 
 
-class CalibratedSelector(PromptSelector):
+class CalibratedSelector(SeededSelector):
     """Candidates whose pass rate is near 1/2, in a few draws from a posterior given perplexity, length and history.
 
     A group teaches most where its pass rate p is near 1/2: rewards have variance p (1 - p). Perplexity says something
@@ -55,15 +55,12 @@ class CalibratedSelector(PromptSelector):
 
     In training, what 4 draws gain over one is less than the spread of seeds. Where few prompts are in reach both need
     fewer rollouts than Random, where all are about as many (docs/results/selectors.md).
-
-    Args:
-        seed: of the generator.
     """
 
     needs_scores = True
 
     def __init__(self, seed: int) -> None:
-        self._generator = torch.Generator().manual_seed(seed)
+        super().__init__(seed)
         self._prior_precision = torch.eye(NUM_FEATURES, dtype=torch.float64) / PRIOR_VARIANCE
         self._coefficients = Coefficients(torch.zeros(NUM_FEATURES, dtype=torch.float64), self._prior_precision)
         self._offsets: dict[int, tuple[float, float]] = {}  # mean and variance after the prompt's last group
@@ -108,8 +105,7 @@ class CalibratedSelector(PromptSelector):
         return dict(self._metrics)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "generator": self._generator.get_state(),
+        return super().state_dict() | {
             "mean": self._coefficients.mean,
             "precision": self._coefficients.precision,
             "offsets": dict(self._offsets),
@@ -118,7 +114,7 @@ class CalibratedSelector(PromptSelector):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._generator.set_state(state["generator"])
+        super().load_state_dict(state)
         self._coefficients = Coefficients(state["mean"], state["precision"])
         self._offsets = dict(state["offsets"])
         self._pending = dict(state["pending"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
+from prepo_rlhf.selection.base import Candidate, PromptOutcome, SeededSelector
 
 EASY_REWARD = 0.98  # mean reward from which a group without variance counts as all-correct
 LOWEST_CHANCE = 0.01
@@ -21,7 +21,7 @@ BOUNDS = (0.05, 0.95)
 OVERSAMPLING = 1.25
 
 
-class GresoSelector(PromptSelector):
+class GresoSelector(SeededSelector):
     """All candidates that are not skipped for their history of equal rewards (GRESO, arXiv 2506.02177).
 
     Prompts whose rewards were all equal tend to stay so. With z the number of a prompt's most recent groups in a row
@@ -36,15 +36,12 @@ class GresoSelector(PromptSelector):
     to [K / 4, 1.5 K] (384 and [64, 384] at the paper's K = 256). The ratio is that of the last training step observed,
     as outcomes arrive once a step; before the first it is 0. The second epoch has begun when a candidate is offered
     for the second time.
-
-    Args:
-        seed: of the generator.
     """
 
     drops_zero_variance = True
 
     def __init__(self, seed: int) -> None:
-        self._generator = torch.Generator().manual_seed(seed)
+        super().__init__(seed)
         self._chances = {"easy": 0.5, "hard": 0.5}
         self._streaks: dict[int, tuple[str, int]] = {}  # of prompts with z > 0: kind of the last group, z
         self._offered: set[int] = set()
@@ -92,8 +89,7 @@ class GresoSelector(PromptSelector):
         return chances | {"prepo/skipped_ratio": self._skipped_ratio}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "generator": self._generator.get_state(),
+        return super().state_dict() | {
             "chances": dict(self._chances),
             "streaks": dict(self._streaks),
             "offered": sorted(self._offered),
@@ -102,7 +98,7 @@ class GresoSelector(PromptSelector):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._generator.set_state(state["generator"])
+        super().load_state_dict(state)
         self._chances = dict(state["chances"])
         self._streaks = dict(state["streaks"])
         self._offered = set(state["offered"])

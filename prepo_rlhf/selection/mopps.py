@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
+from prepo_rlhf.selection.base import Candidate, PromptOutcome, SeededSelector
 from prepo_rlhf.selection.success_rates import num_right, remember, sample_beta
 
 PRIOR = (1.0, 1.0)
@@ -18,7 +18,7 @@ DECAY = 0.5
 TARGET = 0.5
 
 
-class MoppsSelector(PromptSelector):
+class MoppsSelector(SeededSelector):
     """The K candidates whose sampled success rate is closest to 1/2 (MoPPS, arXiv 2507.04632).
 
     A prompt's success rate has the posterior Beta(a, b), at first the uniform Beta(1, 1). A group with s of n
@@ -32,13 +32,10 @@ class MoppsSelector(PromptSelector):
     Prior, target and rule are the paper's. Its authors' recipes have lambda = 0.5 on countdown and geometry tasks and
     1 on MATH; 0.5 is our choice for all, because here a prompt comes back after a whole epoch. Their candidate
     batches are 8 to 16 times K; here they are what --prepo.candidate_batch_size says.
-
-    Args:
-        seed: of the generator.
     """
 
     def __init__(self, seed: int) -> None:
-        self._generator = torch.Generator().manual_seed(seed)
+        super().__init__(seed)
         self._posteriors: dict[int, tuple[float, float]] = {}
 
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
@@ -56,8 +53,8 @@ class MoppsSelector(PromptSelector):
             self._posteriors[outcome.row] = tuple(remember(posterior, evidence, DECAY).tolist())
 
     def state_dict(self) -> dict[str, Any]:
-        return {"generator": self._generator.get_state(), "posteriors": dict(self._posteriors)}
+        return super().state_dict() | {"posteriors": dict(self._posteriors)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._generator.set_state(state["generator"])
+        super().load_state_dict(state)
         self._posteriors = dict(state["posteriors"])

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from prepo_rlhf.algorithm.ppl_window import ppl_window
-from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector, perplexities
+from prepo_rlhf.selection.base import Candidate, PromptOutcome, SeededSelector, perplexities
 from prepo_rlhf.selection.success_rates import num_right, remember, sample_beta
 
 NUM_BINS = 5
 DECAY = 0.9
 
 
-class PplFeedbackSelector(PromptSelector):
+class PplFeedbackSelector(SeededSelector):
     """Random candidates of the perplexity bins that were informative lately.
 
     PREPO (arXiv 2511.00794) ranks the candidates by perplexity and ties its window to progress: easy prompts first,
@@ -34,15 +34,12 @@ class PplFeedbackSelector(PromptSelector):
     - Each of the K slots draws a worth for every bin that has candidates left, and takes a random one of the best.
 
     Bins, decay and measure are our own first choice; nothing is tuned.
-
-    Args:
-        seed: of the generator.
     """
 
     needs_scores = True
 
     def __init__(self, seed: int) -> None:
-        self._generator = torch.Generator().manual_seed(seed)
+        super().__init__(seed)
         self._posteriors = torch.ones(NUM_BINS, 2, dtype=torch.float64)
         self._bin_of: dict[int, int] = {}  # of selected prompts whose rewards are not in yet
         self._metrics: dict[str, float] = {}
@@ -78,14 +75,13 @@ class PplFeedbackSelector(PromptSelector):
         return dict(self._metrics)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "generator": self._generator.get_state(),
+        return super().state_dict() | {
             "posteriors": self._posteriors,
             "bin_of": dict(self._bin_of),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._generator.set_state(state["generator"])
+        super().load_state_dict(state)
         self._posteriors = state["posteriors"]
         self._bin_of = dict(state["bin_of"])
 

@@ -1,6 +1,6 @@
 """PREPO's selector: a window that moves from low to high perplexity as training progresses.
 
-Boundary: `prepo_rlhf.algorithm` and torch.
+Boundary: `prepo_rlhf.algorithm`, torch and the options of `--prepo`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from torch import Tensor
 
 from prepo_rlhf.algorithm.length_bins import length_bins
 from prepo_rlhf.algorithm.ppl_window import PACINGS, ppl_window, window_start
+from prepo_rlhf.config.training import PrepoOptions
 from prepo_rlhf.selection.base import Candidate, PromptSelector, perplexities
+from prepo_rlhf.selection.ppl_feedback import PplFeedbackSelector
 
 
 class PplScheduleSelector(PromptSelector):
@@ -31,6 +33,12 @@ class PplScheduleSelector(PromptSelector):
         self._position = position
         self._num_length_bins = num_length_bins
         self._window_start: int | None = None
+
+    @classmethod
+    def from_options(cls, options: PrepoOptions, seed: int) -> PromptSelector:
+        if options.pacing == "feedback":
+            return PplFeedbackSelector(seed)
+        return cls(PACINGS[options.pacing], options.ppl_length_bins)
 
     def rank(self, candidates: Sequence[Candidate]) -> Tensor:
         """[N] numbers by which candidates are sorted, ascending."""

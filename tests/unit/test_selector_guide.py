@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import get_args, get_type_hints
 
 import pytest
@@ -23,11 +25,12 @@ DATASET = [make_prompt(i) for i in range(12)]
 def example(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name under which the guide's selector is registered, in the way the guide says."""
     code = re.search(r"```python\n(.*?)```", GUIDE, re.DOTALL).group(1)
-    name, factory = re.search(r'`"([\w-]+)": (lambda .*),`', GUIDE).groups()
+    name, module, cls = re.search(r'`"([\w-]+)": "([\w.]+):(\w+)",`', GUIDE).groups()
     assert len([line for line in code.splitlines() if line.strip()]) <= 30
-    scope: dict[str, object] = {"__name__": "guide"}
-    exec(compile(code, "docs/selectors.md", "exec"), scope)
-    monkeypatch.setitem(SELECTORS, name, eval(factory, scope))
+    file = ModuleType(module)
+    exec(compile(code, "docs/selectors.md", "exec"), vars(file))
+    monkeypatch.setitem(sys.modules, module, file)
+    monkeypatch.setitem(SELECTORS, name, f"{module}:{cls}")
     return name
 
 

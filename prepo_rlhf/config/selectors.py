@@ -1,0 +1,15 @@
+"""The selectors by the names of `--prepo.selector`: a line each, `name: "module:class"`.
+
+Boundary: names alone; `prepo_rlhf.selection.registry` imports the one that is asked for.
+"""
+
+SELECTORS = {
+    "prepo": "prepo_rlhf.selection.ppl_schedule:PplScheduleSelector",
+    "low-ppl": "prepo_rlhf.selection.static_ppl:LowPplSelector",
+    "high-ppl": "prepo_rlhf.selection.static_ppl:HighPplSelector",
+    "random": "prepo_rlhf.selection.random_k:RandomKSelector",
+    "length": "prepo_rlhf.selection.length_schedule:LengthScheduleSelector",
+    "mopps": "prepo_rlhf.selection.mopps:MoppsSelector",
+    "calibrated": "prepo_rlhf.selection.calibrated:CalibratedSelector",
+    "greso": "prepo_rlhf.selection.greso:GresoSelector",
+}
