@@ -30,7 +30,8 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from prepo_rlhf.config import Config, parse_args
+from prepo_rlhf.cli.train_prepo_ray import job_config
+from prepo_rlhf.config import Config
 
 TASK = Path(__file__).parents[1] / "examples" / "arithmetic"
 GROUP = 8  # rollouts of a prompt
@@ -50,7 +51,7 @@ def make_config(folder: Path, args: argparse.Namespace) -> Config:
         "rollout.micro_batch_size": args.micro_batch_size,
         "logger.run_dir": folder,
     }
-    config = parse_args([part for name, value in options.items() for part in (f"--{name}", str(value))])
+    config = job_config([part for name, value in options.items() for part in (f"--{name}", str(value))])
     apply_backend(config)
     return config
 

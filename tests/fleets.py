@@ -11,14 +11,15 @@ import ray
 from tiny_tasks import job_options
 
 from prepo_rlhf.backends.launch import apply_backend, start_ray
-from prepo_rlhf.config import Config, parse_args
+from prepo_rlhf.cli.train_prepo_ray import job_config
+from prepo_rlhf.config import Config
 from prepo_rlhf.trainer.job import load_models
 
 
 def make_config(model: str, run_dir: Path, **changes: Any) -> Config:
     """The effective options of a tiny job, its data and reward left open."""
-    config = parse_args(job_options(model, "no-data.jsonl", "no-reward.py", run_dir, **changes))
-    config.reward.remote_url = None
+    config = job_config(job_options(model, "no-data.jsonl", "no-reward.py", run_dir, **changes))
+    config = config.replaced({"reward.remote_url": None})
     apply_backend(config)
     return config
 

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from prepo_rlhf.config import Config, GivenConfig, Machine, check, parse_args, resolve
+
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT.parent / "shared" / "benchmarks"
 REWARD_FILE = '''
@@ -70,6 +72,18 @@ def job_options(model: str, data: str, reward: str, run_dir: Path, **changes: An
         if value is not True:
             arguments += [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
     return arguments
+
+
+def gpu_config(given: GivenConfig | None = None) -> Config:
+    """The options of a run on a machine with flash-attn and, but for `--backend cpu`, GPUs; not validated."""
+    given = given or GivenConfig()
+    backend = "cuda" if given.backend == "auto" else given.backend
+    return resolve(given, Machine(backend, has_flash_attention=True, folder=os.getcwd()))
+
+
+def gpu_job(arguments: list[str]) -> Config:
+    """The complete, valid options of a command line on such a machine."""
+    return check(gpu_config(parse_args(arguments)))
 
 
 def run_job(arguments: list[str], timeout: int = 400, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:

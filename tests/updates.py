@@ -37,8 +37,8 @@ def make_experiences(fleet: Any, entropy_mean: str = "sequence", weight_balance:
 
     from prepo_rlhf.trainer.experience_maker import ExperienceMaker
 
-    options = fleet.strategy.args.prepo
-    options.entropy_mean, options.weight_balance = entropy_mean, weight_balance
+    weights = {"prepo.entropy_mean": entropy_mean, "prepo.weight_balance": weight_balance}
+    fleet.strategy.args = fleet.strategy.args.replaced(weights)
     tokenizer = AutoTokenizer.from_pretrained(fleet.strategy.args.actor.model_name_or_path)
     maker = ExperienceMaker(fleet.policy, None, None, None, FixedKLController(0.0), fleet.strategy, tokenizer)
     return maker.make_experience_batch(make_rollouts(16))

@@ -17,7 +17,7 @@ import yaml
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.files import flatten
-from prepo_rlhf.config.root import Config
+from prepo_rlhf.config.root import GivenConfig
 from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE, read_step_rows
 
 ROLLOUTS, TOKENS = "rollout/total", "rollout/total_tokens"
@@ -92,7 +92,7 @@ def _read_options(folder: Path) -> dict[str, Any]:
         raise ConfigError(f"--runs {folder}: its config.yaml can't be read ({error})") from error
     if not isinstance(options, dict):
         raise ConfigError(f"--runs {folder}: its config.yaml holds no options")
-    return dict(flatten(Config().to_dict())) | dict(flatten(options))
+    return dict(flatten(GivenConfig().to_dict())) | dict(flatten(options))
 
 
 def _steps(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -11,24 +11,28 @@ from __future__ import annotations
 
 import os
 from importlib.metadata import version
+from typing import Literal
 
 from prepo_rlhf.backends.internals_list import TESTED
+from prepo_rlhf.config import Machine
 
 BACKEND_VARIABLE = "PREPO_RLHF_BACKEND"
 
 
-def resolve_backend(requested: str) -> str:
-    """The backend to run on: `requested`, or for "auto" "cuda" where torch sees a GPU and "cpu" elsewhere."""
-    if requested != "auto":
-        return requested
-    import torch
+def this_machine(backend: Literal["auto", "cpu", "cuda"]) -> Machine:
+    """What options depend on here; auto is cuda where torch sees a GPU, else cpu."""
+    from prepo_rlhf.backends import flash_attention
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if backend == "auto":
+        import torch
+
+        backend = "cuda" if torch.cuda.is_available() else "cpu"
+    return Machine(backend, flash_attention.installed(), os.getcwd())
 
 
 def current_backend() -> str:
     """The backend of this process: set for the whole job by its driver, else found out."""
-    return os.environ.get(BACKEND_VARIABLE) or resolve_backend("auto")
+    return os.environ.get(BACKEND_VARIABLE) or this_machine("auto").backend
 
 
 def activate() -> None:

@@ -34,12 +34,6 @@ def environment() -> dict[str, str]:
     }
 
 
-def adapt(config: Config) -> None:
-    """Switch off what only a GPU can do: CUDA graphs, and freeing its memory between phases."""
-    config.vllm.enforce_eager = True
-    config.vllm.enable_sleep = config.ds.enable_sleep = False
-
-
 def engine_arguments(config: Config) -> dict[str, Any]:
     """What vLLM's engines are given on a CPU beyond a GPU's arguments."""
     if not config.train.full_determinism_enable:

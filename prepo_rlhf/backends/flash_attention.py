@@ -16,21 +16,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from prepo_rlhf.backends import packed_attention
-
 _MODULE = "openrlhf.models.ring_attn_utils"
 
 
 def installed() -> bool:
     """Whether the real flash-attn can be imported."""
     return importlib.util.find_spec("flash_attn") is not None
-
-
-def default_attention(in_float32: bool, packing: bool) -> str:
-    """The attention implementation for `--ds.attn_implementation` when the user names none."""
-    if installed() and not in_float32:
-        return "flash_attention_2"
-    return packed_attention.NAME if packing else "sdpa"
 
 
 def import_openrlhf_without() -> None:

@@ -1,4 +1,4 @@
-"""Makes this process ready for a job: the backend that its options ask for, and a Ray cluster.
+"""Makes this process ready for a job: the backend of its options, and a Ray cluster.
 
 Boundary: what training and evaluation both need before there is any actor.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 # Read when Ray is imported: this process then hands tensors to the actors without pickling them.
@@ -14,25 +15,27 @@ os.environ.setdefault("RAY_ENABLE_ZERO_COPY_TORCH_TENSORS", "1")
 import ray
 
 from prepo_rlhf import backends
-from prepo_rlhf.backends import flash_attention, internals, paths
-from prepo_rlhf.config import Config, ConfigError
+from prepo_rlhf.backends import internals
+from prepo_rlhf.config import Config, ConfigError, from_yaml, resolve
 
 
 def apply_backend(config: Config) -> None:
-    """Settle what `auto`, None and relative paths stand for here, for this process and for the job's options."""
+    """Make this process, and those that it starts, run on the job's backend."""
     internals.warn_of_other_versions()  # here and not in `backends.activate`: once a job, not in every actor
-    paths.make_absolute(config)
-    os.environ[backends.BACKEND_VARIABLE] = config.backend = backends.resolve_backend(config.backend)
-    if config.ds.attn_implementation is None:
-        config.ds.attn_implementation = flash_attention.default_attention(
-            in_float32=config.ds.param_dtype == "fp32", packing=config.ds.packing_samples
-        )
+    os.environ[backends.BACKEND_VARIABLE] = config.backend
     if config.backend == "cpu":
         from prepo_rlhf.backends import cpu
 
-        cpu.adapt(config)
         os.environ.update(cpu.environment())
     backends.activate()
+
+
+def reopen_run(folder: Path) -> Config:
+    """The options in a run's config.yaml, resolved for this machine, and this process made ready for its backend."""
+    given = from_yaml(folder / "config.yaml")
+    config = resolve(given, backends.this_machine(given.backend))
+    apply_backend(config)
+    return config
 
 
 def start_ray(config: Config, logical_gpus: int | None = None) -> None:

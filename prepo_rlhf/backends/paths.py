@@ -9,25 +9,14 @@ from contextlib import contextmanager
 from operator import attrgetter
 
 from prepo_rlhf.config import Config
-
-READ = ("actor.model_name_or_path", "reward.remote_url", "train.agent_func_path")
-WRITTEN = ("ckpt.path", "ckpt.output_dir")
-
-
-def make_absolute(config: Config) -> None:
-    """Let relative paths mean what they mean to the driver. A name of Hugging Face or an URL stays as it is."""
-    for name in (*READ, *WRITTEN):
-        group, _, key = name.rpartition(".")
-        path = attrgetter(name)(config)
-        if name in WRITTEN or (path and os.path.exists(path)):
-            setattr(attrgetter(group)(config), key, os.path.abspath(path))
+from prepo_rlhf.config.resolve import PATHS_READ
 
 
 @contextmanager
 def needed_on_all_nodes(config: Config) -> Iterator[dict[str, str]]:
     """Absolute paths by option. For the checkpoints, whose shards every rank writes and reads, it is a file that
     exists meanwhile: two nodes may each have a folder of that name."""
-    values = {name: attrgetter(name)(config) for name in READ}
+    values = {name: attrgetter(name)(config) for name in PATHS_READ}
     files = {f"--{name} {path}": path for name, path in values.items() if path and os.path.isabs(path)}
     if not _uses_checkpoints(config):
         yield files

@@ -9,14 +9,18 @@ of everything on the same GPUs, all of them. It exits with 1 if the job can't fi
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
+from annotated_types import Gt
 from rich.console import Console
 
-from prepo_rlhf.config import Config, ConfigError, check, parse_options, resolve
+from prepo_rlhf.config import Config, ConfigError, Machine, check, parse_args, resolve
+from prepo_rlhf.config.bounds import bound_problems
 from prepo_rlhf.planning.cluster import Cluster
 from prepo_rlhf.planning.cost import Lengths, Speed
 from prepo_rlhf.planning.plan import make_plan
@@ -29,24 +33,24 @@ class PlanOptions:
 
     model: str | None = None
     """Short for the training option --actor.model_name_or_path."""
-    nodes: int = 1
+    nodes: Annotated[int, Gt(0)] = 1
     """Machines."""
-    gpus_per_node: int = 8
+    gpus_per_node: Annotated[int, Gt(0)] = 8
     """GPUs of each machine."""
-    gpu_memory: float = 80.0
+    gpu_memory: Annotated[float, Gt(0)] = 80.0
     """GiB of a GPU."""
     reserve: float = 4.0
     """GiB of a GPU set aside for what no formula covers: CUDA contexts, NCCL's buffers, fragmentation, vLLM's
     workspace. An allowance, not a measurement."""
-    prompts: int | None = None
+    prompts: Annotated[int, Gt(0)] | None = None
     """Prompts that fit the context; by default the rows of the dataset, where it is a local file."""
-    prompt_tokens: int | None = None
+    prompt_tokens: Annotated[int, Gt(0)] | None = None
     """Mean tokens of a prompt; by default the most that --data.max_len leaves beside the response."""
-    response_tokens: int | None = None
+    response_tokens: Annotated[int, Gt(0)] | None = None
     """Mean tokens of a response; by default the most there may be."""
-    tflops: float | None = None
+    tflops: Annotated[float, Gt(0)] | None = None
     """TFLOP/s that a GPU of yours reaches in training, for times; measure it, the plan knows no GPU."""
-    tokens_per_second: float | None = None
+    tokens_per_second: Annotated[float, Gt(0)] | None = None
     """Tokens that an engine of yours generates in a second, over all its sequences, for times."""
 
 
@@ -76,13 +80,13 @@ def training_options(options: PlanOptions, given: Sequence[str]) -> Config:
     Raises:
         ConfigError: as for a training job, but for data and reward, which a plan can do without.
     """
-    config = parse_options(given or _everything_together(options))[0]
-    if options.model:
-        config.actor.model_name_or_path = options.model
-    config.data.prompt_dataset = config.data.prompt_dataset or "unknown"
-    config.reward.remote_url = config.reward.remote_url or "unknown"
-    check(resolve(config))
-    return config
+    job = parse_args(given or _everything_together(options))
+    job = job.replaced({
+        "actor.model_name_or_path": options.model or job.actor.model_name_or_path,
+        "data.prompt_dataset": job.data.prompt_dataset or "unknown",
+        "reward.remote_url": job.reward.remote_url or "unknown",
+    })  # fmt: skip
+    return check(resolve(job, Machine("cuda", has_flash_attention=True, folder=os.getcwd())))
 
 
 def _everything_together(options: PlanOptions) -> list[str]:
@@ -96,11 +100,8 @@ def _everything_together(options: PlanOptions) -> list[str]:
 
 
 def _check(options: PlanOptions) -> None:
-    for name in ("nodes", "gpus_per_node", "gpu_memory", "prompts", "prompt_tokens", "response_tokens", "tflops",
-                 "tokens_per_second"):  # fmt: skip
-        value = getattr(options, name)
-        if value is not None and not value > 0:
-            raise ConfigError(f"--{name} {value}: must be above 0")
+    if problems := [*bound_problems(options)]:
+        raise ConfigError("\n".join(problems))
     if not 0 <= options.reserve < options.gpu_memory:
         raise ConfigError(f"--reserve {options.reserve}: must be from 0 to below --gpu_memory {options.gpu_memory}")
 

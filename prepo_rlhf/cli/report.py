@@ -48,13 +48,10 @@ def main() -> int:
 
 def _subjects(run: Run, key: str) -> Mapping[int, str]:
     """The values of a column of the run's dataset; OpenRLHF loads it."""
-    from prepo_rlhf.backends.launch import apply_backend
-    from prepo_rlhf.config import from_yaml
+    from prepo_rlhf.backends.launch import reopen_run
     from prepo_rlhf.prompts.subjects import row_subjects
 
-    config = from_yaml(run.folder / "config.yaml")
-    apply_backend(config)
-    return row_subjects(config, key)
+    return row_subjects(reopen_run(run.folder), key)
 
 
 if __name__ == "__main__":

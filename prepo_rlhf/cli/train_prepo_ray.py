@@ -6,10 +6,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from signal import SIGINT
 from typing import Any
 
-from prepo_rlhf.config import ConfigError, parse_args
+from prepo_rlhf import backends
+from prepo_rlhf.config import Config, ConfigError, check, parse_args, resolve
+
+
+def job_config(argv: Sequence[str] | None = None) -> Config:
+    """The complete, valid options of a job on this machine, from its command line (by default the process's own).
+
+    Raises ConfigError, and exits for `--help`, `--print_config` and ill-formed flags, as `parse_args` does.
+    """
+    given = parse_args(argv)
+    return check(resolve(given, backends.this_machine(given.backend)))
 
 
 def main(**scoring: Any) -> int:
@@ -22,7 +33,7 @@ def main(**scoring: Any) -> int:
         scoring: `make_scorer` of `prepo_rlhf.trainer.job.run`, if another than perplexity is wanted.
     """
     try:
-        config = parse_args()
+        config = job_config()
         from prepo_rlhf.trainer.job import run
 
         stopped = run(config, **scoring)

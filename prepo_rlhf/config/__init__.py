@@ -6,24 +6,27 @@ advantages) or belong to this project: actor.eps_clip, actor.eps_clip_low_high, 
 algo.kl.init_coef, rollout.n_samples_per_prompt, vllm.num_engines, vllm.sync_backend, ds.attn_implementation,
 ckpt.path, logger.wandb.project and logger.wandb.run_name.
 
-Boundary: imports the standard library, tyro, pydantic and yaml; neither torch nor any part of the training stack.
+The way of a run's options: `parse_args` or `from_yaml` (what is given), `resolve` (complete, for a machine), `check`.
+Boundary: imports the standard library, tyro, pydantic, annotated_types and yaml; neither torch nor any part of the
+training stack.
 """
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.checks import check
-from prepo_rlhf.config.command_line import parse_args, parse_options
+from prepo_rlhf.config.command_line import parse_args
 from prepo_rlhf.config.files import from_dict, from_yaml, to_yaml
-from prepo_rlhf.config.resolve import resolve
-from prepo_rlhf.config.root import Config
+from prepo_rlhf.config.resolve import Machine, resolve
+from prepo_rlhf.config.root import Config, GivenConfig
 
 __all__ = [
     "Config",
     "ConfigError",
+    "GivenConfig",
+    "Machine",
     "check",
     "from_dict",
     "from_yaml",
     "parse_args",
-    "parse_options",
     "resolve",
     "to_yaml",
 ]

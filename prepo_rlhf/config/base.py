@@ -5,8 +5,11 @@ Boundary: standard library only.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
+
+from typing_extensions import Self
 
 
 class ConfigError(ValueError):
@@ -14,10 +17,18 @@ class ConfigError(ValueError):
 
 
 class Options:
-    """Base of all groups."""
+    """Base of all groups, which are frozen dataclasses: a changed value is a changed copy."""
 
     # Read by pydantic when a YAML file is loaded: a misspelt key is an error.
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def replaced(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with other values, by dotted name: `config.replaced({"train.seed": 3})`."""
+        values: dict[str, Any] = {}
+        for name, value in changes.items():
+            group, _, rest = name.partition(".")
+            values[group] = values.get(group, getattr(self, group)).replaced({rest: value}) if rest else value
+        return dataclasses.replace(self, **values)
 
 
 def differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

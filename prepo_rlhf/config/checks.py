@@ -7,49 +7,29 @@ Each check yields one line a problem; `check` reports all of them at once.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import attrgetter
 
 from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.config.bounds import bound_problems
 from prepo_rlhf.config.root import Config
 from prepo_rlhf.config.training import AlgoOptions
 
-AT_LEAST_ONE = (
-    "actor.num_nodes actor.num_gpus_per_node ref.num_nodes ref.num_gpus_per_node vllm.num_engines "
-    "vllm.tensor_parallel_size ds.tensor_parallel_size ds.ring_attn_size ds.ring_attn_head_stride ds.zpg "
-    "data.max_len data.max_samples rollout.batch_size rollout.n_samples_per_prompt rollout.micro_batch_size "
-    "rollout.vllm_generate_batch_size rollout.max_new_tokens rollout.max_tokens_per_gpu train.batch_size "
-    "train.micro_batch_size train.max_tokens_per_gpu train.num_episodes train.max_epochs train.async_queue_size "
-    "algo.kl.horizon reward.math.max_answer_length reward.math.num_workers eval.n_samples_per_prompt ckpt.max_num "
-    "logger.logging_steps prepo.candidate_batch_size prepo.ppl_length_bins"
-).split()
-ABOVE_ZERO = (
-    "rollout.temperature rollout.top_p actor.max_norm reward.overlong_buffer_len reward.math.timeout "
-    "reward.math.memory_gb algo.kl.target"
-).split()
-AT_LEAST_ZERO = (
-    "actor.adam.lr actor.adam.weight_decay actor.muon.lr ds.lora.rank ds.lora.dropout data.dataloader_num_workers "
-    "algo.kl.init_coef eval.temperature actor.lr_warmup_ratio actor.min_lr_ratio"
-).split()
-AT_MOST_ONE = (
-    "rollout.top_p actor.lr_warmup_ratio actor.min_lr_ratio vllm.gpu_memory_utilization algo.advantage.gamma "
-    "train.ema_beta reward.stop_properly_penalty_coef"
-).split()
 GROUP_ESTIMATORS = ("rloo", "reinforce_baseline", "group_norm", "dr_grpo")
 PACED_SELECTORS = ("prepo", "length")
 PPL_WINDOW_SELECTORS = ("prepo", "low-ppl", "high-ppl")
 DROPPING_SELECTORS = ("greso",)
 
 
-def check(config: Config) -> None:
-    """Raise ConfigError listing every problem of the resolved `config`."""
+def check(config: Config) -> Config:
+    """`config` itself. Raises ConfigError listing every problem of it."""
     # The rest divides by sizes, so these come first and alone.
-    problems = [*_required(config), *_bounds(config)]
+    problems = [*_required(config), *bound_problems(config)]
     if not problems:
-        rules = (_selection, _windows, _weights, _groups, _lengths, _train_batches, _rollout_batches, _placement)
-        for rule in (*rules, _data_types, _attention, _engines, _loss, _records):
+        for rule in (_windows, _weights, _groups, _lengths, _train_batches, _rollout_batches, _placement, _precision,
+                     _engines, _loss, _records):  # fmt: skip
             problems.extend(rule(config))
     if problems:
         raise ConfigError("\n".join(problems))
+    return config
 
 
 def _required(c: Config) -> Iterator[str]:
@@ -66,32 +46,14 @@ def _required(c: Config) -> Iterator[str]:
         yield "--reward.remote_url math needs --data.label_key: name the column of the reference answer"
 
 
-def _bounds(c: Config) -> Iterator[str]:
-    def values(names: list[str]) -> Iterator[tuple[str, float]]:
-        return ((name, value) for name in names if (value := attrgetter(name)(c)) is not None)
-
-    yield from (f"--{name} {value}: must be at least 1" for name, value in values(AT_LEAST_ONE) if not value >= 1)
-    yield from (f"--{name} {value}: must be above 0" for name, value in values(ABOVE_ZERO) if not value > 0)
-    yield from (f"--{name} {value}: must not be below 0" for name, value in values(AT_LEAST_ZERO) if not value >= 0)
-    yield from (f"--{name} {value}: must not be above 1" for name, value in values(AT_MOST_ONE) if not value <= 1)
-    for name, value in values(["eval.steps", "ckpt.save_steps"]):
-        if value != -1 and value < 1:
-            yield f"--{name} {value}: give a number of steps, or -1 for never"
-    if c.ds.zero_stage not in (0, 1, 2, 3):
-        yield f"--ds.zero_stage {c.ds.zero_stage}: DeepSpeed has stages 0, 1, 2 and 3"
-
-
-def _selection(c: Config) -> Iterator[str]:
+def _windows(c: Config) -> Iterator[str]:
+    selector, pacing, bins = c.prepo.selector, c.prepo.pacing, c.prepo.ppl_length_bins
     candidates, k = c.prepo.candidate_batch_size, c.rollout.batch_size
-    if candidates is not None and candidates < k:
+    if candidates < k:
         yield (
             f"--prepo.candidate_batch_size {candidates} (|B|) is smaller than --rollout.batch_size {k} (K), "
             f"so there is nothing to select: make it at least {k}"
         )
-
-
-def _windows(c: Config) -> Iterator[str]:
-    selector, pacing, bins, k = c.prepo.selector, c.prepo.pacing, c.prepo.ppl_length_bins, c.rollout.batch_size
     if pacing != "linear" and selector not in PACED_SELECTORS:
         yield (
             f"--prepo.pacing {pacing}: --prepo.selector {selector} has no moving window; "
@@ -196,7 +158,7 @@ def _rollout_batches(c: Config) -> Iterator[str]:
             f"x --rollout.micro_batch_size {micro}: change one of them"
         )
     generate = c.rollout.vllm_generate_batch_size
-    if generate is not None and generate != prompts:
+    if generate != prompts:
         yield (
             f"--rollout.vllm_generate_batch_size {generate}: a step generates for the {prompts} prompts of its window "
             "(--rollout.batch_size), no more and no fewer; leave the option out"
@@ -220,23 +182,19 @@ def _placement(c: Config) -> Iterator[str]:
         )
 
 
-def _data_types(c: Config) -> Iterator[str]:
+def _precision(c: Config) -> Iterator[str]:
+    attention = c.ds.attn_implementation
     if c.ds.tensor_parallel_size > 1 and c.ds.param_dtype != "bf16":
         yield f"--ds.param_dtype {c.ds.param_dtype}: --ds.tensor_parallel_size above 1 needs bf16"
-    if c.ds.param_dtype == "fp32" and "flash_attention" in (c.ds.attn_implementation or ""):
+    if c.ds.param_dtype == "fp32" and "flash_attention" in attention:
         yield "--ds.param_dtype fp32: flash attention computes in 16 bits; take bf16, or --ds.attn_implementation sdpa"
     if c.ds.load_in_4bit and c.ds.param_dtype != "bf16":
         yield f"--ds.param_dtype {c.ds.param_dtype}: --ds.load_in_4bit needs bf16"
-
-
-def _attention(c: Config) -> Iterator[str]:
-    named = c.ds.attn_implementation
-    in_flash = c.ds.param_dtype != "fp32" if named is None else "flash" in named
-    if c.ds.ring_attn_size > 1 and not in_flash:
+    if c.ds.ring_attn_size > 1 and "flash" not in attention:
         yield f"--ds.ring_attn_size {c.ds.ring_attn_size}: ring attention is flash attention, in 16 bits"
-    elif c.ds.packing_samples and named not in (None, "packed_sdpa") and not in_flash:
-        yield f"--ds.attn_implementation {named}: not for packed samples; take flash_attention_2 or packed_sdpa"
-    if named == "packed_sdpa" and not c.ds.packing_samples:
+    elif c.ds.packing_samples and attention != "packed_sdpa" and "flash" not in attention:
+        yield f"--ds.attn_implementation {attention}: not for packed samples; take flash_attention_2 or packed_sdpa"
+    if attention == "packed_sdpa" and not c.ds.packing_samples:
         yield "--ds.attn_implementation packed_sdpa: only for --ds.packing_samples; take sdpa"
 
 
@@ -266,8 +224,6 @@ def _loss(c: Config) -> Iterator[str]:
     low, high = c.actor.eps_clip_low_high
     if not (0 <= low <= 1 and high >= 0):
         yield f"--actor.eps_clip_low_high {low} {high}: give LOW from 0 to 1 and HIGH not below 0"
-    if c.actor.dual_clip is not None and not c.actor.dual_clip > 1:
-        yield f"--actor.dual_clip {c.actor.dual_clip}: must be above 1"
     if not c.reward.clip_range[0] < c.reward.clip_range[1]:
         yield f"--reward.clip_range {c.reward.clip_range[0]} {c.reward.clip_range[1]}: give LOW HIGH with LOW < HIGH"
     if c.ds.lora.rank > 0 and not c.ds.lora.target_modules:
@@ -292,6 +248,9 @@ def _loss(c: Config) -> Iterator[str]:
 
 
 def _records(c: Config) -> Iterator[str]:
+    for name, steps in (("eval.steps", c.eval.steps), ("ckpt.save_steps", c.ckpt.save_steps)):
+        if steps != -1 and steps < 1:
+            yield f"--{name} {steps}: give a number of steps, or -1 for never"
     if c.eval.steps != -1 and not c.eval.dataset:
         yield f"--eval.steps {c.eval.steps}: give --eval.dataset, what to evaluate on"
     if not c.logger.run_dir:

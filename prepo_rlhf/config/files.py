@@ -1,6 +1,7 @@
 """Options from and to YAML: nested keys as in the dotted names, unknown keys refused.
 
-Boundary: pydantic and yaml; knows nothing of the command line, completes and validates nothing but types.
+Boundary: pydantic and yaml; knows nothing of the command line, completes and validates nothing but types and
+the bounds of single options.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.config.bounds import out_of_bounds
 from prepo_rlhf.config.refused import refusal
-from prepo_rlhf.config.root import Config
+from prepo_rlhf.config.root import GivenConfig
 
 SECRET = "logger.wandb.key"
 
 
-def from_dict(options: Mapping[str, Any]) -> Config:
-    """A `Config` from nested options; those not given keep their defaults.
+def from_dict(options: Mapping[str, Any]) -> GivenConfig:
+    """A `GivenConfig` from nested options; those not given keep their defaults.
 
     Raises ConfigError that lists every unknown, refused or ill-typed option.
     """
@@ -28,13 +30,13 @@ def from_dict(options: Mapping[str, Any]) -> Config:
     if problems:
         raise ConfigError("\n".join(problems))
     try:
-        return TypeAdapter(Config).validate_python(options)
+        return TypeAdapter(GivenConfig).validate_python(options)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
 
 
-def from_yaml(path: str | Path) -> Config:
-    """A `Config` from the YAML file at `path`. Raises ConfigError also if the file can't be read."""
+def from_yaml(path: str | Path) -> GivenConfig:
+    """A `GivenConfig` from the YAML file at `path`. Raises ConfigError also if the file can't be read."""
     try:
         options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -47,7 +49,7 @@ def from_yaml(path: str | Path) -> Config:
         raise ConfigError(f"--config {path}:\n{error}") from None
 
 
-def to_yaml(config: Config, secrets: bool = False) -> str:
+def to_yaml(config: GivenConfig, secrets: bool = False) -> str:
     """All options as YAML that `from_yaml` reads back. The W&B key is written as null unless `secrets`."""
     options = config.to_dict()
     if not secrets:
@@ -69,6 +71,9 @@ def _explain(problem: Mapping[str, Any]) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "unexpected_keyword_argument":
         return f"--{name}: unknown option; --help lists all of them"
+    for kind, limit in problem.get("ctx", {}).items():
+        if kind in ("ge", "gt", "le", "lt"):
+            return out_of_bounds(name, problem["input"], kind, limit)
     given = "" if name == SECRET else f", got {problem['input']!r}"
     return f"--{name}: {problem['msg']}{given}"
 

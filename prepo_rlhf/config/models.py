@@ -1,35 +1,37 @@
 """Options of the models: the policy and its optimizer, the reference model, the rollout engines, DeepSpeed.
 
-Boundary: standard library only. The string under a field is its help.
+Boundary: standard library and annotated_types. The string under a field is its help.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
 
 from prepo_rlhf.config.base import Options
 
 
-@dataclass
+@dataclass(frozen=True)
 class AdamOptions(Options):
     """AdamW; with `--actor.optim muon`, for the parameters that Muon leaves out."""
 
-    lr: float = 1e-6
+    lr: Annotated[float, Ge(0)] = 1e-6
     """Peak learning rate."""
     betas: tuple[float, float] = (0.9, 0.95)
     """Decay of the running mean of the gradient and of its square."""
     eps: float = 1e-8
     """Added to the denominator of the update."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, Ge(0)] = 0.0
     """Decoupled weight decay."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class MuonOptions(Options):
     """Muon, used with `--actor.optim muon`."""
 
-    lr: float = 0.02
+    lr: Annotated[float, Ge(0)] = 0.02
     """Peak learning rate of the two-dimensional weights."""
     momentum: float = 0.95
     """Momentum of the update."""
@@ -39,13 +41,13 @@ class MuonOptions(Options):
     """Nesterov momentum (DeepSpeed 0.19 always uses it)."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class ActorOptions(Options):
     """The policy that is trained."""
 
-    num_nodes: int = 1
+    num_nodes: Annotated[int, Ge(1)] = 1
     """Machines for the policy; above 1, as many different ones."""
-    num_gpus_per_node: int = 8
+    num_gpus_per_node: Annotated[int, Ge(1)] = 8
     """GPUs for the policy on each machine (logical GPUs on a CPU)."""
     model_name_or_path: str | None = None
     """Folder or Hugging Face name of the model to start from. Required."""
@@ -60,7 +62,7 @@ class ActorOptions(Options):
     """One clip range for both sides, in place of eps_clip_low_high (OpenRLHF's default is 0.2)."""
     eps_clip_low_high: tuple[float, float] = (0.2, 0.28)
     """The importance ratio is clipped to [1 - LOW, 1 + HIGH]. PREPO's values (OpenRLHF's default is 0.2 0.2)."""
-    dual_clip: float | None = None
+    dual_clip: Annotated[float, Gt(1)] | None = None
     """Bound the loss of negative advantages at this multiple of the advantage (dual-clip PPO); above 1."""
     policy_loss_type: Literal["ppo", "gspo"] = "ppo"
     """Importance ratio of each token (ppo) or of each sequence (gspo)."""
@@ -76,33 +78,33 @@ class ActorOptions(Options):
     adam: AdamOptions = field(default_factory=AdamOptions)
     lr_scheduler: str = "cosine_with_min_lr"
     """Learning-rate schedule, by its name in transformers."""
-    lr_warmup_ratio: float = 0.03
+    lr_warmup_ratio: Annotated[float, Ge(0), Le(1)] = 0.03
     """Share of the steps in which the learning rate rises from 0."""
-    min_lr_ratio: float = 0.1
+    min_lr_ratio: Annotated[float, Ge(0), Le(1)] = 0.1
     """Last learning rate as a share of the peak."""
-    max_norm: float = 1.0
+    max_norm: Annotated[float, Gt(0)] = 1.0
     """Gradients are scaled down to this norm."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class RefOptions(Options):
     """The frozen reference model, started only with `--algo.kl.init_coef` above 0."""
 
-    num_nodes: int = 1
+    num_nodes: Annotated[int, Ge(1)] = 1
     """Machines for the reference model, as for the policy."""
-    num_gpus_per_node: int = 8
+    num_gpus_per_node: Annotated[int, Ge(1)] = 8
     """GPUs for the reference model on each machine."""
     offload: bool = False
     """Keep its weights in CPU memory between uses."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class VllmOptions(Options):
     """The rollout engines."""
 
-    num_engines: int = 1
+    num_engines: Annotated[int, Ge(1)] = 1
     """Number of vLLM engines; at least 1 (OpenRLHF's default is none)."""
-    tensor_parallel_size: int = 1
+    tensor_parallel_size: Annotated[int, Ge(1)] = 1
     """GPUs for each engine."""
     sync_backend: Literal["nccl", "ipc", "gloo"] | None = None
     """How new weights travel to the engines; by default nccl on GPUs (ipc when all is colocated), gloo on a CPU."""
@@ -114,29 +116,29 @@ class VllmOptions(Options):
     """Run vLLM without CUDA graphs."""
     enable_sleep: bool = False
     """Engines free their GPU memory while the policy trains (with --train.colocate_all)."""
-    gpu_memory_utilization: float = 0.95
+    gpu_memory_utilization: Annotated[float, Le(1)] = 0.95
     """Share of a GPU's memory that an engine may take."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class LoraOptions(Options):
     """Low-rank adapters."""
 
-    rank: int = 0
+    rank: Annotated[int, Ge(0)] = 0
     """Rank of the adapters; 0 trains all weights."""
     alpha: int = 16
     """Scale of the adapters, over the rank."""
     target_modules: str | list[str] = "all-linear"
     """Names of the modules that get an adapter, or all-linear."""
-    dropout: float = 0.0
+    dropout: Annotated[float, Ge(0)] = 0.0
     """Dropout in front of the adapters."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class DeepSpeedOptions(Options):
     """How the policy is held, split and computed."""
 
-    zero_stage: int = 2
+    zero_stage: Annotated[int, Ge(0), Le(3)] = 2
     """DeepSpeed's ZeRO stage, 0 to 3."""
     param_dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
     """Data type of the weights, in policy and engines. Many CPUs can only emulate bf16 and are faster with fp32."""
@@ -147,13 +149,13 @@ class DeepSpeedOptions(Options):
     """How experts are computed in mixture-of-experts models; by default transformers chooses."""
     packing_samples: bool = False
     """Train on sequences laid end to end, without padding."""
-    ring_attn_size: int = 1
+    ring_attn_size: Annotated[int, Ge(1)] = 1
     """GPUs that share one sequence by ring attention; above 1 implies packing_samples and needs flash-attn."""
-    ring_attn_head_stride: int = 1
+    ring_attn_head_stride: Annotated[int, Ge(1)] = 1
     """Heads in one pass of ring attention; a divisor of the number of heads."""
-    tensor_parallel_size: int = 1
+    tensor_parallel_size: Annotated[int, Ge(1)] = 1
     """GPUs that share each layer of the policy."""
-    zpg: int = 1
+    zpg: Annotated[int, Ge(1)] = 1
     """Size of the secondary partition of ZeRO++."""
     adam_offload: bool = False
     """Keep the optimizer's state in CPU memory."""

@@ -1,17 +1,20 @@
 """Options of what a run leaves behind: evaluations, checkpoints, logs.
 
-Boundary: standard library only. The string under a field is its help.
+Boundary: standard library and annotated_types. The string under a field is its help.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Annotated
+
+from annotated_types import Ge
 
 from prepo_rlhf.config.base import Options
 
 
-@dataclass
+@dataclass(frozen=True)
 class EvalOptions(Options):
     """Evaluation during training."""
 
@@ -21,13 +24,13 @@ class EvalOptions(Options):
     """Split of that dataset."""
     steps: int = -1
     """Evaluate after every so many steps; -1 is never."""
-    temperature: float = 0.6
+    temperature: Annotated[float, Ge(0)] = 0.6
     """Sampling temperature."""
-    n_samples_per_prompt: int = 4
+    n_samples_per_prompt: Annotated[int, Ge(1)] = 4
     """Responses for each prompt."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class CheckpointOptions(Options):
     """What is saved, and where."""
 
@@ -41,7 +44,7 @@ class CheckpointOptions(Options):
     """Save each checkpoint in Hugging Face's format too."""
     disable_ds: bool = False
     """Save no DeepSpeed checkpoint (it is what resuming needs)."""
-    max_num: int = 3
+    max_num: Annotated[int, Ge(1)] = 3
     """Keep at most this many checkpoints."""
     max_mem: float = float("inf")
     """Keep at most this many gigabytes of checkpoints."""
@@ -51,7 +54,7 @@ class CheckpointOptions(Options):
     """Evaluation metric whose best checkpoint is kept; empty finds one, none keeps none."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class WandbOptions(Options):
     """Weights & Biases."""
 
@@ -69,7 +72,7 @@ class WandbOptions(Options):
     """Name of the run, in TensorBoard too; by default the date and time."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class LoggerOptions(Options):
     """Records."""
 
@@ -77,6 +80,6 @@ class LoggerOptions(Options):
     """Folder of the run's records: config.yaml, metrics.jsonl and tensorboard/."""
     tensorboard_dir: str | None = None
     """Folder of the TensorBoard files; by default tensorboard/ in run_dir."""
-    logging_steps: int = 1
+    logging_steps: Annotated[int, Ge(1)] = 1
     """Log after every so many steps."""
     wandb: WandbOptions = field(default_factory=WandbOptions)

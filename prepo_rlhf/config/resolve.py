@@ -1,117 +1,150 @@
-"""Completes the options: values that follow from others, with OpenRLHF's implied settings and warnings.
+"""What the given options become: one function, whose result nothing changes any more.
 
-Boundary: standard library only; looks at the options alone, at no file and no machine.
+Values that follow from others, with OpenRLHF's implied settings and warnings; then what depends on the machine.
+Boundary: standard library only; of files it knows whether they exist, of machines what a `Machine` says.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from operator import attrgetter
+from typing import Any, Literal, get_type_hints
 from warnings import warn
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.models import ActorOptions
 from prepo_rlhf.config.prompt_templates import TEMPLATES, as_format_string
-from prepo_rlhf.config.root import Config
+from prepo_rlhf.config.root import Config, GivenConfig
 
 # K / |B| = 20% in PREPO, arXiv 2511.00794.
 CANDIDATES_PER_PROMPT = 5
+# What actors open, in whichever folder and on whichever node Ray has started them.
+PATHS_READ = ("actor.model_name_or_path", "reward.remote_url", "train.agent_func_path")
+PATHS_WRITTEN = ("ckpt.path", "ckpt.output_dir")
+
+Changes = Iterator[tuple[str, Any]]
 
 
-def resolve(config: Config) -> Config:
-    """Fill in what is derived, in place, and return `config`. Doing it twice changes nothing.
+@dataclass(frozen=True)
+class Machine:
+    """What options depend on where a job runs; relative paths are relative to `folder`."""
+
+    backend: Literal["cpu", "cuda"]
+    has_flash_attention: bool
+    folder: str
+
+
+def resolve(given: GivenConfig, machine: Machine) -> Config:
+    """The options of a run on `machine`; `given` stays as it is. Doing it twice changes nothing.
 
     Raises ConfigError for options that contradict each other before a value can be derived.
     """
-    _clip_range(config)
-    _thresholds(config)
-    _reward_source(config)
-    _prompt_template(config)
-    _packing(config)
-    _placement(config)
-    _prefix_caching(config)
-    _kl(config)
-    _lora(config)
-    if config.logger.wandb.key:
-        config.logger.wandb.enable = True
-    if not config.rollout.vllm_generate_batch_size:
-        config.rollout.vllm_generate_batch_size = config.rollout.batch_size
-    if config.prepo.candidate_batch_size is None:
-        config.prepo.candidate_batch_size = CANDIDATES_PER_PROMPT * config.rollout.batch_size
-    if config.logger.tensorboard_dir is None:
-        config.logger.tensorboard_dir = os.path.join(config.logger.run_dir, "tensorboard")
-    return config
+    complete = completed(given)
+    complete = complete.replaced(dict(_on_machine(complete, machine)))
+    kinds = get_type_hints(Config)
+    values = {field.name: getattr(complete, field.name) for field in fields(Config)}
+    groups = {name: kinds[name](**vars(value)) for name, value in values.items() if is_dataclass(value)}
+    return Config(**values | groups)
 
 
-def _clip_range(config: Config) -> None:
-    eps, given = config.actor.eps_clip, tuple(config.actor.eps_clip_low_high)
+def completed(given: GivenConfig) -> GivenConfig:
+    """The options with all that follows from others on any machine; what depends on it is left as given."""
+    _warn_of_kl(given)
+    for rule in (_clip_range, _advantage, _reward_source, _prompt_template, _packing, _placement, _lora, _defaults):
+        given = given.replaced(dict(rule(given)))
+    return given
+
+
+def _clip_range(c: GivenConfig) -> Changes:
+    eps, given = c.actor.eps_clip, tuple(c.actor.eps_clip_low_high)
     if eps is None:
         return
     if given not in (ActorOptions.eps_clip_low_high, (eps, eps)):
         raise ConfigError(f"--actor.eps_clip {eps} and --actor.eps_clip_low_high {given} differ: give only one of them")
-    config.actor.eps_clip_low_high = (eps, eps)
+    yield "actor.eps_clip_low_high", (eps, eps)
 
 
-def _thresholds(config: Config) -> None:
-    threshold = tuple(config.algo.advantage.is_correction_threshold)
+def _advantage(c: GivenConfig) -> Changes:
+    estimator, gamma = c.algo.advantage.estimator, c.algo.advantage.gamma
+    threshold = tuple(c.algo.advantage.is_correction_threshold)
     if len(threshold) not in (1, 2):
         raise ConfigError(f"--algo.advantage.is_correction_threshold {threshold}: give HIGH, or LOW HIGH")
-    config.algo.advantage.is_correction_threshold = (0.0, *threshold) if len(threshold) == 1 else threshold
+    yield "algo.advantage.is_correction_threshold", (0.0, *threshold) if len(threshold) == 1 else threshold
+    if gamma != 1 and estimator != "reinforce":
+        warn(f"--algo.advantage.gamma {gamma}: {estimator} does not discount, so it is 1", stacklevel=3)
+        yield "algo.advantage.gamma", 1.0
 
 
-def _reward_source(config: Config) -> None:
-    if not config.train.agent_func_path:
-        return
-    if config.reward.remote_url not in (None, "agent"):
-        warn("--train.agent_func_path computes the rewards: --reward.remote_url is ignored", stacklevel=3)
-    config.reward.remote_url = "agent"
+def _reward_source(c: GivenConfig) -> Changes:
+    if c.train.agent_func_path:
+        if c.reward.remote_url not in (None, "agent"):
+            warn("--train.agent_func_path computes the rewards: --reward.remote_url is ignored", stacklevel=3)
+        yield "reward.remote_url", "agent"
 
 
-def _prompt_template(config: Config) -> None:
-    template = config.data.input_template
-    if not template:
-        return
+def _prompt_template(c: GivenConfig) -> Changes:
+    template = c.data.input_template
     if template in TEMPLATES:
-        config.data.input_template = as_format_string(TEMPLATES[template])
-    elif "{}" not in template:
+        yield "data.input_template", as_format_string(TEMPLATES[template])
+    elif template and "{}" not in template:
         warn("--data.input_template has no {} for the prompt: it is ignored", stacklevel=3)
-        config.data.input_template = None
-    elif "\\n" in template:
+        yield "data.input_template", None
+    elif template and "\\n" in template:
         warn("--data.input_template holds a backslash and an n, no line break: in bash, write $'a\\nb'", stacklevel=3)
 
 
-def _packing(config: Config) -> None:
-    if config.ds.ring_attn_size > 1 and not config.ds.packing_samples:
-        warn("--ds.ring_attn_size above 1 needs --ds.packing_samples: it is switched on", stacklevel=3)
-        config.ds.packing_samples = True
-    if config.train.dynamic_batch_enable and not config.ds.packing_samples:
-        warn("--train.dynamic_batch_enable needs --ds.packing_samples: it is switched on", stacklevel=3)
-        config.ds.packing_samples = True
-    if config.train.dynamic_batch_enable and config.rollout.max_tokens_per_gpu is None:
-        config.rollout.max_tokens_per_gpu = config.train.max_tokens_per_gpu
-    if config.ds.packing_samples and config.ds.attn_implementation == "sdpa":
-        config.ds.attn_implementation = "packed_sdpa"
+def _packing(c: GivenConfig) -> Changes:
+    packing, ring = c.ds.packing_samples, c.ds.ring_attn_size > 1
+    if not packing and (ring or c.train.dynamic_batch_enable):
+        implied_by = "--ds.ring_attn_size above 1" if ring else "--train.dynamic_batch_enable"
+        warn(f"{implied_by} needs --ds.packing_samples: it is switched on", stacklevel=3)
+        packing = True
+        yield "ds.packing_samples", True
+    if packing and c.ds.attn_implementation == "sdpa":
+        yield "ds.attn_implementation", "packed_sdpa"
 
 
-def _placement(config: Config) -> None:
-    if config.vllm.enable_sleep and not config.train.colocate_all:
+def _placement(c: GivenConfig) -> Changes:
+    if c.vllm.enable_sleep and not c.train.colocate_all:
         warn("--vllm.enable_sleep only works with --train.colocate_all: it is switched off", stacklevel=3)
-        config.vllm.enable_sleep = False
-    if config.train.colocate_all and config.train.async_enable:
+        yield "vllm.enable_sleep", False
+    if c.train.colocate_all and c.train.async_enable:
         warn("--train.colocate_all with --train.async_enable leaves the engines on their own GPUs", stacklevel=3)
-    elif config.train.colocate_all and config.vllm.sync_backend == "nccl":
+    elif c.train.colocate_all and c.vllm.sync_backend == "nccl":
         # NCCL refuses two ranks on one GPU; OpenRLHF takes CUDA IPC for these options as well.
-        config.vllm.sync_backend = "ipc"
+        yield "vllm.sync_backend", "ipc"
 
 
-def _prefix_caching(config: Config) -> None:
+def _lora(c: GivenConfig) -> Changes:
+    modules = c.ds.lora.target_modules
+    if modules == ["all-linear"]:
+        yield "ds.lora.target_modules", "all-linear"
+    elif isinstance(modules, str) and modules != "all-linear":
+        # PEFT reads a lone string as a pattern for the full name of a module; here it is always a module's name.
+        yield "ds.lora.target_modules", [modules]
+
+
+def _defaults(c: GivenConfig) -> Changes:
     # vLLM keeps the blocks of running requests when weights change in mid-generation, and they would outlive their
     # weights; and what is found in the cache depends on when memory ran short.
-    if config.train.partial_rollout_enable or config.train.full_determinism_enable:
-        config.vllm.enable_prefix_caching = False
+    if c.train.partial_rollout_enable or c.train.full_determinism_enable:
+        yield "vllm.enable_prefix_caching", False
+    if c.logger.wandb.key:
+        yield "logger.wandb.enable", True
+    if not c.rollout.vllm_generate_batch_size:
+        yield "rollout.vllm_generate_batch_size", c.rollout.batch_size
+    if c.rollout.max_tokens_per_gpu is None:
+        yield "rollout.max_tokens_per_gpu", c.train.max_tokens_per_gpu
+    if c.prepo.candidate_batch_size is None:
+        yield "prepo.candidate_batch_size", CANDIDATES_PER_PROMPT * c.rollout.batch_size
+    if c.logger.tensorboard_dir is None:
+        yield "logger.tensorboard_dir", os.path.join(c.logger.run_dir, "tensorboard")
 
 
-def _kl(config: Config) -> None:
-    kl = config.algo.kl
+def _warn_of_kl(c: GivenConfig) -> None:
+    kl = c.algo.kl
     if kl.init_coef == 0:
         if kl.use_loss:
             warn("--algo.kl.use_loss does nothing while --algo.kl.init_coef is 0", stacklevel=3)
@@ -121,10 +154,21 @@ def _kl(config: Config) -> None:
         warn(f"--algo.kl.estimator {kl.estimator} is meant for --algo.kl.use_loss: take k1", stacklevel=3)
 
 
-def _lora(config: Config) -> None:
-    modules = config.ds.lora.target_modules
-    if modules == ["all-linear"]:
-        config.ds.lora.target_modules = "all-linear"
-    elif isinstance(modules, str) and modules != "all-linear":
-        # PEFT reads a lone string as a pattern for the full name of a module; here it is always a module's name.
-        config.ds.lora.target_modules = [modules]
+def _on_machine(c: GivenConfig, machine: Machine) -> Changes:
+    yield "backend", machine.backend
+    for name in (*PATHS_READ, *PATHS_WRITTEN):
+        if path := attrgetter(name)(c):
+            path = os.path.abspath(os.path.join(machine.folder, path))
+            if name in PATHS_WRITTEN or os.path.exists(path):  # else a name of Hugging Face, or an URL
+                yield name, path
+    if c.ds.attn_implementation is None:
+        yield "ds.attn_implementation", _attention(c, machine)
+    if machine.backend == "cpu":  # what only a GPU can do: CUDA graphs, and freeing its memory between phases
+        yield from {"vllm.enforce_eager": True, "vllm.enable_sleep": False, "ds.enable_sleep": False}.items()
+
+
+def _attention(c: GivenConfig, machine: Machine) -> str:
+    # Ring attention is flash attention, so that a job without it is told what is missing.
+    if c.ds.param_dtype != "fp32" and (machine.has_flash_attention or c.ds.ring_attn_size > 1):
+        return "flash_attention_2"
+    return "packed_sdpa" if c.ds.packing_samples else "sdpa"

@@ -1,6 +1,8 @@
 """All options in one object: `config.actor.adam.lr` is `--actor.adam.lr`.
 
-Boundary: standard library only. OpenRLHF's classes get a `Config` as `strategy.args`: it is mutable, and pickles.
+A `GivenConfig` is what a user gave; `resolve` makes the `Config` of a run from it. Both are frozen, whole: OpenRLHF's
+classes get the `Config` as `strategy.args`, pickled, and none that is used here assigns to it (0.11.2).
+Boundary: standard library only.
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ from prepo_rlhf.config.training import (
 )
 
 
-@dataclass
-class Config(Options):
-    """All options."""
+@dataclass(frozen=True)
+class GivenConfig(Options):
+    """All options as given, with defaults for the rest; None stands for what is still to follow from others."""
 
     actor: ActorOptions = field(default_factory=ActorOptions)
     ref: RefOptions = field(default_factory=RefOptions)
@@ -49,3 +51,46 @@ class Config(Options):
     def to_dict(self) -> dict[str, Any]:
         """Nested plain dicts of all options, a deep copy (tuples stay tuples)."""
         return dataclasses.asdict(self)
+
+
+class _Actor(ActorOptions):
+    model_name_or_path: str
+
+
+class _DeepSpeed(DeepSpeedOptions):
+    attn_implementation: str
+
+
+class _Data(DataOptions):
+    prompt_dataset: str
+
+
+class _Rollout(RolloutOptions):
+    vllm_generate_batch_size: int
+    max_tokens_per_gpu: int
+
+
+class _Reward(RewardOptions):
+    remote_url: str
+
+
+class _Logger(LoggerOptions):
+    tensorboard_dir: str
+
+
+class _Prepo(PrepoOptions):
+    candidate_batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(GivenConfig):
+    """The options of a run, made by `resolve`: what `check` lets pass has a value wherever the type has no None."""
+
+    actor: _Actor
+    ds: _DeepSpeed
+    data: _Data
+    rollout: _Rollout
+    reward: _Reward
+    logger: _Logger
+    prepo: _Prepo
+    backend: Literal["cpu", "cuda"]

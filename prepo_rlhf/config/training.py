@@ -1,12 +1,14 @@
 """Options of the training itself: prompts, selection, rollouts, rewards, advantages, updates.
 
-Boundary: standard library only. The string under a field is its help.
+Boundary: standard library and annotated_types. The string under a field is its help.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
 
 from prepo_rlhf.config.base import Options
 from prepo_rlhf.config.selectors import SELECTORS
@@ -14,7 +16,7 @@ from prepo_rlhf.config.selectors import SELECTORS
 SelectorName = str if TYPE_CHECKING else Literal[tuple(SELECTORS)]
 
 
-@dataclass
+@dataclass(frozen=True)
 class DataOptions(Options):
     """The prompts."""
 
@@ -24,7 +26,7 @@ class DataOptions(Options):
     """Sampling probabilities of the datasets, separated by commas."""
     prompt_split: str = "train"
     """Split of the dataset to train on."""
-    max_samples: int = 100_000_000
+    max_samples: Annotated[int, Ge(1)] = 100_000_000
     """Take at most this many prompts."""
     input_key: str = "input"
     """Column of the prompt: a text, or a list of chat messages."""
@@ -34,15 +36,15 @@ class DataOptions(Options):
     """Text around the prompt, with {} in its place; or a template by name: qwen-math, llama3 or plain."""
     apply_chat_template: bool = False
     """Put the prompt through the tokenizer's chat template."""
-    max_len: int = 2048
+    max_len: Annotated[int, Ge(1)] = 2048
     """Longest sequence, prompt and response, in tokens."""
-    dataloader_num_workers: int = 0
+    dataloader_num_workers: Annotated[int, Ge(0)] = 0
     """Taken for the sake of OpenRLHF command lines: prompts are loaded once, before training, without workers."""
     disable_fast_tokenizer: bool = False
     """Use the slow, pure-Python tokenizer."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class PrepoOptions(Options):
     """PREPO (arXiv 2511.00794): which prompts get rollouts, and the weight of each rollout."""
 
@@ -53,9 +55,9 @@ class PrepoOptions(Options):
     pacing: Literal["linear", "sqrt", "quadratic", "feedback"] = "linear"
     """How the window moves with training progress rho: as rho (the paper's), its root or its square; or where the
     rewards say that there is something to learn (feedback)."""
-    ppl_length_bins: int = 1
+    ppl_length_bins: Annotated[int, Ge(1)] = 1
     """Cut the candidates into so many bins by prompt length, and take the perplexity window in each; 1 does not."""
-    candidate_batch_size: int | None = None
+    candidate_batch_size: Annotated[int, Ge(1)] | None = None
     """|B|, the prompts drawn before selection; by default 5 times --rollout.batch_size (K / |B| = 20%)."""
     entropy_weight: Literal["relative", "none"] = "relative"
     """Weigh each rollout by its entropy relative to the batch, or not."""
@@ -72,47 +74,47 @@ class PrepoOptions(Options):
     """Perplexity over the whole prompt as the model reads it, or the question without template and instruction."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class RolloutOptions(Options):
     """Sampling of responses for training."""
 
-    batch_size: int = 1024
+    batch_size: Annotated[int, Ge(1)] = 1024
     """Prompts that get rollouts in a step: K of PREPO."""
-    n_samples_per_prompt: int = 8
+    n_samples_per_prompt: Annotated[int, Ge(1)] = 8
     """Rollouts for each prompt. PREPO's value (OpenRLHF's default is 1)."""
-    micro_batch_size: int = 1
+    micro_batch_size: Annotated[int, Ge(1)] = 1
     """Sequences of one forward pass when experience is made, on each GPU."""
-    vllm_generate_batch_size: int | None = None
+    vllm_generate_batch_size: Annotated[int, Ge(1)] | None = None
     """Prompts in one call of generation: always batch_size, the window of a step; other values are refused."""
-    max_new_tokens: int | None = None
+    max_new_tokens: Annotated[int, Ge(1)] | None = None
     """Longest response in tokens; by default what --data.max_len leaves after the prompt."""
-    max_tokens_per_gpu: int | None = None
+    max_tokens_per_gpu: Annotated[int, Ge(1)] | None = None
     """Tokens of a dynamic micro batch when experience is made; by default --train.max_tokens_per_gpu."""
-    temperature: float = 1.0
+    temperature: Annotated[float, Gt(0)] = 1.0
     """Sampling temperature, above 0."""
-    top_p: float = 1.0
+    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
     """Sample from the most probable tokens that make up this share."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class MathOptions(Options):
     """The built-in math verifier, used with `--reward.remote_url math`."""
 
     extraction: Literal["boxed", "marked", "any"] = "marked"
     """Where the final answer is looked for: in \\boxed{} only; then after "the answer is" or ####; then anywhere."""
-    timeout: float = 5.0
+    timeout: Annotated[float, Gt(0)] = 5.0
     """Seconds after which the grading of an answer is stopped, and earns 0."""
-    memory_gb: float = 2.0
+    memory_gb: Annotated[float, Gt(0)] = 2.0
     """Gigabytes that the grading of an answer may take, before it is stopped."""
-    max_answer_length: int = 1000
+    max_answer_length: Annotated[int, Ge(1)] = 1000
     """Characters of the longest answer that is graded; longer ones earn 0."""
-    num_workers: int = 2
+    num_workers: Annotated[int, Ge(1)] = 2
     """Worker processes that grade, for each rollout engine."""
     format_coef: float = 0.0
     """Added to the reward of a response that holds a \\boxed{}, right or wrong."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class RewardOptions(Options):
     """Verifiable rewards."""
 
@@ -121,16 +123,16 @@ class RewardOptions(Options):
     reward server. Required."""
     clip_range: tuple[float, float] = (-10.0, 10.0)
     """Rewards are clipped to LOW HIGH."""
-    overlong_buffer_len: float | None = None
+    overlong_buffer_len: Annotated[float, Gt(0)] | None = None
     """Tokens before the length limit in which the penalty for long responses grows (DAPO)."""
     overlong_penalty_factor: float = 1.0
     """Largest penalty for a long response."""
-    stop_properly_penalty_coef: float | None = None
+    stop_properly_penalty_coef: Annotated[float, Le(1)] | None = None
     """Factor (0 to 1) on the reward of a truncated response; below 0, the reward itself."""
     math: MathOptions = field(default_factory=MathOptions)
 
 
-@dataclass
+@dataclass(frozen=True)
 class AdvantageOptions(Options):
     """From rewards to advantages."""
 
@@ -138,7 +140,7 @@ class AdvantageOptions(Options):
         "reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce"
     ] = "group_norm"
     """How rewards become advantages. PREPO's is group_norm, the group-normalised reward (OpenRLHF's default is gae)."""
-    gamma: float = 1.0
+    gamma: Annotated[float, Le(1)] = 1.0
     """Discount of later tokens."""
     no_std_norm: bool = False
     """Centre advantages without dividing them by their standard deviation."""
@@ -152,15 +154,15 @@ class AdvantageOptions(Options):
     """LOW HIGH, or HIGH alone; a divergence takes HIGH alone."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class KLOptions(Options):
     """Distance to the reference model."""
 
-    init_coef: float = 0.0
+    init_coef: Annotated[float, Ge(0)] = 0.0
     """Coefficient of the KL term; 0, as in PREPO, starts no reference model (OpenRLHF's default is 0.01)."""
-    target: float | None = None
+    target: Annotated[float, Gt(0)] | None = None
     """KL that an adaptive coefficient aims at; by default the coefficient is fixed."""
-    horizon: int = 10000
+    horizon: Annotated[int, Ge(1)] = 10000
     """Pace of the adaptive coefficient, in sequences."""
     use_loss: bool = False
     """Put the KL term in the loss instead of the reward."""
@@ -170,7 +172,7 @@ class KLOptions(Options):
     """In the loss, use the gradient of the true reverse KL whatever the estimator."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class AlgoOptions(Options):
     """Algorithm."""
 
@@ -184,21 +186,21 @@ class AlgoOptions(Options):
     """LOW HIGH of the mean reward, both excluded; for the criterion mean-range."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrainOptions(Options):
     """Optimisation, and where processes are placed."""
 
-    num_episodes: int = 1
+    num_episodes: Annotated[int, Ge(1)] = 1
     """Passes over the prompts."""
-    max_epochs: int = 1
+    max_epochs: Annotated[int, Ge(1)] = 1
     """Passes over each step's rollouts."""
-    batch_size: int = 128
+    batch_size: Annotated[int, Ge(1)] = 128
     """Sequences in one update, over all ranks."""
-    micro_batch_size: int = 1
+    micro_batch_size: Annotated[int, Ge(1)] = 1
     """Sequences in one forward and backward pass, on each GPU."""
     dynamic_batch_enable: bool = False
     """Fill micro batches up to max_tokens_per_gpu instead of a fixed number; implies --ds.packing_samples."""
-    max_tokens_per_gpu: int = 16192
+    max_tokens_per_gpu: Annotated[int, Ge(1)] = 16192
     """Tokens of a dynamic micro batch in training."""
     seed: int = 42
     """Seed of everything random."""
@@ -210,13 +212,13 @@ class TrainOptions(Options):
     """Policy, reference model and engines share their GPUs."""
     async_enable: bool = False
     """Generate the next rollouts while the policy trains on the last ones."""
-    async_queue_size: int = 1
+    async_queue_size: Annotated[int, Ge(1)] = 1
     """Batches of rollouts that may wait for training."""
     partial_rollout_enable: bool = False
     """Sync weights in the middle of generation (with async_enable): responses may mix old and new weights."""
     enable_ema: bool = False
     """Keep a moving average of the weights, and save it."""
-    ema_beta: float = 0.992
+    ema_beta: Annotated[float, Le(1)] = 0.992
     """Decay of that average."""
     agent_func_path: str | None = None
     """Python file of a multi-turn agent, in place of --reward.remote_url."""

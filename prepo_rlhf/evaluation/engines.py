@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from prepo_rlhf import backends
 from prepo_rlhf.backends.launch import apply_backend, ray, start_ray
-from prepo_rlhf.config import Config
+from prepo_rlhf.config import Config, GivenConfig, resolve
 from prepo_rlhf.evaluation.options import BenchmarkOptions
 from prepo_rlhf.evaluation.tasks import Task
 
@@ -26,8 +27,6 @@ def running_engines(options: BenchmarkOptions, max_len: int) -> Iterator[list[An
     """
     config = _engine_config(options, max_len)
     apply_backend(config)
-    # On a CPU a seed means the same at every restart only with the settings of full determinism.
-    config.train.full_determinism_enable = config.backend == "cpu"
     needed = options.num_engines * options.tensor_parallel_size
     start_ray(config, logical_gpus=needed)
     from prepo_rlhf.ray import placement
@@ -77,14 +76,19 @@ def _sampling_params(task: Task, options: BenchmarkOptions) -> Any:
 
 def _engine_config(options: BenchmarkOptions, max_len: int) -> Config:
     """The options of a training job whose engines are the ones wanted here."""
-    config = Config(backend=options.backend)
-    config.actor.model_name_or_path = options.model
-    config.actor.trust_remote_code = options.trust_remote_code
-    config.data.max_len = max_len
-    config.ds.param_dtype = options.param_dtype
-    config.train.seed = options.seed
-    config.reward.remote_url, config.reward.math = options.reward, options.math
-    config.vllm.num_engines = options.num_engines
-    config.vllm.tensor_parallel_size = options.tensor_parallel_size
-    config.vllm.gpu_memory_utilization = options.gpu_memory_utilization
-    return config
+    given = GivenConfig().replaced({
+        "actor.model_name_or_path": options.model,
+        "actor.trust_remote_code": options.trust_remote_code,
+        "data.max_len": max_len,
+        "ds.param_dtype": options.param_dtype,
+        "train.seed": options.seed,
+        "reward.remote_url": options.reward,
+        "reward.math": options.math,
+        "vllm.num_engines": options.num_engines,
+        "vllm.tensor_parallel_size": options.tensor_parallel_size,
+        "vllm.gpu_memory_utilization": options.gpu_memory_utilization,
+    })  # fmt: skip
+    config = resolve(given, backends.this_machine(options.backend))
+    # On a CPU a seed means the same at every restart only with the settings of full determinism. Set once the rest is
+    # resolved, since it would also switch prefix caching off.
+    return config.replaced({"train.full_determinism_enable": config.backend == "cpu"})

@@ -1,14 +1,17 @@
 """Options of the benchmark command, checked before anything heavy starts.
 
-Boundary: the standard library and option groups of `config`; looks at no file and no machine.
+Boundary: option groups and bounds of `config`; looks at no file and no machine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
 
 from prepo_rlhf.config.base import ConfigError, Options
+from prepo_rlhf.config.bounds import bound_problems
 from prepo_rlhf.config.training import MathOptions
 
 # A sample means nothing under other values of these: a stopped evaluation goes on only with the same.
@@ -18,7 +21,7 @@ SAMPLE_OPTIONS = (
 )  # fmt: skip
 
 
-@dataclass
+@dataclass(frozen=True)
 class BenchmarkOptions(Options):
     """Judge a model by benchmarks; compare two such results; or show which subjects a training run has covered."""
 
@@ -38,22 +41,22 @@ class BenchmarkOptions(Options):
     """Column of its subject; results are shown for each."""
     level_key: str | None = None
     """Column of its level of difficulty; results are shown for each."""
-    limit: int | None = None
+    limit: Annotated[int, Ge(1)] | None = None
     """Take the first so many problems of each benchmark."""
     prompt: Literal["qwen-math", "llama3", "plain", "chat", "file"] = "chat"
     """What the model reads around a question: a template by name, its tokenizer's chat template, or a file's text."""
     prompt_file: str | None = None
     """Text file with {question} in it, for --prompt file."""
-    truncate_prompts: float = 0.0
+    truncate_prompts: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Leave out the last share of each question, from 0 to below 1. Right answers to a question cut by 0.4 are a sign
     of memorisation (PREPO)."""
-    n: int = 16
+    n: Annotated[int, Ge(1)] = 16
     """Samples for each problem."""
-    temperature: float = 0.6
+    temperature: Annotated[float, Ge(0)] = 0.6
     """Sampling temperature; 0 takes the most probable token."""
-    top_p: float = 0.95
+    top_p: Annotated[float, Gt(0), Le(1)] = 0.95
     """Sample from the most probable tokens that make up this share."""
-    max_new_tokens: int = 3072
+    max_new_tokens: Annotated[int, Ge(1)] = 3072
     """Longest response in tokens; less where the model's context leaves less."""
     seed: int = 0
     """Seed of the samples."""
@@ -62,9 +65,9 @@ class BenchmarkOptions(Options):
     reward: str = "math"
     """What grades: `math` for the built-in verifier, or a Python file with reward_func(queries, prompts, labels)."""
     math: MathOptions = field(default_factory=MathOptions)
-    num_engines: int = 1
+    num_engines: Annotated[int, Ge(1)] = 1
     """vLLM engines; each takes problems as it gets free."""
-    tensor_parallel_size: int = 1
+    tensor_parallel_size: Annotated[int, Ge(1)] = 1
     """GPUs for each engine."""
     gpu_memory_utilization: float = 0.9
     """Share of a GPU's memory that an engine may take."""
@@ -82,22 +85,10 @@ class BenchmarkOptions(Options):
 
 def check(options: BenchmarkOptions) -> None:
     """Raise ConfigError that lists every option that cannot work."""
-    problems = [
-        f"--{name} {value}: must be at least 1"
-        for name in ("n", "max_new_tokens", "num_engines", "tensor_parallel_size", "limit")
-        if (value := getattr(options, name)) is not None and value < 1
-    ]
+    problems = [*bound_problems(options)]
     if not options.model:
         problems.append("--model is missing: give a folder or a Hugging Face name")
-    if options.temperature < 0:
-        problems.append(f"--temperature {options.temperature}: must not be below 0")
     if options.temperature == 0 and options.n > 1:
         problems.append(f"--temperature 0 gives the same response {options.n} times: add --n 1, or raise it")
-    if not 0 < options.top_p <= 1:
-        problems.append(f"--top_p {options.top_p}: must be above 0 and at most 1")
-    if not 0 <= options.truncate_prompts < 1:
-        problems.append(f"--truncate_prompts {options.truncate_prompts}: must be at least 0 and below 1")
-    if options.math.timeout <= 0 or options.math.memory_gb <= 0:
-        problems.append("--math.timeout and --math.memory_gb must be above 0")
     if problems:
         raise ConfigError("\n".join(problems))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
 
-from prepo_rlhf.config import ConfigError, from_yaml
+from prepo_rlhf.config import ConfigError
 from prepo_rlhf.evaluation.table import markdown_table, percent
 from prepo_rlhf.files.step_rows import PROMPTS_FILE, read_step_rows
 from prepo_rlhf.metrics.coverage import SubjectCoverage, coverage
@@ -31,12 +31,10 @@ def _run_coverage(run_dir: Path, subject_key: str) -> dict[str, SubjectCoverage]
         rows = read_step_rows(run_dir / PROMPTS_FILE)
     except (OSError, ValueError) as error:
         raise ConfigError(f"--coverage {run_dir}: no {PROMPTS_FILE} of a training run can be read ({error})") from error
-    from prepo_rlhf.backends.launch import apply_backend
+    from prepo_rlhf.backends.launch import reopen_run
     from prepo_rlhf.prompts.subjects import row_subjects
 
-    config = from_yaml(run_dir / "config.yaml")
-    apply_backend(config)
-    return coverage(row_subjects(config, subject_key), [number for row in rows for number in row["rows"]])
+    return coverage(row_subjects(reopen_run(run_dir), subject_key), [number for row in rows for number in row["rows"]])
 
 
 def _table(subjects: Mapping[str, SubjectCoverage]) -> str:

@@ -9,7 +9,7 @@ from prepo_rlhf.files.rows import lookup
 def row_subjects(config: Config, subject_key: str) -> dict[int, str]:
     """Row of the run's dataset -> its subject, what `subject_key` names in it.
 
-    `backends.launch.apply_backend` must come first: OpenRLHF, which reads the dataset, is imported here.
+    `backends.launch.reopen_run` must come first: OpenRLHF, which reads the dataset, is imported here.
 
     Raises:
         ConfigError: the dataset cannot be loaded, or has no such column.

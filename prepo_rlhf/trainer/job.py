@@ -36,8 +36,9 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     """
     apply_backend(config)
     from prepo_rlhf.files import checkpoint_manifest
-    from prepo_rlhf.trainer import preflight
+    from prepo_rlhf.trainer import preflight, wandb_log
 
+    config = wandb_log.log_in(config)
     prepared = preflight.prepare(config)
     for name, data in (("training", prepared.train), ("evaluation", prepared.evaluation)):
         if data is not None:

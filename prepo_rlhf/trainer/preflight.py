@@ -23,7 +23,6 @@ from prepo_rlhf.files.model_files import ModelFiles
 from prepo_rlhf.prompts.load import PromptSet, load_prompts, load_tokenizer
 from prepo_rlhf.rewards.extraction import gold_answer
 from prepo_rlhf.rewards.reward import MATH, RewardError, check_reward
-from prepo_rlhf.trainer import wandb_log
 
 CHECKPOINT_CONFIG = "config.yaml"
 # A checkpoint means nothing under other values of these.
@@ -57,7 +56,6 @@ def prepare(config: Config) -> Prepared:
     _check_attention(config)
     _check_reward(config)
     resume_tag = find_checkpoint(config)
-    wandb_log.log_in(config)
     ModelFiles(config.actor.model_name_or_path, config.actor.trust_remote_code).check()
     tokenizer = load_tokenizer(config)
     train = load_prompts(config, tokenizer)

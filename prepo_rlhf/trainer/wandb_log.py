@@ -17,22 +17,22 @@ from prepo_rlhf.config import Config, ConfigError
 KEY_VARIABLE = "WANDB_API_KEY"
 
 
-def log_in(config: Config) -> None:
-    """Log this process in, and take a key that was given out of the options, which go to files and other processes.
+def log_in(config: Config) -> Config:
+    """Log this process in; returns the options, which go to files and other processes, without a key.
 
     Raises:
         ConfigError: there is no key, or one that cannot be.
     """
     settings = config.logger.wandb
     if not settings.enable:
-        return
-    key, settings.key = settings.key, None
-    if key:
+        return config
+    if key := settings.key:
         _hide(key)
     import wandb
 
+    keyless = config.replaced({"logger.wandb.key": None})
     if wandb.setup().settings.mode != "online":  # nobody to log in to
-        return
+        return keyless
     try:
         with _in_environment(key):
             known = wandb.login(prompt=False, verify=False)
@@ -43,6 +43,7 @@ def log_in(config: Config) -> None:
             f"--logger.wandb.enable: no key of Weights & Biases is known: set {KEY_VARIABLE}, or run `wandb login` "
             "once; with WANDB_MODE=offline none is needed"
         )
+    return keyless
 
 
 def start(config: Config) -> Any:

@@ -9,9 +9,9 @@ import pytest
 import ray
 from hosts import loopback_hosts
 from raylets import Cluster, ray_cluster
-from tiny_tasks import read_metrics, run_job, without_timings
+from tiny_tasks import gpu_config, read_metrics, run_job, without_timings
 
-from prepo_rlhf.config import Config, ConfigError
+from prepo_rlhf.config import ConfigError
 from prepo_rlhf.ray import nodes, placement
 
 
@@ -56,8 +56,7 @@ def test_each_node_gets_its_ranks_in_succession(joined: list[str]) -> None:
 
 
 def test_more_nodes_than_there_are_is_refused(joined: list[str]) -> None:
-    config = Config()
-    config.actor.num_nodes, config.actor.num_gpus_per_node = 3, 1
+    config = gpu_config().replaced({"actor.num_nodes": 3, "actor.num_gpus_per_node": 1})
     with pytest.raises(ConfigError, match="--actor.num_nodes 3: the Ray cluster has 2 nodes"):
         placement.check_cluster(config)
 

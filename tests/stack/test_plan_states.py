@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 import pytest
+from tiny_tasks import gpu_config
 
-from prepo_rlhf.config import Config
 from prepo_rlhf.planning.engine import BLOCK_TOKENS, block_bytes
 from prepo_rlhf.planning.model_shape import ModelShape, model_shape
 from prepo_rlhf.planning.states import LIVE_PARAMETERS, REDUCE_BUCKET, SUB_GROUP, policy_states
@@ -81,8 +81,8 @@ def run_ranks(ranks: int, stage: int, dtype: str) -> dict[str, int]:
 def test_states_are_the_tensors_that_deepspeed_holds(ranks: int, stage: int, dtype: str) -> None:
     """Within 5% of a model so small that its paddings and buffers count."""
     held = run_ranks(ranks, stage, dtype)
-    config = Config()
-    config.ds.zero_stage, config.ds.param_dtype, config.actor.num_gpus_per_node = stage, dtype, ranks
+    changes = {"ds.zero_stage": stage, "ds.param_dtype": dtype, "actor.num_gpus_per_node": ranks}
+    config = gpu_config().replaced(changes)
     shape = ModelShape(held["parameters"], held["parameters"], 64, 160, 4, 4, 4, 16, 64, False, False)
     states = policy_states(shape, config)
     if stage == 1:
@@ -107,8 +107,8 @@ def test_a_cache_block_is_vllms(name: str, tensor_parallel: int) -> None:
     import torch
     from vllm.v1.kv_cache_interface import FullAttentionSpec
 
-    config = Config()
-    config.actor.model_name_or_path, config.vllm.tensor_parallel_size = name, tensor_parallel
+    changes = {"actor.model_name_or_path": name, "vllm.tensor_parallel_size": tensor_parallel}
+    config = gpu_config().replaced(changes)
     shape = model_shape(config)
     page = FullAttentionSpec(
         block_size=BLOCK_TOKENS,

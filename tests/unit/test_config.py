@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import FrozenInstanceError
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,16 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_tasks import gpu_config, gpu_job
 
 from prepo_rlhf.config import (
     Config,
     ConfigError,
-    check,
+    GivenConfig,
+    Machine,
     from_dict,
     from_yaml,
     parse_args,
-    parse_options,
     resolve,
     to_yaml,
 )
@@ -76,7 +78,7 @@ def flatten(options: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def parse(*flags: str) -> Config:
-    return parse_args([*REQUIRED, *flags])
+    return gpu_job([*REQUIRED, *flags])
 
 
 def openrlhf_options() -> dict[str, dict[str, Any]]:
@@ -119,7 +121,7 @@ def openrlhf() -> dict[str, dict[str, Any]]:
 
 
 def test_an_openrlhf_command_line_keeps_its_meaning() -> None:
-    config = parse_args(OPENRLHF_COMMAND.split())
+    config = gpu_job(OPENRLHF_COMMAND.split())
     assert config.train.colocate_all and config.vllm.enable_sleep and config.ds.enable_sleep
     assert config.actor.adam.betas == (0.9, 0.98) and config.actor.adam.lr == 5e-7
     assert config.actor.eps_clip_low_high == (0.2, 0.3)
@@ -129,7 +131,7 @@ def test_an_openrlhf_command_line_keeps_its_meaning() -> None:
     assert config.data.prompt_dataset == "a.jsonl,b.jsonl" and config.data.apply_chat_template
     assert config.rollout.n_samples_per_prompt == 8 and config.rollout.max_new_tokens == 3072
     assert config.algo.advantage.is_correction_threshold == (0.0, 2.0)
-    assert config.ds.packing_samples and config.ds.attn_implementation is None  # flash_attention_2 where installed
+    assert config.ds.packing_samples and config.ds.attn_implementation == "flash_attention_2"
     assert config.vllm.sync_backend == "ipc"
     assert config.ckpt.max_mem == 100.0 and config.logger.wandb.key == "secret"
 
@@ -144,15 +146,15 @@ def test_every_openrlhf_option_is_taken_or_refused_by_name(openrlhf: dict[str, d
         elif name != "actor.muon.no_nesterov":
             argv += [f"--{name}", *values]
             expected[name] = keywords.get("type", str)(values[0]) if values else True
-    got = dict(flatten(parse_options(argv)[0].to_dict()))
+    got = dict(flatten(parse_args(argv).to_dict()))
     for name, value in expected.items():
         first = got[name][0] if isinstance(got[name], tuple) else got[name]
         assert (first, type(first)) == (value, type(value)), name
-    assert parse_options(["--actor.muon.no_nesterov"])[0].actor.muon.nesterov is False
+    assert parse_args(["--actor.muon.no_nesterov"]).actor.muon.nesterov is False
 
 
 def test_defaults_and_choices_are_openrlhfs_but_for_the_intended(openrlhf: dict[str, dict[str, Any]]) -> None:
-    ours, different = dict(flatten(Config().to_dict())), {}
+    ours, different = dict(flatten(GivenConfig().to_dict())), {}
     for name, keywords in openrlhf.items():
         default = keywords.get("default", False)
         default = tuple(default) if isinstance(default, list) else default
@@ -160,12 +162,12 @@ def test_defaults_and_choices_are_openrlhfs_but_for_the_intended(openrlhf: dict[
             different[name] = ours[name]
         if name in ours and "choices" in keywords and name not in NARROWER:
             with pytest.raises(SystemExit):
-                parse_options([f"--{name}", "no-such-choice"])
+                parse_args([f"--{name}", "no-such-choice"])
     assert different == INTENDED
 
 
 def test_run_name_holds_the_time_of_the_start() -> None:
-    assert Config().logger.wandb.run_name.startswith("prepo_")
+    assert GivenConfig().logger.wandb.run_name.startswith("prepo_")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +215,7 @@ def test_help_lists_groups_and_exits_with_0(capsys: pytest.CaptureFixture[str]) 
 
 def test_no_option_at_all_is_told_what_is_missing() -> None:
     with pytest.raises(ConfigError, match="--actor.model_name_or_path is missing"):
-        parse_args([])
+        gpu_job([])
 
 
 def test_yaml_round_trip_keeps_every_value_but_the_key() -> None:
@@ -221,8 +223,8 @@ def test_yaml_round_trip_keeps_every_value_but_the_key() -> None:
     back = from_dict(yaml.safe_load(to_yaml(config)))
     assert back.logger.wandb.key is None and "secret" not in to_yaml(config)
     assert from_dict(yaml.safe_load(to_yaml(config, secrets=True))) == config
-    back.logger.wandb.key = "secret"
-    assert back == config
+    assert back.replaced({"logger.wandb.key": "secret"}) == config
+    assert gpu_config(from_dict(yaml.safe_load(to_yaml(gpu_config(config), secrets=True)))) == gpu_config(config)
 
 
 @settings(deadline=None)
@@ -233,9 +235,8 @@ def test_yaml_round_trip_keeps_every_value_but_the_key() -> None:
     modules=st.just("all-linear") | st.lists(st.text()),
 )
 def test_yaml_round_trip_of_any_value(lr: float, clip: tuple | None, template: str | None, modules: str | list) -> None:
-    config = Config()
-    config.actor.adam.lr, config.prepo.weight_clip, config.data.input_template = lr, clip, template
-    config.ds.lora.target_modules = modules
+    values = {"actor.adam.lr": lr, "prepo.weight_clip": clip, "data.input_template": template}
+    config = GivenConfig().replaced(values | {"ds.lora.target_modules": modules})
     assert from_dict(yaml.safe_load(to_yaml(config))) == config
 
 
@@ -257,9 +258,10 @@ def test_printed_options_load_again(tmp_path: Path, capsys: pytest.CaptureFixtur
     file.write_text(capsys.readouterr().out)
     printed = from_yaml(file)
     assert printed.prepo.candidate_batch_size == 320
-    expected = parse(*flags)
-    expected.logger.wandb.run_name = printed.logger.wandb.run_name
-    assert parse_args(["--config", str(file)]) == expected
+    # What depends on the machine is left to the one that the file will be used on.
+    assert (printed.backend, printed.ds.attn_implementation, printed.ckpt.path[0]) == ("auto", None, ".")
+    expected = parse(*flags).replaced({"logger.wandb.run_name": printed.logger.wandb.run_name})
+    assert gpu_job(["--config", str(file)]) == expected
 
 
 @pytest.mark.parametrize(
@@ -269,6 +271,9 @@ def test_printed_options_load_again(tmp_path: Path, capsys: pytest.CaptureFixtur
         ("prpo: {selector: prepo}", "--prpo: unknown"),
         ("prepo: {selector: best}", "--prepo.selector: "),
         ("train: {seed: [1]}", "--train.seed: "),
+        ("train: {batch_size: 0}", "--train.batch_size 0: must be at least 1"),
+        ("rollout: {top_p: 1.5}", "--rollout.top_p 1.5: must not be above 1"),
+        ("rollout: {temperature: .nan, max_new_tokens: 0}", "--rollout.max_new_tokens 0: must be at least 1"),
         ("critic: {num_nodes: 1}", "--critic.num_nodes: there is no critic"),
         ("algo: {advantage: {estimator: gae}}", "--algo.advantage.estimator gae: "),
         ("- actor", "nested keys"),
@@ -296,16 +301,44 @@ def test_derived_values() -> None:
     assert config.actor.eps_clip_low_high == (0.2, 0.28)
     assert parse("--actor.eps_clip", "0.2").actor.eps_clip_low_high == (0.2, 0.2)
     assert parse("--ds.lora.target_modules", "q_proj").ds.lora.target_modules == ["q_proj"]
-    assert parse_args([*REQUIRED[:4], "--train.agent_func_path", "a.py"]).reward.remote_url == "agent"
+    assert gpu_job([*REQUIRED[:4], "--train.agent_func_path", "a.py"]).reward.remote_url == "agent"
     with pytest.raises(ConfigError, match="--actor.eps_clip 0.1 and --actor.eps_clip_low_high"):
         parse("--actor.eps_clip", "0.1", "--actor.eps_clip_low_high", "0.2", "0.3")
 
 
 def test_resolving_twice_changes_nothing() -> None:
     config = parse("--actor.eps_clip", "0.1", "--algo.advantage.is_correction_threshold", "3")
-    again = resolve(copy.deepcopy(config))
-    assert again == config
-    check(again)
+    assert gpu_config(config) == config
+
+
+def test_resolving_leaves_the_given_options_alone() -> None:
+    given = parse_args([*REQUIRED, "--actor.eps_clip", "0.1", "--ds.lora.target_modules", "q_proj"])
+    before = copy.deepcopy(given)
+    assert gpu_config(given).ds.lora.target_modules == ["q_proj"] and given == before
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "attention"),
+    [
+        (Machine("cuda", True, "/w"), "", "flash_attention_2"),
+        (Machine("cuda", True, "/w"), "--ds.param_dtype fp32", "sdpa"),
+        (Machine("cuda", False, "/w"), "--ds.packing_samples", "packed_sdpa"),
+        (Machine("cuda", False, "/w"), "--ds.packing_samples --ds.ring_attn_size 2", "flash_attention_2"),
+        (Machine("cpu", False, "/w"), "--train.colocate_all --vllm.enable_sleep --ds.enable_sleep", "sdpa"),
+    ],
+)
+def test_what_depends_on_the_machine(machine: Machine, flags: str, attention: str) -> None:
+    config = resolve(parse_args([*REQUIRED, *flags.split()]), machine)
+    assert (config.backend, config.ds.attn_implementation) == (machine.backend, attention)
+    on_cpu = machine.backend == "cpu"
+    assert config.vllm.enforce_eager == on_cpu and not config.vllm.enable_sleep and not config.ds.enable_sleep
+
+
+def test_relative_paths_mean_what_they_mean_to_the_driver(tmp_path: Path) -> None:
+    (tmp_path / "r.py").touch()
+    config = resolve(parse_args([*REQUIRED, "--ckpt.path", "c/d"]), Machine("cpu", False, str(tmp_path)))
+    assert config.reward.remote_url == str(tmp_path / "r.py") and config.actor.model_name_or_path == "m"
+    assert (config.ckpt.path, config.ckpt.output_dir) == (str(tmp_path / "c/d"), str(tmp_path / "ckpt"))
 
 
 @pytest.mark.parametrize(
@@ -318,6 +351,7 @@ def test_resolving_twice_changes_nothing() -> None:
         ("--data.input_template Question:", "data.input_template", None, "--data.input_template"),
         (r"--data.input_template {}\n", "data.input_template", r"{}\n", "--data.input_template"),
         ("--train.agent_func_path a.py", "reward.remote_url", "agent", "--reward.remote_url"),
+        ("--algo.advantage.gamma 0.9", "algo.advantage.gamma", 1.0, "--algo.advantage.gamma 0.9"),
         ("--algo.kl.use_loss", "algo.kl.use_loss", True, "--algo.kl.init_coef"),
         ("--algo.kl.use_loss --algo.kl.init_coef 1", "algo.kl.estimator", "k1", "take k2 or k3"),
         ("--algo.kl.estimator k3 --algo.kl.init_coef 1", "algo.kl.estimator", "k3", "take k1"),
@@ -334,14 +368,23 @@ def test_packed_samples_have_their_own_sdpa() -> None:
     assert config.ds.attn_implementation == "packed_sdpa"
 
 
-def test_config_is_a_plain_mutable_object() -> None:
+def test_config_is_frozen_wherever_it_goes() -> None:
     config = parse("--actor.adam.lr", "3e-6")
-    for twin in (pickle.loads(pickle.dumps(config)), copy.deepcopy(config)):
+    for twin in (config, pickle.loads(pickle.dumps(config)), copy.deepcopy(config)):
         assert twin == config
-        twin.actor.adam.lr = 1.0
-        assert config.actor.adam.lr == 3e-6
+        for owner, name in ((twin, "backend"), (twin.train, "seed"), (twin.prepo, "selector"), (twin.actor.adam, "lr")):
+            with pytest.raises(FrozenInstanceError, match=name):
+                setattr(owner, name, 1)
     assert vars(config.actor.muon) == {"lr": 0.02, "momentum": 0.95, "ns_steps": 5, "nesterov": True}
-    assert Config().actor.adam is not Config().actor.adam
+
+
+def test_a_changed_copy() -> None:
+    config = parse("--actor.adam.lr", "3e-6")
+    changed = config.replaced({"train.seed": 3, "actor.adam.eps": 1.0, "actor.adam.lr": 2.0, "backend": "cpu"})
+    assert (changed.train.seed, changed.actor.adam.eps, changed.actor.adam.lr, changed.backend) == (3, 1.0, 2.0, "cpu")
+    assert type(changed) is Config and config == parse("--actor.adam.lr", "3e-6")
+    with pytest.raises((AttributeError, TypeError), match="sed"):
+        config.replaced({"train.sed": 3})
 
 
 def test_every_option_has_a_help_text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from tiny_tasks import gpu_job
 
-from prepo_rlhf.config import Config, ConfigError, parse_args
+from prepo_rlhf.config import Config, ConfigError
 
 REQUIRED = "--actor.model_name_or_path m --data.prompt_dataset d.jsonl --reward.remote_url r.py".split()
 
 
 def parse(*flags: str) -> Config:
-    return parse_args([*REQUIRED, *flags])
+    return gpu_job([*REQUIRED, *flags])
 
 
 @pytest.mark.parametrize("missing", ["--actor.model_name_or_path", "--data.prompt_dataset", "--reward.remote_url"])
 def test_a_required_option_is_asked_for(missing: str) -> None:
     at = REQUIRED.index(missing)
     with pytest.raises(ConfigError, match=missing):
-        parse_args(REQUIRED[:at] + REQUIRED[at + 2 :])
+        gpu_job(REQUIRED[:at] + REQUIRED[at + 2 :])
 
 
 @pytest.mark.parametrize(
@@ -70,19 +71,19 @@ def test_a_required_option_is_asked_for(missing: str) -> None:
             "--train.full_determinism_enable",
         ),
         ("--train.async_enable --prepo.score_with actor", "--prepo.score_with actor"),
-        ("--vllm.num_engines 0", "--vllm.num_engines 0"),
+        ("--vllm.num_engines 0", "--vllm.num_engines 0: must be at least 1"),
         ("--vllm.sync_backend ipc", "--vllm.sync_backend ipc"),
         ("--vllm.sync_backend nccl --backend cpu", "--vllm.sync_backend nccl"),
         ("--ds.tensor_parallel_size 2 --ds.param_dtype fp16", "--ds.param_dtype fp16"),
         ("--ds.zero_stage 4", "--ds.zero_stage 4"),
         ("--ds.ring_attn_size 0", "--ds.ring_attn_size 0"),
         ("--ds.lora.rank 8 --ds.lora.target_modules", "--ds.lora.target_modules"),
-        ("--rollout.temperature 0", "--rollout.temperature 0"),
+        ("--rollout.temperature 0", "--rollout.temperature 0.0: must be above 0"),
         ("--rollout.temperature nan", "--rollout.temperature nan"),
         ("--rollout.top_p 0", "--rollout.top_p 0"),
-        ("--rollout.top_p 1.1", "--rollout.top_p 1.1"),
+        ("--rollout.top_p 1.1", "--rollout.top_p 1.1: must not be above 1"),
         ("--algo.kl.init_coef -1", "--algo.kl.init_coef -1"),
-        ("--actor.dual_clip 1", "--actor.dual_clip 1"),
+        ("--actor.dual_clip 1", "--actor.dual_clip 1.0: must be above 1"),
         ("--actor.eps_clip_low_high -0.1 0.2", "--actor.eps_clip_low_high"),
         ("--reward.clip_range 1 -1", "--reward.clip_range"),
         ("--reward.overlong_buffer_len 4096", "--reward.overlong_buffer_len"),
@@ -142,5 +143,7 @@ def test_what_can_work_passes(flags: str) -> None:
 
 
 def test_all_problems_are_told_at_once() -> None:
-    with pytest.raises(ConfigError, match="(?s)--prepo.candidate_batch_size.*--actor.dual_clip"):
-        parse("--actor.dual_clip", "0.5", "--prepo.candidate_batch_size", "1")
+    with pytest.raises(ConfigError, match="(?s)--prepo.candidate_batch_size.*--reward.clip_range"):
+        parse("--reward.clip_range", "1", "0", "--prepo.candidate_batch_size", "1")
+    with pytest.raises(ConfigError, match="(?s)--actor.dual_clip.*--rollout.top_p.*--reward.math.timeout"):
+        parse("--actor.dual_clip", "0.5", "--reward.math.timeout", "0", "--rollout.top_p", "1.5")

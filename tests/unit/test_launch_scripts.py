@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_tasks import gpu_job
 
 from prepo_rlhf.cli.plan import PlanOptions, training_options
-from prepo_rlhf.config import Config, parse_args
+from prepo_rlhf.config import Config
 from prepo_rlhf.planning.cluster import Cluster
 from prepo_rlhf.planning.cost import Lengths, Speed
 from prepo_rlhf.planning.plan import make_plan
@@ -56,7 +57,7 @@ def job_options(arguments: list[str]) -> list[str]:
 
 
 def job(name: str, folder: Path, *options: str, **environment: str) -> Config:
-    return parse_args(job_options(run_script(name, folder, *options, **environment)))
+    return gpu_job(job_options(run_script(name, folder, *options, **environment)))
 
 
 def test_shellcheck_finds_nothing() -> None:
@@ -70,7 +71,7 @@ def test_shellcheck_finds_nothing() -> None:
 @pytest.mark.parametrize("name", [*MODEL_SCRIPTS, *BASELINES])
 def test_a_script_submits_a_job_that_fits_gpus_of_80_gib(name: str, tmp_path: Path) -> None:
     given = job_options(run_script(name, tmp_path))
-    parse_args(given)
+    gpu_job(given)
     cluster = Cluster(NODES.get(name, 1), GPUS.get(name, 8), gpu_memory=80, reserve=4)
     config = training_options(PlanOptions(), given)
     plan = make_plan(config, cluster, 17_000, Lengths(200, 1000), Speed())

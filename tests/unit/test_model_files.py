@@ -11,7 +11,8 @@ import pytest
 from models_with_code import AUTO_MAP, ModelWithCode, with_pickled_weights
 from tiny_tasks import job_options
 
-from prepo_rlhf.config import ConfigError, parse_args
+from prepo_rlhf.cli.train_prepo_ray import job_config
+from prepo_rlhf.config import ConfigError
 from prepo_rlhf.evaluation.options import BenchmarkOptions
 from prepo_rlhf.evaluation.runner import run
 from prepo_rlhf.files.model_files import ModelFiles
@@ -28,7 +29,7 @@ def test_a_training_job_is_refused_before_ray(
     monkeypatch.setattr(job, "start_ray", started.append)
     model = ModelWithCode(tiny_llama, tmp_path / "model")
     with pytest.raises(ConfigError) as refusal:
-        job.run(parse_args(job_options(model.path, tiny_data, parity_reward, tmp_path / "run")))
+        job.run(job_config(job_options(model.path, tiny_data, parity_reward, tmp_path / "run")))
     assert f"--actor.model_name_or_path {model.path}: {NEEDS_CODE}" in str(refusal.value)
     assert "--actor.trust_remote_code" in str(refusal.value)
     assert not started and not model.executed()
@@ -39,7 +40,7 @@ def test_a_plan_is_refused(model_type: str, tiny_llama: str, tmp_path: Path) -> 
     model = ModelWithCode(tiny_llama, tmp_path / "model", model_type)
     if model_type == "vit":
         model.edit("config.json", auto_map={"AutoModelForCausalLM": AUTO_MAP["AutoModelForCausalLM"]})
-    config = parse_args(job_options(model.path, "data.jsonl", "reward.py", tmp_path / "run"))
+    config = job_config(job_options(model.path, "data.jsonl", "reward.py", tmp_path / "run"))
     with pytest.raises(ConfigError, match=f"(?s)^--actor.model_name_or_path {model.path}: .+trust_remote_code"):
         model_shape(config)
     assert not model.executed()

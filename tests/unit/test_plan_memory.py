@@ -9,6 +9,7 @@ import torch
 from memory_peak import MemoryPeak
 from peft import LoraConfig, get_peft_model
 from tiny_models import make_tiny_model
+from tiny_tasks import gpu_config
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from prepo_rlhf.config import Config, ConfigError
@@ -34,15 +35,8 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 def options(model: str = "", **values: object) -> Config:
     """Options with `ds__param_dtype="fp32"` for --ds.param_dtype fp32."""
-    config = Config()
-    config.actor.model_name_or_path = model
-    for name, value in values.items():
-        *groups, last = name.split("__")
-        target = config
-        for group in groups:
-            target = getattr(target, group)
-        setattr(target, last, value)
-    return config
+    changes = {name.replace("__", "."): value for name, value in values.items()}
+    return gpu_config().replaced({"actor.model_name_or_path": model} | changes)
 
 
 def small_model(family: str, layers: int, dtype: str, vocabulary: int = 512) -> tuple[torch.nn.Module, ModelShape]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from tiny_tasks import gpu_config
 
-from prepo_rlhf.config import from_dict, resolve
+from prepo_rlhf.config import from_dict
 from prepo_rlhf.config.prompt_templates import TEMPLATES
 from prepo_rlhf.prompts.render import benchmark_renderer
 
@@ -13,8 +14,8 @@ QUESTION = "What is $\\frac{1}{2}$ of {} and {question}?"  # braces and placehol
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_training_and_benchmarks_read_the_same(name: str) -> None:
-    config = resolve(from_dict({"data": {"input_template": name}}))
+    config = gpu_config(from_dict({"data": {"input_template": name}}))
     prompt = config.data.input_template.format(QUESTION)
     assert prompt == benchmark_renderer(name, tokenizer=None)(QUESTION)
     assert "\\boxed{}" in prompt and QUESTION in prompt
-    assert resolve(config).data.input_template.format(QUESTION) == prompt
+    assert gpu_config(config).data.input_template.format(QUESTION) == prompt

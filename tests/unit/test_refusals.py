@@ -12,7 +12,8 @@ import pytest
 from tiny_models import make_tiny_model
 from tiny_tasks import ROOT, job_options, question_rows
 
-from prepo_rlhf.config import ConfigError, parse_args
+from prepo_rlhf.cli.train_prepo_ray import job_config
+from prepo_rlhf.config import ConfigError
 from prepo_rlhf.trainer import job
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
@@ -79,7 +80,7 @@ def test_refused_by_name(
     changes = {name: places.get(str(value), value) for name, value in changes.items()}
     arguments = job_options(tiny_llama, places["ROWS"], parity_reward, tmp_path, **changes)
     with pytest.raises(ConfigError) as refusal:
-        job.run(parse_args(arguments))
+        job.run(job_config(arguments))
     assert message in str(refusal.value)
     assert not started
 
@@ -90,7 +91,7 @@ def test_a_dataset_that_is_a_program_is_refused_and_does_not_run(
     mark, program = tmp_path / "mark", tmp_path / "prompts.py"
     program.write_text(f"open({str(mark)!r}, 'w')\n")
     with pytest.raises(ConfigError, match="--data.prompt_dataset"):
-        job.run(parse_args(job_options(tiny_llama, str(program), parity_reward, tmp_path / "run")))
+        job.run(job_config(job_options(tiny_llama, str(program), parity_reward, tmp_path / "run")))
     assert not mark.exists()
 
 
@@ -106,7 +107,7 @@ def test_the_command_line_prints_the_refusal_and_starts_nothing(tiny_llama: str,
 def test_too_long_prompts_are_left_out_and_counted(tiny_llama: str, places: dict[str, str], tmp_path: Path) -> None:
     from prepo_rlhf.prompts.load import load_prompts, load_tokenizer
 
-    config = parse_args(job_options(tiny_llama, places["ROWS"], "x.py", tmp_path, data__max_len=60))
+    config = job_config(job_options(tiny_llama, places["ROWS"], "x.py", tmp_path, data__max_len=60))
     tokenizer = load_tokenizer(config)
     data = load_prompts(config, tokenizer)
     assert 0 < data.num_left_out == 60 - len(data)
@@ -121,7 +122,7 @@ def test_question_tokens_only(template: str | None, tiny_llama: str, places: dic
 
     changes = {"data__input_template": template} if template else {"data__apply_chat_template": True}
     options = job_options(tiny_llama, places["ROWS"], "x.py", tmp_path, prepo__ppl_tokens="question", **changes)
-    config = parse_args(options)
+    config = job_config(options)
     tokenizer = load_tokenizer(config)
     data = load_prompts(config, tokenizer)
     for row, prompt in zip(question_rows(60), data.prompts, strict=True):

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from tiny_runs import write_run
+from tiny_tasks import gpu_config
 
 from prepo_rlhf.analysis.groups import group_by_options, make_groups
 from prepo_rlhf.analysis.runs import Run, read_runs
-from prepo_rlhf.config import ConfigError
+from prepo_rlhf.config import ConfigError, GivenConfig
 from prepo_rlhf.files.step_rows import StepRows
 
 METRICS = [
@@ -216,12 +217,10 @@ def test_refuses_groups(tmp_path: Path, requests: list[str], message: str) -> No
 
 def test_the_records_are_what_training_writes(tmp_path: Path) -> None:
     """prompts.jsonl as MetricsLog writes it."""
-    from prepo_rlhf.config import Config
     from prepo_rlhf.selection.base import PromptOutcome
     from prepo_rlhf.trainer.metrics_log import MetricsLog
 
-    config = Config()
-    config.logger.run_dir = str(tmp_path / "run")
+    config = gpu_config(GivenConfig().replaced({"logger.run_dir": str(tmp_path / "run")}))
     (tmp_path / "run").mkdir()
     log = MetricsLog(config, total_steps=1, resumed_step=None)
     outcomes = [PromptOutcome(10, (1.0, 0.0, 1.0, 1.0), 3.5, 6), PromptOutcome(14, (0.0, 0.0), None, 7)]

@@ -13,7 +13,7 @@ from tiny_candidates import make_prompt
 from tiny_streams import selector_named
 
 import prepo_rlhf.ray  # noqa: F401  (makes the process ready for OpenRLHF)
-from prepo_rlhf.config import parse_args
+from prepo_rlhf.cli.train_prepo_ray import job_config
 from prepo_rlhf.rollout.sync_async import AsyncSchedule, make_schedule
 from prepo_rlhf.selection import PromptOutcome, PromptStream
 
@@ -22,7 +22,7 @@ DATASET = [make_prompt(i) for i in range(40)]
 
 
 def schedule_of(*flags: str) -> AsyncSchedule:
-    return make_schedule(parse_args([*REQUIRED, "--train.async_enable", *flags]), engines=[])
+    return make_schedule(job_config([*REQUIRED, "--train.async_enable", *flags]), engines=[])
 
 
 def stream_of(selector: str = "random") -> PromptStream:

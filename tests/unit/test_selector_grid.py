@@ -15,13 +15,13 @@ from results import main as write_results
 from results import read_cell
 from run_grid import COMPLETE, Run, command, planned
 
-from prepo_rlhf.config import parse_args
+from prepo_rlhf.cli.train_prepo_ray import job_config
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_a_valid_job_of_the_right_length(method: str, tmp_path: Path) -> None:
     line = command(Run("weak", method, seed=3, steps=60), tmp_path, tmp_path / "data", learning_rate=1e-4)
-    config = parse_args(line[line.index("--ds.packing_samples") :])
+    config = job_config(line[line.index("--ds.packing_samples") :])
     assert (config.train.num_episodes - METHODS[method].extra_epochs) * STEPS_PER_EPOCH == 60
     assert (config.train.seed, config.actor.adam.lr, config.ds.param_dtype) == (3, 1e-4, "fp32")
 

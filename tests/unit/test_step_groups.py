@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -214,7 +215,5 @@ def test_the_range_excludes_its_ends(scores: list[float]) -> None:
     mean = sum(scores) / len(scores)
     options = AlgoOptions(dynamic_filtering_enable=True, dynamic_filtering_range=(mean, 2.0))
     assert not keeps(scores, options, False)
-    options.dynamic_filtering_range = (-1.0, mean)
-    assert not keeps(scores, options, False)
-    options.dynamic_filtering_range = (mean - 0.1, mean + 0.1)
-    assert keeps(scores, options, False)
+    assert not keeps(scores, replace(options, dynamic_filtering_range=(-1.0, mean)), False)
+    assert keeps(scores, replace(options, dynamic_filtering_range=(mean - 0.1, mean + 0.1)), False)

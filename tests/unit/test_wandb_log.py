@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_tasks import ROOT
+from tiny_tasks import ROOT, gpu_config
 
-from prepo_rlhf.config import Config, ConfigError, from_dict, parse_args, parse_options, resolve
+from prepo_rlhf.config import ConfigError, GivenConfig, from_dict, parse_args
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 SCRIPT = """
 import os, sys
-from prepo_rlhf.config import ConfigError, parse_options, resolve
+from prepo_rlhf.config import ConfigError, Machine, parse_args, resolve
 from prepo_rlhf.trainer import wandb_log
 
-config = resolve(parse_options(sys.argv[1:])[0])
+config = resolve(parse_args(), Machine("cpu", False, os.getcwd()))
 try:
-    wandb_log.log_in(config)
+    config = wandb_log.log_in(config)
 except ConfigError as error:
     sys.exit(f"REFUSED {error}")
 print("STATE", config.logger.wandb.enable, config.logger.wandb.key, os.environ.get("WANDB_API_KEY"), sys.argv[1:])
@@ -106,9 +106,9 @@ def test_nobody_asked_for_it(tmp_path: Path) -> None:
 def test_the_options_show_no_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(f"logger: {{wandb: {{key: {KEY}}}}}\n")
-    config = resolve(parse_options(["--config", str(file)])[0])
+    config = gpu_config(parse_args(["--config", str(file)]))
     assert config.logger.wandb.key == KEY and config.logger.wandb.enable
-    assert KEY not in repr(config) and not Config().logger.wandb.enable
+    assert KEY not in repr(config) and not GivenConfig().logger.wandb.enable
     for wrong in (["--help"], ["--no_such_option"], ["--train.seed", "x"], ["--print_config"]):
         with pytest.raises(SystemExit):
             parse_args(["--config", str(file), *wrong])
