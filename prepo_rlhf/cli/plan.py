@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import tyro
@@ -20,7 +20,7 @@ from annotated_types import Gt
 from rich.console import Console
 
 from prepo_rlhf.config import Config, ConfigError, Machine, check, parse_args, resolve
-from prepo_rlhf.config.bounds import bound_problems
+from prepo_rlhf.config.bounds import field_problems
 from prepo_rlhf.planning.cluster import Cluster
 from prepo_rlhf.planning.cost import Lengths, Speed
 from prepo_rlhf.planning.plan import make_plan
@@ -100,7 +100,7 @@ def _everything_together(options: PlanOptions) -> list[str]:
 
 
 def _check(options: PlanOptions) -> None:
-    if problems := [*bound_problems(options)]:
+    if problems := field_problems(PlanOptions, asdict(options)):
         raise ConfigError("\n".join(problems))
     if not 0 <= options.reserve < options.gpu_memory:
         raise ConfigError(f"--reserve {options.reserve}: must be from 0 to below --gpu_memory {options.gpu_memory}")

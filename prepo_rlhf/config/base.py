@@ -16,6 +16,7 @@ class ConfigError(ValueError):
     """An option that can't be used: the message names it as `--group.name` and says what to do."""
 
 
+@dataclasses.dataclass(frozen=True)
 class Options:
     """Base of all groups, which are frozen dataclasses: a changed value is a changed copy."""
 

@@ -1,6 +1,6 @@
 """Refuses options that can't work together, each with its name and the remedy.
 
-Boundary: standard library only; looks at the options alone, so files, models, GPUs and packages are others' business.
+Boundary: looks at the options alone, so files, models, GPUs and packages are others' business.
 Each check yields one line a problem; `check` reports all of them at once.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prepo_rlhf.config.base import ConfigError
-from prepo_rlhf.config.bounds import bound_problems
-from prepo_rlhf.config.root import Config
+from prepo_rlhf.config.bounds import field_problems
+from prepo_rlhf.config.root import Config, GivenConfig
 from prepo_rlhf.config.training import AlgoOptions
 
 GROUP_ESTIMATORS = ("rloo", "reinforce_baseline", "group_norm", "dr_grpo")
@@ -22,7 +22,7 @@ DROPPING_SELECTORS = ("greso",)
 def check(config: Config) -> Config:
     """`config` itself. Raises ConfigError listing every problem of it."""
     # The rest divides by sizes, so these come first and alone.
-    problems = [*_required(config), *bound_problems(config)]
+    problems = [*_required(config), *field_problems(GivenConfig, config.to_dict())]
     if not problems:
         for rule in (_windows, _weights, _groups, _lengths, _train_batches, _rollout_batches, _placement, _precision,
                      _engines, _loss, _records):  # fmt: skip

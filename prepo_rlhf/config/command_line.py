@@ -15,7 +15,8 @@ from typing import Annotated
 import tyro
 
 from prepo_rlhf.config.base import ConfigError
-from prepo_rlhf.config.files import SECRET, from_yaml, to_yaml
+from prepo_rlhf.config.bounds import SECRET
+from prepo_rlhf.config.files import from_yaml, to_yaml
 from prepo_rlhf.config.refused import refusal
 from prepo_rlhf.config.resolve import completed
 from prepo_rlhf.config.root import GivenConfig

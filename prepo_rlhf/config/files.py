@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from prepo_rlhf.config.base import ConfigError
-from prepo_rlhf.config.bounds import out_of_bounds
+from prepo_rlhf.config.bounds import field_problems
 from prepo_rlhf.config.refused import refusal
 from prepo_rlhf.config.root import GivenConfig
-
-SECRET = "logger.wandb.key"
 
 
 def from_dict(options: Mapping[str, Any]) -> GivenConfig:
@@ -26,13 +24,10 @@ def from_dict(options: Mapping[str, Any]) -> GivenConfig:
 
     Raises ConfigError that lists every unknown, refused or ill-typed option.
     """
-    problems = [text for name, value in flatten(options) if (text := refusal(name, value))]
-    if problems:
+    refused = [text for name, value in flatten(options) if (text := refusal(name, value))]
+    if problems := refused or field_problems(GivenConfig, options):
         raise ConfigError("\n".join(problems))
-    try:
-        return TypeAdapter(GivenConfig).validate_python(options)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
+    return TypeAdapter(GivenConfig).validate_python(options)
 
 
 def from_yaml(path: str | Path) -> GivenConfig:
@@ -64,18 +59,6 @@ def flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
-
-
-def _explain(problem: Mapping[str, Any]) -> str:
-    """One of pydantic's errors as a line that names the option."""
-    name = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "unexpected_keyword_argument":
-        return f"--{name}: unknown option; --help lists all of them"
-    for kind, limit in problem.get("ctx", {}).items():
-        if kind in ("ge", "gt", "le", "lt"):
-            return out_of_bounds(name, problem["input"], kind, limit)
-    given = "" if name == SECRET else f", got {problem['input']!r}"
-    return f"--{name}: {problem['msg']}{given}"
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,10 @@ from annotated_types import Ge, Gt, Le
 from prepo_rlhf.config.base import Options
 from prepo_rlhf.config.selectors import SELECTORS
 
-SelectorName = str if TYPE_CHECKING else Literal[tuple(SELECTORS)]
+if TYPE_CHECKING:
+    SelectorName = str
+else:
+    SelectorName = Literal[tuple(SELECTORS)]
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ Boundary: option groups and bounds of `config`; looks at no file and no machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from prepo_rlhf.config.base import ConfigError, Options
-from prepo_rlhf.config.bounds import bound_problems
+from prepo_rlhf.config.bounds import field_problems
 from prepo_rlhf.config.training import MathOptions
 
 # A sample means nothing under other values of these: a stopped evaluation goes on only with the same.
@@ -85,7 +85,7 @@ class BenchmarkOptions(Options):
 
 def check(options: BenchmarkOptions) -> None:
     """Raise ConfigError that lists every option that cannot work."""
-    problems = [*bound_problems(options)]
+    problems = field_problems(BenchmarkOptions, asdict(options))
     if not options.model:
         problems.append("--model is missing: give a folder or a Hugging Face name")
     if options.temperature == 0 and options.n > 1:
