@@ -36,6 +36,21 @@ def leave_buckets_unfilled() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False
 
 
+def check_gradients(engine: Any) -> None:
+    """Have ZeRO-1 and 2 leave the weights alone where a gradient is not finite, as they do in 16 bits.
+
+    In float32 DeepSpeed would apply it. ZeRO-3 looks at gradients in fp16 alone, so that a bad update is only noticed.
+    """
+    if hasattr(engine.optimizer, "check_grad_overflow"):
+        engine.optimizer.check_grad_overflow = True
+
+
+def skipped_update(engine: Any) -> bool:
+    """Whether the last optimizer step left the weights alone, as a gradient was not finite; in fp16, where DeepSpeed
+    then lowers its loss scale, that is no fault."""
+    return bool(getattr(engine.optimizer, "overflow", False)) and not engine.fp16_enabled()
+
+
 def end_accumulation(engine: Any, is_last: bool) -> None:
     """Say whether the next micro-batch is an optimizer step's last, where micro-batches are of dynamic size.
 

@@ -142,7 +142,7 @@ INTERNALS = (
         takes="engines method_name args rank_0_only kwargs"),
     Internal("openrlhf.trainer.ray.utils:get_bundle_indices", "ray.placement", "the GPUs of a tensor-parallel engine",
         takes="placement_group index length"),
-    Internal("openrlhf.utils.agent:SingleTurnAgentExecutor._fetch_rewards_via_http", "rewards.reward",
+    Internal("openrlhf.utils.agent:SingleTurnAgentExecutor._fetch_rewards_via_http", "rewards.sources",
         "asks reward servers, gives up with a RuntimeError", takes="self queries_list prompts_list labels_list",
         says=("raise RuntimeError(",)),
     Internal("openrlhf.trainer.ppo_utils.kl_controller:AdaptiveKLController", "trainer.trainer", "made by position",

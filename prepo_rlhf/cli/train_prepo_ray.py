@@ -12,6 +12,7 @@ from typing import Any
 
 from prepo_rlhf import backends
 from prepo_rlhf.config import Config, ConfigError, check, parse_args, resolve
+from prepo_rlhf.trainer.stopped import TrainingStopped, keep_traceback
 
 
 def job_config(argv: Sequence[str] | None = None) -> Config:
@@ -26,8 +27,8 @@ def job_config(argv: Sequence[str] | None = None) -> Config:
 def main(**scoring: Any) -> int:
     """Run the job that the command line describes.
 
-    Returns 2 when it cannot work, with the reason on stderr; 130 after Ctrl-C; 0 when training has ended, and when
-    SIGTERM has stopped it: a scheduler may start the same command, with `--ckpt.load_enable`, again.
+    Returns 2 when it cannot work and 1 when it broke off, with the reason on stderr; 130 after Ctrl-C; 0 when training
+    has ended, and when SIGTERM has stopped it: a scheduler may start it again, with `--ckpt.load_enable`.
 
     Args:
         scoring: `make_scorer` of `prepo_rlhf.trainer.job.run`, if another than perplexity is wanted.
@@ -40,6 +41,9 @@ def main(**scoring: Any) -> int:
     except ConfigError as error:
         print(f"train_prepo_ray: {error}", file=sys.stderr)
         return 2
+    except TrainingStopped as error:
+        print(f"train_prepo_ray: {error}. {keep_traceback(error, config.logger.run_dir)}", file=sys.stderr)
+        return 1
     return 130 if stopped is SIGINT else 0
 
 

@@ -22,7 +22,8 @@ from prepo_rlhf.evaluation.tasks import Task, make_tasks
 from prepo_rlhf.files.model_files import ModelFiles
 from prepo_rlhf.metrics.samples import sample_of
 from prepo_rlhf.metrics.summary import summarise, summarise_by
-from prepo_rlhf.rewards.reward import RewardError, check_reward
+from prepo_rlhf.rewards.contract import RewardError
+from prepo_rlhf.rewards.sources import check_reward
 
 RESULTS_FILE, TABLE_FILE = "results.json", "results.md"
 

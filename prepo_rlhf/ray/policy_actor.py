@@ -59,6 +59,7 @@ class PolicyActor(plain_class(PolicyModelActor)):
         specialise(self.actor, PolicyModel)
         specialise(self.trainer, WeightedActorTrainer)
         specialise(self.trainer.actor_loss_fn, WeightedPolicyLoss)
+        deepspeed_engine.check_gradients(self.actor.model)
         self.trainer.dataloader_pin_memory = torch.cuda.is_available()
         self.weight_sync = WeightSync(strategy, self.actor.model, vllm_engines)
 
@@ -125,6 +126,15 @@ class PolicyActor(plain_class(PolicyModelActor)):
             model = self.ema_model if self.strategy.args.train.enable_ema else self.actor
             self.strategy.save_model(model, self.tokenizer, os.path.join(path, f"{tag}_hf"))
         torch_dist_barrier_and_cuda_sync()
+
+    @torch.no_grad()
+    def not_finite(self) -> str | None:
+        """The name of a weight of this rank (under ZeRO-3: of its share of it) that is NaN or infinite, if there is."""
+        for name, weight in self.actor.model.module.named_parameters():
+            held = getattr(weight, "ds_tensor", weight)
+            if not held.isfinite().all():
+                return name
+        return None
 
     def broadcast_to_vllm(self) -> None:
         """Send the current weights to the rollout engines; every rank takes part."""

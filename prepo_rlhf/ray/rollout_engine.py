@@ -27,7 +27,8 @@ from prepo_rlhf.backends.subclassing import plain_class
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.ray.request_waves import Ask, RequestWaves, Wave
 from prepo_rlhf.ray.requests import agent_seeds, scoring_params
-from prepo_rlhf.rewards.reward import Reward, Rollouts, make_reward
+from prepo_rlhf.rewards.contract import Reward, RewardError, Rollouts, checked, excerpt
+from prepo_rlhf.rewards.sources import make_reward, told
 
 CORE_LAST_WORDS = 5  # seconds for the requests under way to fail with what vLLM says of its core's death
 
@@ -60,6 +61,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         agent's turn waits for the slowest."""
         await super().__init__(*args, agent_func_path=agent_func_path, **kwargs)
         self._reward: Reward | None = make_reward(reward, math_options) if reward else None
+        self._agent = agent_func_path
         self._waves = RequestWaves(self.llm) if same_batches else None
         self._syncs = 0
         # Of each request under way: for every sample, the syncs since its arrival before its first token and its last.
@@ -150,7 +152,8 @@ class RolloutEngine(plain_class(RolloutRayActor)):
 
         If `params` have a seed, each request of each rollout has one of its own.
         """
-        run_agent = super().generate_responses
+        run_agent, agent = super().generate_responses, str(self._agent)
+        source = f"--train.agent_func_path {agent}"
 
         async def sample(index: int) -> dict[str, Any]:
             seeds = agent_seeds(params.seed, index, num_samples)
@@ -158,8 +161,14 @@ class RolloutEngine(plain_class(RolloutRayActor)):
             before = self._syncs
             async with self._taking_part(place) as ask:
                 _EPISODE.set(Episode(ask, seeds))
-                (response,) = await run_agent(prompt, label, params.clone(), max_length, tokenizer)
-            return response | {"syncs": (before, self._syncs)}
+                try:
+                    (response,) = await run_agent(prompt, label, params.clone(), max_length, tokenizer)
+                except (Exception, SystemExit) as error:
+                    if self.llm.errored:  # vLLM's death, not the agent's mistake
+                        raise
+                    raise RewardError(f"{source}, for the prompt {excerpt(prompt)}: {told(error, agent)}") from error
+            answer = {"rewards": response["reward"]} | {name: response[name] for name in ("scores", "extra_logs")}
+            return response | checked(answer, source, prompt) | {"syncs": (before, self._syncs)}
 
         return await asyncio.gather(*(sample(index) for index in range(num_samples)))
 

@@ -1,10 +1,15 @@
-"""OpenRLHF's DeepSpeed strategy, with an optimizer and reductions that every machine can run."""
+"""OpenRLHF's DeepSpeed strategy: an optimizer that every machine can run, and no update that is not finite.
+
+Boundary: how a model is trained; on what, and with which loss, is the policy actor's business.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import ray
+import torch
 from openrlhf.utils.deepspeed import DeepspeedStrategy
 
 from prepo_rlhf import backends
@@ -12,8 +17,20 @@ from prepo_rlhf.backends import deepspeed_engine
 from prepo_rlhf.config import Config
 
 
+class NotFiniteError(ArithmeticError):
+    """A loss, a gradient or a weight is NaN or infinite: nothing of this step may be saved or sent to the engines."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}, so no weight of this step is saved or sent to the engines; look at --actor.adam.lr, at the "
+            "rewards, and at the model's own weights"
+        )
+
+
 class Strategy(DeepspeedStrategy):
     """How models are distributed and trained; made once in the driver, and sent to every actor."""
+
+    _finite_loss: torch.Tensor | None = None  # whether the losses since the last optimizer step all were
 
     def setup_distributed(self, *args: Any, **kwargs: Any) -> None:
         if backends.current_backend() == "cpu":
@@ -23,6 +40,27 @@ class Strategy(DeepspeedStrategy):
             cpu.let_gloo_listen_at(ray.util.get_node_ip_address())
         super().setup_distributed(*args, **kwargs)
         deepspeed_engine.leave_buckets_unfilled()
+
+    def backward(self, loss: torch.Tensor, model: Any, _optimizer: Any, **kwargs: Any) -> None:
+        finite = loss.detach().isfinite().all()
+        self._finite_loss = finite if self._finite_loss is None else self._finite_loss & finite
+        super().backward(loss, model, _optimizer, **kwargs)
+
+    def optimizer_step(self, _optimizer: Any, model: Any, _scheduler: Any, name: str = "model", **kwargs: Any) -> None:
+        """OpenRLHF's, which does nothing between two optimizer steps; every rank comes to the same verdict.
+
+        Raises:
+            NotFiniteError: the gradient is not finite. ZeRO-1 and 2 have left the weights alone then.
+        """
+        at_boundary = model.model.is_gradient_accumulation_boundary()
+        super().optimizer_step(_optimizer, model, _scheduler, name, **kwargs)
+        if not at_boundary:
+            return
+        finite_loss, self._finite_loss = bool(self._finite_loss), None
+        norm = self.get_grad_norm(model)
+        if deepspeed_engine.skipped_update(model.model) or not math.isfinite(norm):
+            what = "the gradient is" if finite_loss else "the loss and its gradient are"
+            raise NotFiniteError(f"{what} not finite")
 
     def get_ds_train_config(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         config = super().get_ds_train_config(*args, **kwargs)

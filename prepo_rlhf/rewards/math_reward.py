@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any
 
 from prepo_rlhf.config.training import MathOptions
+from prepo_rlhf.rewards.contract import Rollouts
 from prepo_rlhf.rewards.grading import Gold, Grade
-from prepo_rlhf.rewards.reward import Rollouts
 from prepo_rlhf.rewards.verifier import MathVerifier
 
 

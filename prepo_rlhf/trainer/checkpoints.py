@@ -19,8 +19,9 @@ from ray.exceptions import RayTaskError
 from prepo_rlhf.config import Config, to_yaml
 from prepo_rlhf.files import checkpoint_manifest
 from prepo_rlhf.files.atomic import replace_text
-from prepo_rlhf.trainer.faults import TrainingStopped, reason
+from prepo_rlhf.trainer.faults import reason
 from prepo_rlhf.trainer.preflight import CHECKPOINT_CONFIG, checkpoint_folder
+from prepo_rlhf.trainer.stopped import TrainingStopped
 
 
 class CheckpointError(TrainingStopped):

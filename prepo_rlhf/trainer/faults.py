@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
 
 from prepo_rlhf.ray.placement import Fleet
 
-
-class TrainingStopped(RuntimeError):
-    """Training broke off; the message says where, why, and what to go on from."""
+__all__ = ["RayError", "describe", "reason"]
 
 
 def describe(error: BaseException, fleet: Fleet) -> str:

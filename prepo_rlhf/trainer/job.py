@@ -11,6 +11,7 @@ from prepo_rlhf.backends import paths
 from prepo_rlhf.backends.launch import apply_backend, ray, start_ray
 from prepo_rlhf.config import Config
 from prepo_rlhf.selection.base import Candidate
+from prepo_rlhf.trainer.stopped import TrainingStopped
 
 MakeScorer = Callable[[Config, Any], Callable[[list[Candidate]], list[float]]]
 """Options and actors -> what gives each candidate the number that selectors rank by."""
@@ -29,7 +30,8 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     """Train as `config` says; `make_scorer` may put another score in the place of candidates' perplexity.
 
     Returns:
-        None when training has come to its end; the signal that stopped it before, with all steps saved.
+        None when training has come to its end and the model is saved; the signal that stopped it before, with all steps
+        saved.
     Raises:
         ConfigError: before anything heavy is started, if the job cannot work.
         TrainingStopped: something broke on the way; the message says what to go on from.
@@ -49,6 +51,7 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     from prepo_rlhf.ray.strategy import make_strategy
     from prepo_rlhf.rollout.sync_async import make_schedule
     from prepo_rlhf.selection.prompt_stream import PromptStream
+    from prepo_rlhf.trainer.faults import RayError, describe
     from prepo_rlhf.trainer.trainer import Trainer
 
     placement.check_cluster(config)
@@ -61,11 +64,11 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     stream = PromptStream(**stream_arguments, score=schedule.with_steady_weights(make_scorer(config, fleet)))
     if prepared.resume_tag is not None:
         checkpoint_manifest.point_latest(preflight.checkpoint_folder(config), prepared.resume_tag)
-    load_models(config, strategy, fleet, stream.total_draws)
-    stopped = Trainer(config, strategy, fleet, prepared, stream, schedule).fit()
-    if stopped is None:
-        ray.get(fleet.policy.async_save_model())
-    return stopped
+    try:
+        load_models(config, strategy, fleet, stream.total_draws)
+    except RayError as error:
+        raise TrainingStopped(f"the job's models could not be loaded: {describe(error, fleet)}") from error
+    return Trainer(config, strategy, fleet, prepared, stream, schedule).fit()
 
 
 def load_models(config: Config, strategy: Any, fleet: Any, total_steps: int) -> None:

@@ -21,8 +21,9 @@ from prepo_rlhf.config.files import flatten
 from prepo_rlhf.files import checkpoint_manifest
 from prepo_rlhf.files.model_files import ModelFiles
 from prepo_rlhf.prompts.load import PromptSet, load_prompts, load_tokenizer
+from prepo_rlhf.rewards.contract import RewardError
 from prepo_rlhf.rewards.extraction import gold_answer
-from prepo_rlhf.rewards.reward import MATH, RewardError, check_reward
+from prepo_rlhf.rewards.sources import MATH, check_reward
 
 CHECKPOINT_CONFIG = "config.yaml"
 # A checkpoint means nothing under other values of these.

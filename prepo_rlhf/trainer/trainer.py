@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from signal import Signals
 from typing import Any
 
@@ -25,6 +26,7 @@ from prepo_rlhf.ray.gpu_turns import GpuTurns
 from prepo_rlhf.ray.placement import Fleet
 from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
 from prepo_rlhf.ray.requests import derived_seed
+from prepo_rlhf.ray.strategy import NotFiniteError
 from prepo_rlhf.rollout.collector import RolloutBatch, RolloutCollector
 from prepo_rlhf.rollout.staleness import staleness_metrics
 from prepo_rlhf.rollout.sync_async import RolloutSchedule
@@ -32,10 +34,11 @@ from prepo_rlhf.selection.prompt_stream import PromptStream
 from prepo_rlhf.trainer.checkpoints import CheckpointError, Checkpoints
 from prepo_rlhf.trainer.evaluator import Evaluator
 from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker, sequence_advantages
-from prepo_rlhf.trainer.faults import TrainingStopped, describe
+from prepo_rlhf.trainer.faults import describe
 from prepo_rlhf.trainer.metrics_log import MetricsLog
 from prepo_rlhf.trainer.preflight import Prepared
 from prepo_rlhf.trainer.stop_request import StopRequest
+from prepo_rlhf.trainer.stopped import TrainingStopped
 
 
 class Trainer:
@@ -66,11 +69,15 @@ class Trainer:
             fleet.policy, None, None, fleet.reference, self._kl, strategy, prepared.tokenizer
         )
         self._schedule = schedule
+        self._phase: str | None = None  # of the step, under way; for messages
         self._syncs = 0
         self._log = MetricsLog(config, stream.total_draws, self._state.step or None)
 
     def fit(self) -> Signals | None:
-        """Run all steps that are left, from the checkpoint's if there is one; returns the signal that stopped it.
+        """Run all steps that are left, from the checkpoint's if there is one, and save the model.
+
+        Returns:
+            the signal that stopped it before its end; None at the end.
 
         Raises:
             TrainingStopped: a part of the job broke. The last step is saved if that is still possible.
@@ -78,13 +85,17 @@ class Trainer:
         with StopRequest() as request, closing(self._log):
             try:
                 self._begin()
-                return self._run_steps(request)
+                stopped = self._run_steps(request)
+                if stopped is None:
+                    self._save_model()
+                return stopped
             except TrainingStopped:
                 raise
             except Exception as error:
                 fault = describe(error, self._fleet)
                 going_on = self._save_after_fault()
-                raise TrainingStopped(f"stopped in step {self._state.step + 1}: {fault}. {going_on}") from error
+                where = f"step {self._state.step + 1}" + (f", {self._phase}" if self._phase else "")
+                raise TrainingStopped(f"stopped in {where}: {fault}. {going_on}") from error
 
     def _begin(self) -> None:
         if self._state.step:
@@ -115,6 +126,16 @@ class Trainer:
             metrics = self._evaluate(step)
             self._log.add_to_last(step, metrics)
             self._checkpoints.save_if_best(self._state, metrics)
+
+    def _save_model(self) -> None:
+        """Save the trained model, and say where everything is."""
+        output, records = Path(self._config.ckpt.output_dir).absolute(), Path(self._config.logger.run_dir).absolute()
+        try:
+            ray.get(self._fleet.policy.async_save_model())
+        except RayError as error:
+            fault = f"--ckpt.output_dir {output}: the model could not be saved: {describe(error, self._fleet)}"
+            raise TrainingStopped(f"all steps are done, but {fault}. {self._save_after_fault()}") from error
+        print(f"Model: {output}\nRecords: {records}", flush=True)
 
     def _save_after_fault(self) -> str:
         """Save the last whole step, which takes only the policy; returns what to tell the user about going on."""
@@ -160,6 +181,8 @@ class Trainer:
         ray.get(policy.async_run_method_batch("append", experience=experiences))
         with self._gpus.training():
             status = ray.get(policy.async_run_method("fit", kl_ctl=self._kl.value))[0]
+        if bad := next(filter(None, ray.get(policy.async_run_method("not_finite"))), None):
+            raise NotFiniteError(f"the weight {bad} is not finite")
         return {f"train/{name.removeprefix('actor_')}": float(value) for name, value in status.items()}
 
     def _sync_weights(self) -> None:
@@ -183,9 +206,8 @@ class Trainer:
             "rollout/truncated_ratio": truncated.mean().item(),
         }
 
-    @staticmethod
-    def _timed(metrics: dict[str, float], phase: str, function: Any, *arguments: Any) -> Any:
-        start = time.perf_counter()
+    def _timed(self, metrics: dict[str, float], phase: str, function: Any, *arguments: Any) -> Any:
+        start, self._phase = time.perf_counter(), phase
         result = function(*arguments)
-        metrics[f"timing/{phase}"] = time.perf_counter() - start
+        metrics[f"timing/{phase}"], self._phase = time.perf_counter() - start, None
         return result

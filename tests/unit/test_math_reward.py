@@ -6,8 +6,9 @@ import asyncio
 from typing import Any
 
 from prepo_rlhf.config.training import MathOptions
+from prepo_rlhf.rewards.contract import Rollouts
 from prepo_rlhf.rewards.math_reward import grade_math
-from prepo_rlhf.rewards.reward import Rollouts, make_reward
+from prepo_rlhf.rewards.sources import make_reward
 
 RESPONSES = [r"so \boxed{\frac12}", "The answer is 0.5", r"\boxed{2}", "no idea", r"\boxed{9^{9^{9^9}}}"]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from prepo_rlhf.rewards.reward import RewardError, Rollouts, check_reward, make_reward
+from prepo_rlhf.rewards.contract import RewardError, Rollouts
+from prepo_rlhf.rewards.sources import check_reward, make_reward
 
 
 def ask(spec: str, queries: list[str]) -> list[dict[str, object]]:
@@ -39,9 +40,55 @@ def test_an_answer_without_rewards_is_an_error(body: str, tmp_path: Path) -> Non
         ask(write(tmp_path / "r.py", body), ["a"])
 
 
-def test_what_the_function_raises_is_raised(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError):
-        ask(write(tmp_path / "r.py", "return 1 / 0"), ["a"])
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("return 1 / 0", "ZeroDivisionError: division by zero (line 3, `return 1 / 0`)"),
+        ("exit()", "SystemExit"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("return {'rewards': labels[3]}", "IndexError: list index out of range"),
+        ("return {'rewards': float(labels[0])}", "ValueError: could not convert string to float: 'label'"),
+        ("raise RuntimeError('several\\nlines')", "RuntimeError: several lines"),
+    ],
+)
+def test_what_the_function_raises_is_told_with_its_line_and_what_it_was_given(
+    body: str, told: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "r.py", body)
+    with pytest.raises(RewardError) as error:
+        ask(path, ["a query"])
+    message = str(error.value)
+    assert message.startswith(f"--reward.remote_url {path}: reward_func raised {told.split(' (')[0]}")
+    assert "line 3" in message and "it was given query 'a query', prompt 'prompt', label 'label'" in message
+
+
+def test_a_module_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "r.py"
+    path.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass Answer:\n"
+        "    value: float\ndef reward_func(queries, prompts, labels):\n    return {'rewards': Answer(0.5).value}\n"
+    )
+    assert ask(str(path), ["a"]) == [{"reward": 0.5, "scores": 0.5, "extra_logs": {}}]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module' (line 1"),
+        ("def reward_func(:", "SyntaxError: "),
+        ("import sys\nsys.exit(0)", "SystemExit: 0 (line 2"),
+        ("1 / 0", "ZeroDivisionError: "),
+        ("x = 1", "defines no function reward_func"),
+        ("reward_func = 3", "defines no function reward_func"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_told(content: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.py"
+    path.write_text(content)
+    with pytest.raises(RewardError) as error:
+        check_reward(str(path))
+    assert str(error.value).startswith("--reward.remote_url") and str(path) in str(error.value)
+    assert told in str(error.value)
 
 
 def test_a_server_answers_like_a_file() -> None:

@@ -1,0 +1,113 @@
+"""Where rewards come from, as `--reward.remote_url` names it: the math verifier, a Python file, or HTTP servers.
+
+Files and servers have OpenRLHF's contracts. Unlike there, a reward that fails ends the run with a sentence: a missing
+reward is never trained on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prepo_rlhf.config.training import MathOptions
+from prepo_rlhf.rewards.contract import Reward, RewardError, Rollouts, checked, excerpt
+
+MATH, MODULE = "math", "prepo_reward_func"
+RewardFunc = Callable[[list[str], list[str], list[Any]], dict[str, Any]]
+
+
+def make_reward(spec: str, math_options: MathOptions | None = None) -> Reward:
+    """The reward that `--reward.remote_url` names: math, a Python file, or one or more URLs separated by commas."""
+    if spec == MATH:
+        from prepo_rlhf.rewards.math_reward import MathReward
+
+        return MathReward(math_options or MathOptions())
+    return _file_reward(spec) if spec.endswith(".py") else _server_reward(spec.split(","))
+
+
+def check_reward(spec: str) -> None:
+    """Find out whether `make_reward` can make sense of `spec`, without starting anything.
+
+    Raises:
+        RewardError: it is neither math nor an URL, and no file with a reward function.
+    """
+    if spec.endswith(".py"):
+        load_reward_func(spec)
+    elif spec != MATH and not all(url.strip().startswith(("http://", "https://")) for url in spec.split(",")):
+        raise RewardError(
+            f"--reward.remote_url {spec}: give math, a Python file ending in .py, or the URL of a server (http://...)"
+        )
+
+
+def load_reward_func(path: str) -> RewardFunc:
+    """The function `reward_func(queries, prompts, labels)` of a Python file.
+
+    Raises:
+        RewardError: no such file, no such function in it, or it cannot be imported.
+    """
+    if not Path(path).is_file():
+        raise RewardError(f"--reward.remote_url: there is no file {path}")
+    spec = importlib.util.spec_from_file_location(MODULE, path)
+    if spec is None or spec.loader is None:
+        raise RewardError(f"--reward.remote_url: {path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MODULE] = module  # dataclasses and pickle look a class's module up there
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise RewardError(f"--reward.remote_url: {path} cannot be imported: {told(error, path)}") from error
+    if not callable(getattr(module, "reward_func", None)):
+        raise RewardError(f"--reward.remote_url: {path} defines no function reward_func(queries, prompts, labels)")
+    return module.reward_func
+
+
+def told(error: BaseException, path: str) -> str:
+    """An error of a user's file in one line, with the lines of that file that led to it."""
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    places = [f"line {frame.lineno}, `{frame.line}`" for frame in lines]
+    if isinstance(error, SyntaxError) and error.filename == path:
+        places.append(f"line {error.lineno}")
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{what} ({'; '.join(places)})" if places else what
+
+
+def _file_reward(path: str) -> Reward:
+    reward_func = load_reward_func(path)
+
+    def grade_one(query: str, rollouts: Rollouts) -> dict[str, Any]:
+        # One query a call, which is all that OpenRLHF's contract promises to such files.
+        try:
+            answer = reward_func([query], [rollouts.prompt], [rollouts.label])
+        except (Exception, SystemExit) as error:
+            given = f"query {excerpt(query)}, prompt {excerpt(rollouts.prompt)}, label {excerpt(rollouts.label)}"
+            raise RewardError(
+                f"--reward.remote_url {path}: reward_func raised {told(error, path)}; it was given {given}"
+            ) from error
+        return checked(answer, f"--reward.remote_url {path}", rollouts.prompt)
+
+    async def reward(rollouts: Rollouts) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(lambda: [grade_one(query, rollouts) for query in rollouts.queries])
+
+    return reward
+
+
+def _server_reward(urls: list[str]) -> Reward:
+    from openrlhf.utils.agent import SingleTurnAgentExecutor
+
+    client, named = SingleTurnAgentExecutor(urls), f"--reward.remote_url {','.join(urls)}"
+
+    async def reward(rollouts: Rollouts) -> list[dict[str, Any]]:
+        prompt, label = [rollouts.prompt], [rollouts.label]
+        calls = [client._fetch_rewards_via_http([query], prompt, label) for query in rollouts.queries]
+        try:
+            answers = await asyncio.gather(*calls)
+        except RuntimeError as error:  # what OpenRLHF raises after its last attempt
+            raise RewardError(f"{named}: no answer ({error})") from error
+        return [checked(answer[0] if answer else None, named, rollouts.prompt) for answer in answers]
+
+    return reward
