@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up the environment, checks style and the direction of imports, and runs one of three tiers of tests, by folder:
+# Sets up the environment, checks style, direction of imports and types, and runs one of three tiers of tests, by folder:
 #
 #     bash tests/run.sh --quick    unit and contract tests, without Ray: 2 minutes on 2 cores
 #     bash tests/run.sh            also jobs on the real stack: 20 minutes
@@ -18,4 +18,5 @@ fi
 bash examples/scripts/setup_cpu.sh
 .venv/bin/ruff check .
 .venv/bin/lint-imports
+.venv/bin/pyrefly check
 .venv/bin/python -m pytest -q "${parallel[@]}" "$@"

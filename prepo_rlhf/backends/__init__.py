@@ -55,4 +55,6 @@ def activate() -> None:
     float32.patch_openrlhf()
     packed_attention.register()
     if backend == "cpu":
+        from prepo_rlhf.backends import cpu
+
         cpu.patch_openrlhf()

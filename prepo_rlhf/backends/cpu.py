@@ -45,9 +45,9 @@ def engine_arguments(config: Config) -> dict[str, Any]:
 def patch_torch() -> None:
     """Let the `torch.cuda` calls that OpenRLHF makes answer the CPU, or do nothing."""
     # A function of its own for each name: torch's compiler refuses one object that stands for two.
-    torch.cuda.current_device = lambda: _CPU
-    torch.cuda.set_device = lambda _device: None
-    torch.cuda.synchronize = lambda _device=None: None
+    torch.cuda.current_device = lambda: _CPU  # pyrefly: ignore[bad-assignment]  # a device, where a GPU has a number
+    torch.cuda.set_device = lambda device: None
+    torch.cuda.synchronize = lambda device=None: None
 
 
 def patch_openrlhf() -> None:
@@ -55,7 +55,7 @@ def patch_openrlhf() -> None:
     internals.require("openrlhf.trainer.ppo_utils.replay_buffer:NaiveReplayBuffer")
     from openrlhf.trainer.ppo_utils import replay_buffer
 
-    replay_buffer.torch = _TorchOnCpu("torch")
+    replay_buffer.torch = _TorchOnCpu("torch")  # pyrefly: ignore[bad-assignment]  # stands in for the module
 
 
 def let_gloo_listen_at(address: str) -> None:

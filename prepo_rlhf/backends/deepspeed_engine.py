@@ -33,7 +33,8 @@ def leave_buckets_unfilled() -> None:
     internals.require("torch.utils.deterministic:fill_uninitialized_memory")
     import torch
 
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    # PyTorch makes it a property of the module, which types don't show.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyrefly: ignore[missing-attribute]
 
 
 def check_gradients(engine: Any) -> None:

@@ -12,7 +12,7 @@ import importlib.util
 import operator
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from importlib.resources import files
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -31,8 +31,8 @@ def import_openrlhf_without() -> None:
     """
     if installed() or _MODULE in sys.modules:
         return
-    (package,) = importlib.util.find_spec("openrlhf").submodule_search_locations
-    spec = importlib.util.spec_from_file_location(_MODULE, Path(package) / "models" / "ring_attn_utils.py")
+    spec = importlib.util.spec_from_file_location(_MODULE, str(files("openrlhf") / "models" / "ring_attn_utils.py"))
+    assert spec is not None and spec.loader is not None  # as for any .py file
     module = importlib.util.module_from_spec(spec)
     stand_ins = {name: ModuleType(name) for name in ("flash_attn", "flash_attn.utils")}
     for name, functions in _functions().items():

@@ -6,8 +6,6 @@ float32 as it is: transformers loads it, and DeepSpeed trains it with neither of
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
 from prepo_rlhf.backends import internals
@@ -19,11 +17,8 @@ def patch_openrlhf() -> None:
 
     if utils.convert_to_torch_dtype.__module__ != __name__:
         original = internals.require("openrlhf.utils.utils:convert_to_torch_dtype")
-        utils.convert_to_torch_dtype = _with_float32(original)
 
+        def convert_to_torch_dtype(param_dtype: str) -> torch.dtype:
+            return torch.float32 if param_dtype == "fp32" else original(param_dtype)
 
-def _with_float32(original: Callable[[str], torch.dtype]) -> Callable[[str], torch.dtype]:
-    def convert_to_torch_dtype(param_dtype: str) -> torch.dtype:
-        return torch.float32 if param_dtype == "fp32" else original(param_dtype)
-
-    return convert_to_torch_dtype
+        utils.convert_to_torch_dtype = convert_to_torch_dtype

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from torch.distributed import ProcessGroup
 from vllm.distributed.utils import stateless_init_torch_distributed_process_group
 from vllm.distributed.weight_transfer.base import (
     ParamMeta,
@@ -99,16 +100,14 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
 
     init_info_cls = GlooInitInfo
     update_info_cls = GlooUpdateInfo
-    group: torch.distributed.ProcessGroup | None = None
+    group: ProcessGroup | None = None
 
     def init_transfer_engine(self, init_info: GlooInitInfo) -> None:
         from prepo_rlhf.backends import cpu
 
         cpu.let_gloo_listen_at(_own_address_towards(init_info.master_address))
         rank = init_info.rank_offset + self.parallel_config.rank
-        self.group = stateless_init_torch_distributed_process_group(
-            init_info.master_address, init_info.master_port, rank, init_info.world_size, backend="gloo"
-        )
+        self.group = _join((init_info.master_address, init_info.master_port), rank, init_info.world_size)
 
     def start_weight_update(self) -> None:
         from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
@@ -126,10 +125,11 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
 
     def receive_weights(self, update_info: GlooUpdateInfo) -> None:
         assert self.group is not None, "init_transfer_engine comes first"
+        model: Any = self.model  # vLLM's, which load weights, as torch's modules don't
         for message in messages(update_info.metadata()):
             buffer = torch.empty(sum(map(num_bytes, message)), dtype=torch.uint8)
             self.group.broadcast(buffer, 0).wait()
-            self.model.load_weights(unpack(buffer, message))
+            model.load_weights(unpack(buffer, message))
 
     def shutdown(self) -> None:
         self.group = None
@@ -139,7 +139,7 @@ class GlooTrainerWeightTransferEngine(TrainerWeightTransferEngine[GlooTrainerIni
     """The trainer's half: every rank gathers the weights, rank 0 sends them and drives the engines."""
 
     init_info_cls = GlooTrainerInitInfo
-    group: torch.distributed.ProcessGroup | None = None
+    group: ProcessGroup | None = None
 
     @classmethod
     def trainer_init(
@@ -152,9 +152,7 @@ class GlooTrainerWeightTransferEngine(TrainerWeightTransferEngine[GlooTrainerIni
             # Both sides wait for each other in the rendezvous, so the engines' call runs beside ours.
             with ThreadPoolExecutor(max_workers=1) as executor:
                 joined = executor.submit(client.init_weight_transfer_engine, asdict(worker_info))
-                engine.group = stateless_init_torch_distributed_process_group(
-                    *address, 0, init_info.world_size, backend="gloo", listen_socket=_listen(address)
-                )
+                engine.group = _join(address, 0, init_info.world_size, _listen(address))
                 joined.result()
         return engine
 
@@ -191,6 +189,17 @@ class GlooTrainerWeightTransferEngine(TrainerWeightTransferEngine[GlooTrainerIni
                 raise RuntimeError(f"weight {name} does not match its metadata {meta}")
             parts.append(tensor.detach().contiguous().view(-1).view(torch.uint8))
         self.group.broadcast(torch.cat(parts), 0).wait()
+
+
+def _join(
+    address: tuple[str, int], rank: int, world_size: int, listener: socket.socket | None = None
+) -> ProcessGroup:
+    """The group of the trainer and all workers, once all of them are there."""
+    group = stateless_init_torch_distributed_process_group(
+        *address, rank, world_size, backend=BACKEND, listen_socket=listener
+    )
+    assert isinstance(group, ProcessGroup)  # its store comes with it only where asked for
+    return group
 
 
 def _listen(address: tuple[str, int]) -> socket.socket:

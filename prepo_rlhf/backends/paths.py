@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from operator import attrgetter
 
@@ -13,7 +13,7 @@ from prepo_rlhf.config.resolve import PATHS_READ
 
 
 @contextmanager
-def needed_on_all_nodes(config: Config) -> Iterator[dict[str, str]]:
+def needed_on_all_nodes(config: Config) -> Generator[dict[str, str]]:
     """Absolute paths by option. For the checkpoints, whose shards every rank writes and reads, it is a file that
     exists meanwhile: two nodes may each have a folder of that name."""
     values = {name: attrgetter(name)(config) for name in PATHS_READ}

@@ -24,7 +24,7 @@ def refuse() -> None:
             loader.from_pretrained = _distrusting(original.__func__)
 
 
-def _distrusting(original: Any) -> classmethod:
+def _distrusting(original: Any) -> Any:
     def from_pretrained(cls: type, *args: Any, **kwargs: Any) -> Any:
         return original(cls, *args, **kwargs | {"trust_remote_code": False})
 

@@ -6,20 +6,21 @@ That these are all there are is checked by `ray.policy_model` against the model'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def scale_and_cap(model: nn.Module) -> tuple[float, float | None]:
+def scale_and_cap(model: Any) -> tuple[float, float | None]:
     """What the model multiplies its raw logits by (Cohere, Granite), and the soft limit it puts on them (Gemma)."""
     scale = getattr(model, "logit_scale", 1.0) / getattr(model.config, "logits_scaling", 1.0)
     return scale, getattr(model.config, "final_logit_softcapping", None)
 
 
 @contextmanager
-def replaced_head(model: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
+def replaced_head(model: Any, forward: Callable[[Tensor], Tensor]) -> Generator[None]:
     """While it lasts, `forward` takes the place of the output head's, and the model passes on what it returns as it is.
 
     The head is still called as the module that it is, so that DeepSpeed gathers its weight under ZeRO-3.

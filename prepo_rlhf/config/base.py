@@ -5,8 +5,8 @@ Boundary: standard library only.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from typing_extensions import Self
@@ -16,7 +16,7 @@ class ConfigError(ValueError):
     """An option that can't be used: the message names it as `--group.name` and says what to do."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Options:
     """Base of all groups, which are frozen dataclasses: a changed value is a changed copy."""
 
@@ -29,7 +29,7 @@ class Options:
         for name, value in changes.items():
             group, _, rest = name.partition(".")
             values[group] = values.get(group, getattr(self, group)).replaced({rest: value}) if rest else value
-        return dataclasses.replace(self, **values)
+        return replace(self, **values)
 
 
 def differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -48,13 +47,14 @@ class _HeadStatistics(torch.autograd.Function):
         for rows in _chunks(hidden, len(weight)):
             statistics[rows], _ = reader.statistics(head.raw_logits(hidden[rows]), targets[rows], head)
         ctx.save_for_backward(hidden, targets, weight, bias)
-        ctx.head = replace(head, weight=None, bias=None)
+        ctx.settings = (head.scale, head.cap, head.temperature)
         return statistics
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None, Tensor | None, None]:
+        (gradient,) = gradients
         hidden, targets, weight, bias = ctx.saved_tensors
-        head = replace(ctx.head, weight=weight, bias=bias)
+        head = OutputHead(weight, bias, *ctx.settings)
         of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         # Summed in float32 over chunks, whatever the type of the weight.
         of_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[2] else None

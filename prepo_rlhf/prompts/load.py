@@ -122,7 +122,7 @@ def _row_reader(config: Config, tokenizer: Any) -> Callable[[dict[str, Any]], tu
     key, template = config.data.input_key, config.data.input_template
     if not config.data.apply_chat_template:
         # OpenRLHF's templates are for str.format: {} is the question's place, and doubled braces are braces.
-        render_text = text_renderer(template.format(PLACEHOLDER)) if template else str
+        render_text = text_renderer(template.format(PLACEHOLDER) if template else PLACEHOLDER)
 
         def read_text(row: dict[str, Any]) -> tuple[str, str]:
             question = lookup(row, key)

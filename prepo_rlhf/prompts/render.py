@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.prompt_templates import INSTRUCTION, PLACEHOLDER, TEMPLATES
@@ -37,7 +36,7 @@ def chat_renderer(tokenizer: PreTrainedTokenizerBase, absent: str) -> Callable[[
     """
     if not tokenizer.chat_template:
         raise ConfigError(absent)
-    return partial(tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True)
+    return lambda chat: cast(str, tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
 
 
 def benchmark_renderer(

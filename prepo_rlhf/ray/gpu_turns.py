@@ -7,7 +7,7 @@ Boundary: wakes and puts to sleep; what a turn is used for is the control loop's
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import ray
@@ -25,7 +25,7 @@ class GpuTurns:
         self._policy = fleet.policy if config.ds.enable_sleep else None
 
     @contextmanager
-    def generating(self) -> Iterator[None]:
+    def generating(self) -> Generator[None]:
         """The engines' turn: awake with weights and KV cache."""
         if self._engines:
             batch_vllm_engine_call(self._engines, "wake_up")
@@ -34,7 +34,7 @@ class GpuTurns:
             batch_vllm_engine_call(self._engines, "sleep")
 
     @contextmanager
-    def training(self) -> Iterator[None]:
+    def training(self) -> Generator[None]:
         """The policy's turn: its optimizer's states are on the GPU."""
         if self._policy:
             ray.get(self._policy.async_run_method("reload_states"))

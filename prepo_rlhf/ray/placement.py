@@ -100,20 +100,20 @@ def reserve_places(config: Config) -> Places:
 def create_fleet(config: Config, places: Places) -> Fleet:
     """Start all actors of a job; the policy's and the reference model's models are not loaded yet."""
     shared = config.train.colocate_all or config.train.colocate_actor_ref
-    layout = dict(
-        num_gpus_per_actor=SHARED_GPU if shared else 1,
-        duplicate_actors=config.ds.ring_attn_size * config.ds.tensor_parallel_size,
-    )
-    engines = create_engines(config, places.engines, SHARED_GPU if places.engines is places.policy else 1)
-    actor, ref = config.actor, config.ref
-    policy = RayActorGroup(
-        actor.num_nodes, actor.num_gpus_per_node, ray.remote(PolicyActor), pg=places.policy, **layout
-    )
-    reference = None
-    if places.reference is not None:
-        reference = RayActorGroup(
-            ref.num_nodes, ref.num_gpus_per_node, ray.remote(ReferenceActor), pg=places.reference, **layout
+
+    def ranks(actor_class: Any, size: Any, group: PlacementGroup) -> RayActorGroup:
+        return RayActorGroup(
+            size.num_nodes,
+            size.num_gpus_per_node,
+            ray.remote(actor_class),
+            pg=group,
+            num_gpus_per_actor=SHARED_GPU if shared else 1,
+            duplicate_actors=config.ds.ring_attn_size * config.ds.tensor_parallel_size,
         )
+
+    engines = create_engines(config, places.engines, SHARED_GPU if places.engines is places.policy else 1)
+    policy = ranks(PolicyActor, config.actor, places.policy)
+    reference = ranks(ReferenceActor, config.ref, places.reference) if places.reference is not None else None
     return Fleet(policy, reference, engines)
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from openrlhf.trainer.ppo_utils.experience import Experience
 from openrlhf.trainer.ray.ppo_actor import ActorPPOTrainer, PolicyModelActor
-from openrlhf.utils.deepspeed import DeepspeedStrategy
 from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
 
 from prepo_rlhf.algorithm.entropy_weights import sequence_mean_entropy
@@ -22,6 +21,7 @@ from prepo_rlhf.backends import deepspeed_engine, remote_code
 from prepo_rlhf.backends.subclassing import plain_class, specialise
 from prepo_rlhf.ray.actor_loss import WeightedPolicyLoss
 from prepo_rlhf.ray.policy_model import PolicyModel
+from prepo_rlhf.ray.strategy import Strategy
 from prepo_rlhf.ray.weight_sync import WeightSync
 
 WEIGHT_KEY = "prepo_weight"  # in Experience.info: the relative-entropy weight w_i of each sequence
@@ -29,6 +29,8 @@ WEIGHT_KEY = "prepo_weight"  # in Experience.info: the relative-entropy weight w
 
 class WeightedActorTrainer(ActorPPOTrainer):
     """OpenRLHF's training step on PREPO's objective: each micro-batch's loss is bound to its weights."""
+
+    actor_loss_fn: Any  # OpenRLHF's, which says that it is always a module
 
     def training_step(
         self, experience: Experience, kl_ctl: float, step: int, loss_batch_info: dict[str, Any] | None = None
@@ -49,7 +51,7 @@ class PolicyActor(plain_class(PolicyModelActor)):
     """One rank of the policy."""
 
     def init_model_from_pretrained(
-        self, strategy: DeepspeedStrategy, pretrain: str, max_steps: int, vllm_engines: list[Any]
+        self, strategy: Strategy, pretrain: str, max_steps: int, vllm_engines: list[Any]
     ) -> None:
         args = strategy.args
         if not args.actor.trust_remote_code:
@@ -61,7 +63,7 @@ class PolicyActor(plain_class(PolicyModelActor)):
         specialise(self.trainer.actor_loss_fn, WeightedPolicyLoss)
         deepspeed_engine.check_gradients(self.actor.model)
         self.trainer.dataloader_pin_memory = torch.cuda.is_available()
-        self.weight_sync = WeightSync(strategy, self.actor.model, vllm_engines)
+        self.weight_sync = WeightSync(strategy, self.actor.model.module, vllm_engines)
 
     def seed(self, seed: int) -> None:
         """Seed this rank's random numbers: the control loop does so before each step, so that a resumed run

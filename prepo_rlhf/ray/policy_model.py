@@ -8,7 +8,7 @@ Boundary: one forward pass of one rank.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from openrlhf.models.actor import Actor
@@ -38,20 +38,24 @@ class PolicyModel(Actor):
         action_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
         return_output: bool = False,
+        allgather_logits: bool = False,
         return_logprobs: bool = False,
         ring_attn_group: Any = None,
+        packed_seq_lens: list[int] | None = None,
         return_entropy: bool = False,
         **others: Any,
     ) -> Any:
         """As OpenRLHF's, but for `output`: its logits are no vocabulary's, and its entropies [B, T - 1], in nats at the
         sampling temperature, are 0 where no log-prob is asked for."""
+        assert attention_mask is not None  # OpenRLHF's forward needs it too
         if self._knows_head is None:
             longest = attention_mask.sum(dim=-1).argmax(keepdim=True)
             self._knows_head = self._recognises_head(sequences[longest], attention_mask[longest], ring_attn_group)
         if not self._knows_head or (action_mask is None and not return_logprobs):
-            return super().forward(
-                sequences, action_mask, attention_mask, return_output=return_output, return_logprobs=return_logprobs,
-                ring_attn_group=ring_attn_group, return_entropy=return_entropy, **others,
+            logits_way: Callable[..., Any] = super().forward
+            return logits_way(
+                sequences, action_mask, attention_mask, return_output, allgather_logits, return_logprobs,
+                ring_attn_group, packed_seq_lens, return_entropy, **others,
             )  # fmt: skip
         wanted = attention_mask.bool()
         if action_mask is not None:
@@ -71,10 +75,12 @@ class PolicyModel(Actor):
             tokens, positions, targets, padding, indices = unpad_and_slice_tensor(
                 sequences, attention_mask, ring_attn_group
             )
+            layout = (ring_attn_group, padding, indices, *sequences.shape)
             mask, wanted = None, wanted.flatten()[indices][None]
             if ring_attn_group is not None:
-                wanted, _ = get_tensor_in_current_ring_attn_rank(wanted, ring_attn_group, 0)
+                wanted = cast(Tensor, get_tensor_in_current_ring_attn_rank(wanted, ring_attn_group, 0)[0])
         else:
+            layout = None
             tokens, targets, mask = sequences, sequences.roll(shifts=-1, dims=1), attention_mask
             positions = (attention_mask.long().cumsum(-1) - 1).masked_fill(attention_mask == 0, 1)
         model = _transformer(self.model)
@@ -82,8 +88,7 @@ class PolicyModel(Actor):
         with transformers_head.replaced_head(model, head):
             output = self.model(tokens, attention_mask=mask, position_ids=positions)
         log_probs, entropies = output["logits"].unbind(dim=-1)
-        if self.packing_samples:
-            layout = (ring_attn_group, padding, indices, *sequences.shape)
+        if layout is not None:
             log_probs, entropies = (gather_and_pad_tensor(part, *layout) for part in (log_probs, entropies))
         return log_probs[:, :-1], entropies[:, :-1], output
 
@@ -93,8 +98,10 @@ class PolicyModel(Actor):
         head = _transformer(self.model).get_output_embeddings()
         if type(head) is not nn.Linear or "forward" in vars(head) or getattr(self, "is_vlm", False):
             return False
-        logits_way = {"return_logprobs": True, "ring_attn_group": ring_attn_group}
-        expected = super().forward(sequences, attention_mask=attention_mask, **logits_way)
+        logits_way: Callable[..., Any] = super().forward
+        expected = logits_way(
+            sequences, attention_mask=attention_mask, return_logprobs=True, ring_attn_group=ring_attn_group
+        )
         actual = self._statistics(sequences, attention_mask, attention_mask.bool(), ring_attn_group)[0]
         followed = (attention_mask[:, :-1] * attention_mask[:, 1:]).bool()
         tolerance = TOLERANCE if head.weight.dtype == torch.float32 else LOW_PRECISION_TOLERANCE
@@ -104,15 +111,13 @@ class PolicyModel(Actor):
         return agrees
 
 
-def _transformer(model: nn.Module) -> nn.Module:
+def _transformer(model: Any) -> Any:
     """The model of transformers inside DeepSpeed's engine and PEFT's wrapper."""
     model = getattr(model, "module", model)
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _statistics_head(
-    model: nn.Module, targets: Tensor, wanted: Tensor, temperature: float
-) -> Callable[[Tensor], Tensor]:
+def _statistics_head(model: Any, targets: Tensor, wanted: Tensor, temperature: float) -> Callable[[Tensor], Tensor]:
     """A forward for the model's head that gives [B, T, 2] for logits [B, T, V]: see `head_statistics`; 0 where not
     wanted."""
     head = model.get_output_embeddings()

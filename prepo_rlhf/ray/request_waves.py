@@ -7,7 +7,7 @@ by one are batched as their timing has it. Boundary: vLLM's async engine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -32,7 +32,7 @@ class RequestWaves:
         self._done = 0
 
     @asynccontextmanager
-    async def taking_part(self, wave: Wave) -> AsyncIterator[Ask]:
+    async def taking_part(self, wave: Wave) -> AsyncGenerator[Ask]:
         """Inside, requests are made with the function that it gives, one after another; at the end this one is done."""
         place, size = wave
         try:

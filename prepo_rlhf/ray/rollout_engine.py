@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -183,7 +183,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         return await self._request(random_uuid(), prompt_token_ids, params, episode.ask)
 
     @asynccontextmanager
-    async def _taking_part(self, wave: Wave | None) -> AsyncIterator[Ask | None]:
+    async def _taking_part(self, wave: Wave | None) -> AsyncGenerator[Ask | None]:
         """How to ask while others of the same wave do; None for at once."""
         if self._waves is None or wave is None:
             yield None

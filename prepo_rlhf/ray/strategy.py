@@ -30,6 +30,7 @@ class NotFiniteError(ArithmeticError):
 class Strategy(DeepspeedStrategy):
     """How models are distributed and trained; made once in the driver, and sent to every actor."""
 
+    args: Any  # the job's Config
     _finite_loss: torch.Tensor | None = None  # whether the losses since the last optimizer step all were
 
     def setup_distributed(self, *args: Any, **kwargs: Any) -> None:

@@ -13,13 +13,13 @@ from typing import Any
 import deepspeed
 import ray
 import torch
-from openrlhf.utils.deepspeed import DeepspeedStrategy
 from peft.tuners.lora import LoraLayer
 from vllm.distributed.weight_transfer.base import ParamMeta, TrainerInitInfo, WeightSource, WeightTransferInitRequest
 from vllm.distributed.weight_transfer.clients import RayVLLMWeightSyncClient
 from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
 
 from prepo_rlhf import backends
+from prepo_rlhf.ray.strategy import Strategy
 
 ADAPTER = "default"
 
@@ -60,7 +60,9 @@ class PolicyWeights(WeightSource):
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._model = model
-        self._lora = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+        self._lora: dict[str, Any] = {
+            name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)
+        }
 
     def metadata(self) -> list[ParamMeta]:
         return [
@@ -90,7 +92,7 @@ class PolicyWeights(WeightSource):
 class WeightSync:
     """One policy rank's end of the transfer; made on all ranks at once, since rank 0 meets the engines in it."""
 
-    def __init__(self, strategy: DeepspeedStrategy, engine: deepspeed.DeepSpeedEngine, engines: list[Any]) -> None:
+    def __init__(self, strategy: Strategy, model: torch.nn.Module, engines: list[Any]) -> None:
         args = strategy.args
         workers = args.vllm.tensor_parallel_size
         self._engines = engines
@@ -99,7 +101,7 @@ class WeightSync:
         self._transfer = WeightTransferTrainerFactory.trainer_init(
             _init_info(transfer_backend(args), strategy.get_rank(), 1 + len(engines) * workers),
             client=EngineClient(engines, workers),
-            source=PolicyWeights(engine.module),
+            source=PolicyWeights(model),
         )
         torch.distributed.barrier()
 

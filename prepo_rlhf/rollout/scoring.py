@@ -51,11 +51,10 @@ def engine_log_probs(engines: Sequence[Any], prompts: list[list[int]]) -> list[n
         loads[lightest] += len(prompts[index])
     shared_out = zip(engines, shares, strict=True)
     calls = [engine.score_prompts.remote([prompts[i] for i in share]) for engine, share in shared_out]
-    scored: list[np.ndarray | None] = [None] * len(prompts)
+    scored: dict[int, np.ndarray] = {}
     for share, answers in zip(shares, ray.get(calls), strict=True):
-        for index, answer in zip(share, answers, strict=True):
-            scored[index] = answer
-    return scored
+        scored |= zip(share, answers, strict=True)
+    return [scored[index] for index in range(len(prompts))]
 
 
 def policy_log_probs(policy: RayActorGroup, batch_size: int, prompts: list[list[int]]) -> list[np.ndarray]:
@@ -77,8 +76,8 @@ def policy_log_probs(policy: RayActorGroup, batch_size: int, prompts: list[list[
     # With ring attention or tensor parallelism several actors give the same answer: take the first of each.
     calls = policy.async_run_method_batch("score_prompts", sequences=sequences, attention_mask=masks)
     answers = [answer for chunk in ray.get(calls[:: policy.duplicate_actors]) for answer in chunk]
-    scored: list[np.ndarray | None] = [None] * len(prompts)
+    scored: dict[int, np.ndarray] = {}
     for batch, answer in zip(batches, answers, strict=True):
         for index, row in zip(batch, answer, strict=True):
             scored[index] = row[: len(prompts[index]) - 1].numpy()
-    return scored
+    return [scored[index] for index in range(len(prompts))]

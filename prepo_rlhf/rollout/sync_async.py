@@ -6,7 +6,7 @@ Boundary: threads and locks around a function that collects one batch; knows nei
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent import futures
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Lock
@@ -90,7 +90,7 @@ class AsyncSchedule:
             return collect()
 
     @contextmanager
-    def _engines_in_turn(self) -> Iterator[None]:
+    def _engines_in_turn(self) -> Generator[None]:
         """A fair lock on the engines: a waiting thread goes before the one that just released it."""
         with self._next:
             self._in_use.acquire()
@@ -100,7 +100,7 @@ class AsyncSchedule:
             self._in_use.release()
 
     @contextmanager
-    def exclusive_engines(self) -> Iterator[None]:
+    def exclusive_engines(self) -> Generator[None]:
         if self._in_step:
             futures.wait(self._waiting)
         with self._engines_in_turn():

@@ -74,6 +74,7 @@ def laplace_update(
         trials: [N] rollouts.
     """
     w, b = coefficients.mean, offsets.mean
+    precision, own_precision = coefficients.precision, 1 / offsets.variance
     for _ in range(MAX_STEPS):
         p = torch.sigmoid(features @ w + b)
         curvature = trials * p * (1 - p)

@@ -96,7 +96,7 @@ class PromptStream:
         self._num_candidates = num_candidates
         self._num_selected = num_selected
         self._seed = seed
-        self._score = score
+        self._score = score if selector.needs_scores else None
         self._draws_per_episode = len(prompts) // num_candidates
         self.total_draws = num_episodes * self._draws_per_episode
         self._fingerprint = {
@@ -187,7 +187,7 @@ class PromptStream:
 
     def _scored(self, candidates: list[Candidate]) -> tuple[list[Candidate], float]:
         """The candidates with their perplexity, and the seconds it took; untouched if nobody asks for scores."""
-        if not self.selector.needs_scores:
+        if self._score is None:
             return candidates, 0.0
         begin = time.perf_counter()
         scores = self._score(candidates)

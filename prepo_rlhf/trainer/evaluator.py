@@ -19,19 +19,18 @@ class Evaluator:
     def __init__(self, config: Config, collector: RolloutCollector, data: PromptSet | None) -> None:
         self._config = config.eval
         self._collector = collector
-        self._data = data
+        self._prompts = data.prompts if data is not None else []
 
     def due(self, step: int, last: bool) -> bool:
         """Whether the policy after `step` steps is to be evaluated."""
-        return self._data is not None and self._config.steps > 0 and (last or step % self._config.steps == 0)
+        return bool(self._prompts) and self._config.steps > 0 and (last or step % self._config.steps == 0)
 
     def __call__(self, step: int) -> dict[str, float]:
         """eval/<data source>/<metric> of the engines' weights, with those of `evaluation.metrics.summary.summarise`."""
         settings = self._config
-        prompts = self._data.prompts
-        problems = self._collector.evaluate(prompts, settings.n_samples_per_prompt, settings.temperature, step)
+        problems = self._collector.evaluate(self._prompts, settings.n_samples_per_prompt, settings.temperature, step)
         sources = defaultdict(list)
-        for prompt, problem in zip(prompts, problems, strict=True):
+        for prompt, problem in zip(self._prompts, problems, strict=True):
             sources[prompt.datasource].append(problem)
         return {
             f"eval/{name}/{metric}": value

@@ -50,7 +50,7 @@ class ExperienceMaker(RemoteExperienceMaker):
             self._attach_kl(samples, base_log_probs)
         return samples_list
 
-    def get_cumulative_returns(self, rewards: torch.Tensor, action_mask: torch.Tensor, gamma: float) -> torch.Tensor:
+    def get_cumulative_returns(self, rewards: torch.Tensor, action_mask: torch.Tensor, gamma: float) -> Any:
         """OpenRLHF's returns [B, A]; without discount one sum from the end, in place of a loop over tokens."""
         if gamma != 1.0:
             return super().get_cumulative_returns(rewards, action_mask, gamma)

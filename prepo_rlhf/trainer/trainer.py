@@ -65,9 +65,9 @@ class Trainer:
         kl = config.algo.kl
         coef = kl.init_coef if self._state.kl_coef is None else self._state.kl_coef
         self._kl = AdaptiveKLController(coef, kl.target, kl.horizon) if kl.target else FixedKLController(coef)
-        self._experience_maker = ExperienceMaker(
-            fleet.policy, None, None, fleet.reference, self._kl, strategy, prepared.tokenizer
-        )
+        # OpenRLHF's types know no job without critic, reward model and reference model.
+        groups: tuple[Any, Any, Any, Any] = (fleet.policy, None, None, fleet.reference)
+        self._experience_maker = ExperienceMaker(*groups, self._kl, strategy, prepared.tokenizer)
         self._schedule = schedule
         self._phase: str | None = None  # of the step, under way; for messages
         self._syncs = 0
@@ -98,7 +98,7 @@ class Trainer:
                 raise TrainingStopped(f"stopped in {where}: {fault}. {going_on}") from error
 
     def _begin(self) -> None:
-        if self._state.step:
+        if self._state.stream is not None:
             self._stream.load_state_dict(self._state.stream)
             self._sync_weights()
         elif self._evaluate.due(0, last=False):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -76,7 +76,7 @@ def _hide(key: str) -> None:
 
 
 @contextmanager
-def _in_environment(key: str | None) -> Iterator[None]:
+def _in_environment(key: str | None) -> Generator[None]:
     """The one way to tell wandb of a key that it keeps in this process, instead of writing it to ~/.netrc."""
     before = os.environ.get(KEY_VARIABLE)
     if key:
