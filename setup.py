@@ -31,6 +31,7 @@ setup(
     version=VERSION,
     description="PREPO for OpenRLHF: prompts ranked by perplexity, rollouts weighted by relative entropy",
     packages=find_packages(include=["prepo_rlhf", "prepo_rlhf.*"]),
+    package_data={"prepo_rlhf.backends": ["internals.yaml"]},
     python_requires=">=3.10,<3.13",
     install_requires=LIGHT,
     extras_require={

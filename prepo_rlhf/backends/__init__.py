@@ -1,7 +1,7 @@
 """What differs between machines: the CPU in place of a GPU, attention and packing without flash-attn, float32.
 
 Every patch of a dependency lives in this package, with its reason and the version it was written for, and so does the
-list of all internals of dependencies that the code uses (`internals_list`).
+list of all internals of dependencies that the code uses (`internals.yaml`).
 `activate` runs once in every process of a job, before OpenRLHF is imported there; on a GPU with flash-attn
 all that it changes is that the policy may be float32, and packed in float32. vLLM's workers, which are not Ray's, take
 what is theirs in `ray.worker_extension`.
@@ -13,7 +13,7 @@ import os
 from importlib.metadata import version
 from typing import Literal
 
-from prepo_rlhf.backends.internals_list import TESTED
+from prepo_rlhf.backends.internals import TESTED
 from prepo_rlhf.config import Machine
 
 BACKEND_VARIABLE = "PREPO_RLHF_BACKEND"

