@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -63,10 +64,12 @@ class PromptSelector(ABC):
     Attributes:
         needs_scores: whether candidates must carry a perplexity; a selector that says no pays nothing for scoring.
         drops_zero_variance: whether groups whose rewards are all equal are dropped after rollout, and replaced.
+        state: names of the attributes that a resumed run needs; saved as they are when `state_dict` is called.
     """
 
     needs_scores: ClassVar[bool] = False
     drops_zero_variance: ClassVar[bool] = False
+    state: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def from_options(cls, options: PrepoOptions, seed: int) -> PromptSelector:
@@ -93,10 +96,12 @@ class PromptSelector(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to choose as the unbroken one would."""
-        return {}
+        return {name: deepcopy(getattr(self, name)) for name in self.state}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 (a selector without state loads none)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what `state_dict` gave."""
+        for name in self.state:
+            setattr(self, name, deepcopy(state[name]))
 
 
 class SeededSelector(PromptSelector):
@@ -110,7 +115,8 @@ class SeededSelector(PromptSelector):
         return cls(seed)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"generator": self._generator.get_state()}
+        return super().state_dict() | {"generator": self._generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
         self._generator.set_state(state["generator"])

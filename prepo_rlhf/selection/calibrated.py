@@ -6,7 +6,6 @@ Boundary: torch only; the statistics are in `pass_rate_model`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,14 +57,15 @@ class CalibratedSelector(SeededSelector):
     """
 
     needs_scores = True
+    state = ("mean", "precision", "offsets", "pending", "last_metrics")
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self._prior_precision = torch.eye(NUM_FEATURES, dtype=torch.float64) / PRIOR_VARIANCE
-        self._coefficients = Coefficients(torch.zeros(NUM_FEATURES, dtype=torch.float64), self._prior_precision)
-        self._offsets: dict[int, tuple[float, float]] = {}  # mean and variance after the prompt's last group
-        self._pending: dict[int, list[float]] = {}  # features of selected prompts whose rewards are not in yet
-        self._metrics: dict[str, float] = {}
+        self.mean, self.precision = torch.zeros(NUM_FEATURES, dtype=torch.float64), self._prior_precision  # of w
+        self.offsets: dict[int, tuple[float, float]] = {}  # mean and variance after the prompt's last group
+        self.pending: dict[int, list[float]] = {}  # features of selected prompts whose rewards are not in yet
+        self.last_metrics: dict[str, float] = {}
 
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         if k > len(candidates):
@@ -75,15 +75,15 @@ class CalibratedSelector(SeededSelector):
         pass_rates = torch.stack([self._draw(features, offsets) for _ in range(DRAWS)])
         usefulness = (pass_rates * (1 - pass_rates)).mean(dim=0)
         chosen = usefulness.argsort(descending=True, stable=True)[:k]
-        predicted = expected_pass_rate(features @ self._coefficients.mean + offsets.mean, offsets.variance)
-        self._metrics["prepo/predicted_pass_rate"] = predicted[chosen].mean().item()
-        self._pending |= {candidates[i].row: features[i].tolist() for i in chosen.tolist()}
+        predicted = expected_pass_rate(features @ self.mean + offsets.mean, offsets.variance)
+        self.last_metrics["prepo/predicted_pass_rate"] = predicted[chosen].mean().item()
+        self.pending |= {candidates[i].row: features[i].tolist() for i in chosen.tolist()}
         return chosen.tolist()
 
     def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
         """Takes in the groups of a training step; those of prompts not selected here have no features and are left
         out, and of two groups of a prompt selected twice in the meantime the first alone counts."""
-        features = [self._pending.pop(outcome.row, None) for outcome in outcomes]
+        features = [self.pending.pop(outcome.row, None) for outcome in outcomes]
         known = [(outcome, row) for outcome, row in zip(outcomes, features, strict=True) if row is not None]
         if not known:
             return
@@ -92,42 +92,27 @@ class CalibratedSelector(SeededSelector):
         right = torch.tensor([num_right(group) for group in groups], dtype=torch.float64)
         trials = torch.tensor([len(group.rewards) for group in groups], dtype=torch.float64)
         offsets = self._offsets_now([group.row for group in groups])
-        predicted = expected_pass_rate(rows @ self._coefficients.mean + offsets.mean, offsets.variance)
-        self._metrics["prepo/calibration_error"] = (predicted - right / trials).abs().mean().item()
-        prior = self._coefficients.discounted(COEFFICIENT_MEMORY, self._prior_precision)
-        self._coefficients, offsets = laplace_update(prior, offsets, rows, right, trials)
+        predicted = expected_pass_rate(rows @ self.mean + offsets.mean, offsets.variance)
+        self.last_metrics["prepo/calibration_error"] = (predicted - right / trials).abs().mean().item()
+        prior = Coefficients(self.mean, self.precision).discounted(COEFFICIENT_MEMORY, self._prior_precision)
+        coefficients, offsets = laplace_update(prior, offsets, rows, right, trials)
+        self.mean, self.precision = coefficients.mean, coefficients.precision
         moments = zip(offsets.mean.tolist(), offsets.variance.tolist(), strict=True)
-        self._offsets |= {group.row: moment for group, moment in zip(groups, moments, strict=True)}
+        self.offsets |= {group.row: moment for group, moment in zip(groups, moments, strict=True)}
 
     def metrics(self) -> dict[str, float]:
         """Mean predicted pass rate of those selected last; and the mean distance of prediction and pass rate in the
         step observed last. Both predictions are made with the posterior mean, before the rewards are known."""
-        return dict(self._metrics)
-
-    def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {
-            "mean": self._coefficients.mean,
-            "precision": self._coefficients.precision,
-            "offsets": dict(self._offsets),
-            "pending": dict(self._pending),
-            "metrics": dict(self._metrics),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
-        self._coefficients = Coefficients(state["mean"], state["precision"])
-        self._offsets = dict(state["offsets"])
-        self._pending = dict(state["pending"])
-        self._metrics = dict(state["metrics"])
+        return dict(self.last_metrics)
 
     def _draw(self, features: Tensor, offsets: Offsets) -> Tensor:
         """[N] pass rates from the posterior."""
-        coefficients = self._coefficients.draw(self._generator)
+        coefficients = Coefficients(self.mean, self.precision).draw(self._generator)
         return torch.sigmoid(features @ coefficients + offsets.draw(self._generator))
 
     def _offsets_now(self, indices: Sequence[int]) -> Offsets:
         """What is known of the prompts' offsets when they are visited the next time."""
-        moments = [self._offsets.get(index, (0.0, OFFSET_VARIANCE)) for index in indices]
+        moments = [self.offsets.get(index, (0.0, OFFSET_VARIANCE)) for index in indices]
         mean, variance = torch.tensor(moments, dtype=torch.float64).unbind(-1)
         share = OFFSET_MEMORY**2
         return Offsets(OFFSET_MEMORY * mean, share * variance + (1 - share) * OFFSET_VARIANCE)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
@@ -39,21 +38,22 @@ class GresoSelector(SeededSelector):
     """
 
     drops_zero_variance = True
+    state = ("chances", "streaks", "offered", "first_epoch", "zero_variance_ratio")
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
-        self._chances = {"easy": 0.5, "hard": 0.5}
-        self._streaks: dict[int, tuple[str, int]] = {}  # of prompts with z > 0: kind of the last group, z
-        self._offered: set[int] = set()
-        self._first_epoch = True
-        self._zero_variance_ratio = 0.0
+        self.chances = {"easy": 0.5, "hard": 0.5}
+        self.streaks: dict[int, tuple[str, int]] = {}  # of prompts with z > 0: kind of the last group, z
+        self.offered: set[int] = set()
+        self.first_epoch = True
+        self.zero_variance_ratio = 0.0
         self._skipped_ratio: float | None = None
 
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         """All candidates not skipped, in random order: more or fewer than `k`, of which only z = 0 is certain."""
         rows = [c.row for c in candidates]
-        self._first_epoch = self._first_epoch and self._offered.isdisjoint(rows)
-        self._offered.update(rows)
+        self.first_epoch = self.first_epoch and self.offered.isdisjoint(rows)
+        self.offered.update(rows)
         chances = torch.tensor([self._chance(row) for row in rows], dtype=torch.float64)
         offered = torch.rand(len(rows), dtype=torch.float64, generator=self._generator) < chances
         order = torch.randperm(len(rows), generator=self._generator)
@@ -62,9 +62,9 @@ class GresoSelector(SeededSelector):
 
     def rollout_batch(self, missing: int, k: int) -> int:
         lowest, highest = math.ceil(k / 4), math.ceil(1.5 * k)
-        if missing == k or self._zero_variance_ratio == 1:
+        if missing == k or self.zero_variance_ratio == 1:
             return highest
-        return min(max(math.ceil(missing / (1 - self._zero_variance_ratio) * OVERSAMPLING), lowest), highest)
+        return min(max(math.ceil(missing / (1 - self.zero_variance_ratio) * OVERSAMPLING), lowest), highest)
 
     def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
         """Takes in every group rolled out in a training step, also those dropped; called once a step."""
@@ -72,45 +72,28 @@ class GresoSelector(SeededSelector):
             return
         kinds = [_kind(outcome) for outcome in outcomes]
         for outcome, kind in zip(outcomes, kinds, strict=True):
-            _, streak = self._streaks.pop(outcome.row, ("", 0))
+            _, streak = self.streaks.pop(outcome.row, ("", 0))
             if kind != "varied":
-                self._streaks[outcome.row] = (kind, streak + 1)
-        self._zero_variance_ratio = 1 - kinds.count("varied") / len(kinds)
-        if not self._first_epoch:
+                self.streaks[outcome.row] = (kind, streak + 1)
+        self.zero_variance_ratio = 1 - kinds.count("varied") / len(kinds)
+        if not self.first_epoch:
             for kind, target in TARGETS.items():
                 step = -STEP if kinds.count(kind) / len(kinds) >= target else STEP
-                self._chances[kind] = min(max(self._chances[kind] + step, BOUNDS[0]), BOUNDS[1])
+                self.chances[kind] = min(max(self.chances[kind] + step, BOUNDS[0]), BOUNDS[1])
 
     def metrics(self) -> dict[str, float]:
         """The base probabilities of an offer, and the share of candidates that the last selection skipped."""
         if self._skipped_ratio is None:
             return {}
-        chances = {f"prepo/greso_p_{kind}": chance for kind, chance in self._chances.items()}
+        chances = {f"prepo/greso_p_{kind}": chance for kind, chance in self.chances.items()}
         return chances | {"prepo/skipped_ratio": self._skipped_ratio}
-
-    def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {
-            "chances": dict(self._chances),
-            "streaks": dict(self._streaks),
-            "offered": sorted(self._offered),
-            "first_epoch": self._first_epoch,
-            "zero_variance_ratio": self._zero_variance_ratio,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
-        self._chances = dict(state["chances"])
-        self._streaks = dict(state["streaks"])
-        self._offered = set(state["offered"])
-        self._first_epoch = state["first_epoch"]
-        self._zero_variance_ratio = state["zero_variance_ratio"]
 
     def _chance(self, row: int) -> float:
         """The probability that a prompt is offered to rollout."""
-        if row not in self._streaks:
+        if row not in self.streaks:
             return 1.0
-        kind, streak = self._streaks[row]
-        return max(self._chances[kind] ** streak, LOWEST_CHANCE)
+        kind, streak = self.streaks[row]
+        return max(self.chances[kind] ** streak, LOWEST_CHANCE)
 
 
 def _kind(outcome: PromptOutcome) -> str:

@@ -6,7 +6,6 @@ Boundary: torch only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
@@ -34,14 +33,16 @@ class MoppsSelector(SeededSelector):
     batches are 8 to 16 times K; here they are what --prepo.candidate_batch_size says.
     """
 
+    state = ("posteriors",)
+
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
-        self._posteriors: dict[int, tuple[float, float]] = {}
+        self.posteriors: dict[int, tuple[float, float]] = {}
 
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         if k > len(candidates):
             raise ValueError(f"cannot select {k} of {len(candidates)} candidates")
-        posteriors = torch.tensor([self._posteriors.get(c.row, PRIOR) for c in candidates], dtype=torch.float64)
+        posteriors = torch.tensor([self.posteriors.get(c.row, PRIOR) for c in candidates], dtype=torch.float64)
         rates = sample_beta(posteriors, self._generator)
         return (rates - TARGET).abs().argsort(stable=True)[:k].tolist()
 
@@ -49,12 +50,5 @@ class MoppsSelector(SeededSelector):
         for outcome in outcomes:
             right = num_right(outcome)
             evidence = torch.tensor([right, len(outcome.rewards) - right], dtype=torch.float64)
-            posterior = torch.tensor(self._posteriors.get(outcome.row, PRIOR), dtype=torch.float64)
-            self._posteriors[outcome.row] = tuple(remember(posterior, evidence, DECAY).tolist())
-
-    def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"posteriors": dict(self._posteriors)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
-        self._posteriors = dict(state["posteriors"])
+            posterior = torch.tensor(self.posteriors.get(outcome.row, PRIOR), dtype=torch.float64)
+            self.posteriors[outcome.row] = tuple(remember(posterior, evidence, DECAY).tolist())

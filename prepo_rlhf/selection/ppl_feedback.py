@@ -6,7 +6,6 @@ Boundary: `prepo_rlhf.algorithm` and torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,11 +36,12 @@ class PplFeedbackSelector(SeededSelector):
     """
 
     needs_scores = True
+    state = ("posteriors", "bin_of")
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
-        self._posteriors = torch.ones(NUM_BINS, 2, dtype=torch.float64)
-        self._bin_of: dict[int, int] = {}  # of selected prompts whose rewards are not in yet
+        self.posteriors = torch.ones(NUM_BINS, 2, dtype=torch.float64)
+        self.bin_of: dict[int, int] = {}  # of selected prompts whose rewards are not in yet
         self._metrics: dict[str, float] = {}
 
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
@@ -50,40 +50,29 @@ class PplFeedbackSelector(SeededSelector):
         bins = self._shuffled_bins(perplexities(candidates))
         chosen = []
         for _ in range(k):
-            worth = sample_beta(self._posteriors, self._generator)
+            worth = sample_beta(self.posteriors, self._generator)
             worth[[not members for members in bins]] = -1.0
             best = int(worth.argmax())
             chosen.append(bins[best].pop())
-            self._bin_of[candidates[chosen[-1]].row] = best
-        means = self._posteriors[:, 0] / self._posteriors.sum(-1)
+            self.bin_of[candidates[chosen[-1]].row] = best
+        means = self.posteriors[:, 0] / self.posteriors.sum(-1)
         self._metrics = {f"prepo/feedback_informative_{i}": mean for i, mean in enumerate(means.tolist())}
         return chosen
 
     def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
         """Takes in the groups of a training step; those of prompts not selected here have no bin and are left out."""
-        evidence = torch.zeros_like(self._posteriors)
+        evidence = torch.zeros_like(self.posteriors)
         for outcome in outcomes:
-            selected_from = self._bin_of.pop(outcome.row, None)
+            selected_from = self.bin_of.pop(outcome.row, None)
             if selected_from is not None:
                 p = num_right(outcome) / len(outcome.rewards)
                 worth = 4 * p * (1 - p)
                 evidence[selected_from] += torch.tensor([worth, 1 - worth], dtype=torch.float64)
-        self._posteriors = remember(self._posteriors, evidence, DECAY)
+        self.posteriors = remember(self.posteriors, evidence, DECAY)
 
     def metrics(self) -> dict[str, float]:
         """What the last selection expected of each bin, from low to high perplexity."""
         return dict(self._metrics)
-
-    def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {
-            "posteriors": self._posteriors,
-            "bin_of": dict(self._bin_of),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
-        self._posteriors = state["posteriors"]
-        self._bin_of = dict(state["bin_of"])
 
     def _shuffled_bins(self, ppl: Tensor) -> list[list[int]]:
         """Positions of the candidates by quantile of their perplexity, each bin in random order."""
