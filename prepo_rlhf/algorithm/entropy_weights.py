@@ -92,9 +92,6 @@ def weight_metrics(weights: Tensor, advantages: Tensor) -> dict[str, float]:
     """
     weights = weights.double()
     by_sign = {"positive": weights[advantages > 0], "negative": weights[advantages < 0]}
-    return {
-        "prepo/weight_min": weights.min().item(),
-        "prepo/weight_mean": weights.mean().item(),
-        "prepo/weight_max": weights.max().item(),
-        "prepo/weight_std": weights.std(correction=0).item(),
-    } | {f"prepo/weight_{sign}_mean": some.mean().item() for sign, some in by_sign.items() if len(some)}
+    spread = {"min": weights.min(), "mean": weights.mean(), "max": weights.max(), "std": weights.std(correction=0)}
+    spread |= {f"{sign}_mean": some.mean() for sign, some in by_sign.items() if len(some)}
+    return {f"prepo/weight_{name}": value.item() for name, value in spread.items()}

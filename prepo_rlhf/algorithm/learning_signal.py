@@ -1,7 +1,4 @@
-"""Learning signal of a batch: the shares of prompt groups whose rewards are all equal, and so teach nothing.
-
-Boundary: torch only.
-"""
+"""Learning signal of a batch: the shares of prompt groups whose rewards are all equal, and so teach nothing."""
 
 from __future__ import annotations
 
@@ -26,9 +23,5 @@ def training_signals(rewards: Tensor, group_size: int) -> dict[str, float]:
     if rewards.numel() == 0 or rewards.numel() % group_size:
         raise ValueError(f"{rewards.numel()} rewards do not make groups of {group_size}")
     lowest, highest = rewards.reshape(-1, group_size).aminmax(dim=-1)
-    shares = {
-        "zero_advantage": lowest == highest,
-        "all_correct": lowest >= 1,
-        "all_wrong": highest <= 0,
-    }
+    shares = {"zero_advantage": lowest == highest, "all_correct": lowest >= 1, "all_wrong": highest <= 0}
     return {f"signal/{name}_ratio": groups.double().mean().item() for name, groups in shares.items()}

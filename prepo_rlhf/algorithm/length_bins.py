@@ -1,7 +1,4 @@
-"""Candidates cut into bins of like prompt length, so that a choice within each bin leaves the mix of lengths alone.
-
-Boundary: torch only.
-"""
+"""Candidates cut into bins of like prompt length, so that a choice within each bin leaves the mix of lengths alone."""
 
 from __future__ import annotations
 

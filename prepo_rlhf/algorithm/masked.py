@@ -1,7 +1,4 @@
-"""Mean over the positions a 0/1 mask keeps.
-
-Boundary: torch only.
-"""
+"""Mean over the positions a 0/1 mask keeps."""
 
 from __future__ import annotations
 

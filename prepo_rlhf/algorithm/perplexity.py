@@ -1,7 +1,4 @@
-"""Perplexity of a prompt under a policy: the score by which PREPO ranks candidates before any rollout.
-
-Boundary: torch only; the log-probabilities come from elsewhere (vLLM, DeepSpeed).
-"""
+"""Perplexity of a prompt under a policy: the score by which PREPO ranks candidates before any rollout."""
 
 from __future__ import annotations
 

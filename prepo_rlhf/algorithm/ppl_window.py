@@ -1,7 +1,4 @@
-"""The perplexity schedule: which window of the ranked candidates fits the progress of training.
-
-Boundary: torch only.
-"""
+"""The perplexity schedule: which window of the ranked candidates fits the progress of training."""
 
 from __future__ import annotations
 

@@ -191,9 +191,7 @@ class GlooTrainerWeightTransferEngine(TrainerWeightTransferEngine[GlooTrainerIni
         self.group.broadcast(torch.cat(parts), 0).wait()
 
 
-def _join(
-    address: tuple[str, int], rank: int, world_size: int, listener: socket.socket | None = None
-) -> ProcessGroup:
+def _join(address: tuple[str, int], rank: int, world_size: int, listener: socket.socket | None = None) -> ProcessGroup:
     """The group of the trainer and all workers, once all of them are there."""
     group = stateless_init_torch_distributed_process_group(
         *address, rank, world_size, backend=BACKEND, listen_socket=listener

@@ -18,13 +18,9 @@ def needed_on_all_nodes(config: Config) -> Generator[dict[str, str]]:
     exists meanwhile: two nodes may each have a folder of that name."""
     values = {name: attrgetter(name)(config) for name in PATHS_READ}
     files = {f"--{name} {path}": path for name, path in values.items() if path and os.path.isabs(path)}
-    if not _uses_checkpoints(config):
+    keeps_best = config.eval.steps > 0 and config.ckpt.best_metric_key != "none"
+    if not (config.ckpt.save_steps > 0 or config.ckpt.load_enable or keeps_best):
         yield files
         return
     with tempfile.NamedTemporaryFile(dir=config.ckpt.path) as probe:
         yield files | {f"--ckpt.path {config.ckpt.path}": probe.name}
-
-
-def _uses_checkpoints(config: Config) -> bool:
-    keeps_best = config.eval.steps > 0 and config.ckpt.best_metric_key != "none"
-    return config.ckpt.save_steps > 0 or config.ckpt.load_enable or keeps_best

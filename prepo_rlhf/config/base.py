@@ -1,7 +1,4 @@
-"""The error, the base class of all option groups, and how their values differ.
-
-Boundary: standard library only.
-"""
+"""The error, the base class of all option groups, and how their values differ."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ the bounds of single options.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def to_yaml(config: GivenConfig, secrets: bool = False) -> str:
     options = config.to_dict()
     if not secrets:
         options["logger"]["wandb"]["key"] = None
-    return yaml.safe_dump(_plain(options), sort_keys=False)
+    plain = json.loads(json.dumps(options))  # tuples as lists, which is what YAML has
+    return yaml.safe_dump(plain, sort_keys=False)
 
 
 def flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -59,10 +61,3 @@ def flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, which is what YAML has."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,7 +1,6 @@
 """Prompt templates by name: what models of a family read, for training (`--data.input_template`) and benchmarks.
 
 The text is complete: whoever tokenizes it adds no special tokens, so a template whose model expects a BOS contains it.
-Boundary: standard library only.
 
 Sources: `qwen-math` is `qwen25-math-cot` of the evaluation code of QwenLM/Qwen2.5-Math; the headers of `llama3` are
 those of meta-llama/llama-models (models/llama3_1, "Prompt Formats").

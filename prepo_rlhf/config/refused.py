@@ -1,7 +1,4 @@
-"""Options of OpenRLHF that this project leaves out, each with what to do instead.
-
-Boundary: standard library only; knows names, not values of a run.
-"""
+"""Options of OpenRLHF that this project leaves out, each with what to do instead."""
 
 from __future__ import annotations
 

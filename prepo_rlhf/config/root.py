@@ -2,13 +2,11 @@
 
 A `GivenConfig` is what a user gave; `resolve` makes the `Config` of a run from it. Both are frozen, whole: OpenRLHF's
 classes get the `Config` as `strategy.args`, pickled, and none that is used here assigns to it (0.11.2).
-Boundary: standard library only.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from prepo_rlhf.config.base import Options
@@ -50,7 +48,7 @@ class GivenConfig(Options):
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain dicts of all options, a deep copy (tuples stay tuples)."""
-        return dataclasses.asdict(self)
+        return asdict(self)
 
 
 class _Actor(ActorOptions):

@@ -1,7 +1,4 @@
-"""What an output head is: a linear layer, with what some models do to its logits, and the sampling temperature.
-
-Boundary: torch only.
-"""
+"""What an output head is: a linear layer, with what some models do to its logits, and the sampling temperature."""
 
 from __future__ import annotations
 

@@ -54,10 +54,8 @@ def check_files(files: Mapping[str, str], groups: Iterable[PlacementGroup]) -> N
     nodes = sorted({node for group in groups for node in node_ids(group)})
     if len(nodes) == 1 or not files:
         return
-    calls = []
-    for node in nodes:
-        there = NodeAffinitySchedulingStrategy(node, soft=False)
-        calls.append(_unseen.options(num_cpus=0, scheduling_strategy=there).remote(dict(files)))
+    places = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
+    calls = [_unseen.options(num_cpus=0, scheduling_strategy=there).remote(dict(files)) for there in places]
     lacking: dict[str, list[str]] = {}
     for address, options in ray.get(calls):
         for option in options:

@@ -103,13 +103,10 @@ def create_fleet(config: Config, places: Places) -> Fleet:
 
     def ranks(actor_class: Any, size: Any, group: PlacementGroup) -> RayActorGroup:
         return RayActorGroup(
-            size.num_nodes,
-            size.num_gpus_per_node,
-            ray.remote(actor_class),
-            pg=group,
+            size.num_nodes, size.num_gpus_per_node, ray.remote(actor_class), pg=group,
             num_gpus_per_actor=SHARED_GPU if shared else 1,
             duplicate_actors=config.ds.ring_attn_size * config.ds.tensor_parallel_size,
-        )
+        )  # fmt: skip
 
     engines = create_engines(config, places.engines, SHARED_GPU if places.engines is places.policy else 1)
     policy = ranks(PolicyActor, config.actor, places.policy)

@@ -26,11 +26,7 @@ def agent_seeds(seed: int | None, sample: int, num_samples: int) -> Iterator[int
 def scoring_params() -> SamplingParams:
     """Asks for the log-probs of a prompt's tokens; vLLM must generate one token, which is dropped."""
     return SamplingParams(
-        max_tokens=1,
-        prompt_logprobs=0,
-        flat_logprobs=True,
-        detokenize=False,
-        output_kind=RequestOutputKind.FINAL_ONLY,
+        max_tokens=1, prompt_logprobs=0, flat_logprobs=True, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY
     )
 
 

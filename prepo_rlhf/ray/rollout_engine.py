@@ -97,12 +97,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         return await asyncio.gather(*itertools.starmap(score, enumerate(prompts)))
 
     async def rollout(
-        self,
-        prompt: str,
-        prompt_token_ids: list[int],
-        label: Any,
-        params: SamplingParams,
-        wave: Wave | None = None,
+        self, prompt: str, prompt_token_ids: list[int], label: Any, params: SamplingParams, wave: Wave | None = None
     ) -> list[dict[str, Any]]:
         """Generate `params.n` rollouts of one prompt and reward them.
 

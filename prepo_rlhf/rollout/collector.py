@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -64,7 +65,7 @@ class RolloutCollector(SamplesGenerator):
         short because the data ends is not trained on.
         """
         rollout = self.args.rollout
-        generated: dict[str, float] = {}
+        generated: Counter[str] = Counter()
         reward_logs: list[dict[str, Any]] = []
 
         def submit(candidates: list[Candidate], draw: int) -> list[ray.ObjectRef]:
@@ -73,7 +74,8 @@ class RolloutCollector(SamplesGenerator):
 
         def receive(call: ray.ObjectRef) -> tuple[tuple[float, ...], list[tuple[Experience, Syncs]]]:
             responses = ray.get(call)
-            _count(generated, responses)
+            tokens = sum(stop - start for response in responses for start, stop in response["action_ranges"])
+            generated.update({"rollout/generated": len(responses), "rollout/generated_tokens": tokens})
             reward_logs.extend(response["extra_logs"] for response in responses)
             group = self._experiences(responses)
             scores = tuple(float(experience.scores) for experience in group)
@@ -88,7 +90,7 @@ class RolloutCollector(SamplesGenerator):
         if groups is None:
             return None
         elapsed = time.perf_counter() - start
-        metrics = groups.metrics | generated | _reward_metrics(reward_logs)
+        metrics = groups.metrics | dict(generated) | _reward_metrics(reward_logs)
         metrics["timing/generation"] = elapsed - metrics["timing/score_prompts"]
         rollouts, syncs = map(list, zip(*itertools.chain.from_iterable(groups.kept), strict=True))
         return RolloutBatch(rollouts, syncs, groups.outcomes, metrics, stream.state_dict(), stream.exhausted)
@@ -141,12 +143,6 @@ class RolloutCollector(SamplesGenerator):
         max_len = self.args.data.max_len
         bare = [response | {"extra_logs": {}} for response in responses]
         return [self._process_response_into_experience(response, max_len=max_len) for response in bare]
-
-
-def _count(metrics: dict[str, float], responses: list[dict[str, Any]]) -> None:
-    tokens = sum(stop - start for response in responses for start, stop in response["action_ranges"])
-    metrics["rollout/generated"] = metrics.get("rollout/generated", 0) + len(responses)
-    metrics["rollout/generated_tokens"] = metrics.get("rollout/generated_tokens", 0) + tokens
 
 
 def _reward_metrics(logs: list[dict[str, Any]]) -> dict[str, float]:

@@ -1,7 +1,4 @@
-"""What a selector sees, what it learns afterwards, and what it must answer.
-
-Boundary: torch, the record of a prompt, and the options of `--prepo`.
-"""
+"""What a selector sees, what it learns afterwards, and what it must answer."""
 
 from __future__ import annotations
 

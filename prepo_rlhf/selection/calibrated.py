@@ -1,7 +1,4 @@
-"""Prompts whose pass rate is near one half in a few draws from a calibrated prediction of it.
-
-Boundary: torch only; the statistics are in `pass_rate_model`.
-"""
+"""Prompts whose pass rate is near one half in a few draws from a calibrated prediction of it."""
 
 from __future__ import annotations
 
@@ -11,12 +8,7 @@ import torch
 from torch import Tensor
 
 from prepo_rlhf.selection.base import Candidate, PromptOutcome, SeededSelector, perplexities
-from prepo_rlhf.selection.pass_rate_model import (
-    Coefficients,
-    Offsets,
-    expected_pass_rate,
-    laplace_update,
-)
+from prepo_rlhf.selection.pass_rate_model import Coefficients, Offsets, expected_pass_rate, laplace_update
 from prepo_rlhf.selection.success_rates import num_right
 
 NUM_FEATURES = 3

@@ -1,7 +1,4 @@
-"""The GRESO baseline: prompts whose groups had no variance are skipped, the more surely the longer that lasts.
-
-Boundary: torch only; groups are dropped and replaced by the trainer.
-"""
+"""The GRESO baseline: prompts whose groups had no variance are skipped, the more surely the longer that lasts."""
 
 from __future__ import annotations
 

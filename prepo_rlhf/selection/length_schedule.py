@@ -1,7 +1,4 @@
-"""A control for PREPO's schedule: the same window, over prompt lengths instead of perplexities.
-
-Boundary: `PplScheduleSelector` and torch.
-"""
+"""A control for PREPO's schedule: the same window, over prompt lengths instead of perplexities."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Metrics that every selector working on perplexities shares.
-
-Boundary: knows candidates, no selector.
-"""
+"""Metrics that every selector working on perplexities shares."""
 
 from __future__ import annotations
 
@@ -19,15 +16,8 @@ def perplexity_metrics(candidates: Sequence[Candidate], selected: Sequence[Candi
         ValueError: a candidate has not been scored.
     """
     offered, chosen = perplexities(candidates), perplexities(selected)
-    metrics = {
-        "prepo/ppl_candidates_p10": offered.quantile(0.1).item(),
-        "prepo/ppl_candidates_p50": offered.quantile(0.5).item(),
-        "prepo/ppl_candidates_p90": offered.quantile(0.9).item(),
-    }
+    metrics = {f"prepo/ppl_candidates_p{percent}": offered.quantile(percent / 100).item() for percent in (10, 50, 90)}
     if selected:
-        metrics |= {
-            "prepo/ppl_selected_min": chosen.min().item(),
-            "prepo/ppl_selected_mean": chosen.mean().item(),
-            "prepo/ppl_selected_max": chosen.max().item(),
-        }
+        spread = {"min": chosen.min(), "mean": chosen.mean(), "max": chosen.max()}
+        metrics |= {f"prepo/ppl_selected_{name}": value.item() for name, value in spread.items()}
     return metrics

@@ -1,7 +1,4 @@
-"""The MoPPS baseline: what each prompt's own history says of its success rate.
-
-Boundary: torch only.
-"""
+"""The MoPPS baseline: what each prompt's own history says of its success rate."""
 
 from __future__ import annotations
 

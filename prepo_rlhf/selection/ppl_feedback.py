@@ -1,7 +1,4 @@
-"""PREPO's perplexity ranking without its clock: the rewards say which part of the ranking is worth rollouts.
-
-Boundary: `prepo_rlhf.algorithm` and torch.
-"""
+"""PREPO's perplexity ranking without its clock: the rewards say which part of the ranking is worth rollouts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""PREPO's selector: a window that moves from low to high perplexity as training progresses.
-
-Boundary: `prepo_rlhf.algorithm`, torch and the options of `--prepo`.
-"""
+"""PREPO's selector: a window that moves from low to high perplexity as training progresses."""
 
 from __future__ import annotations
 

@@ -54,17 +54,11 @@ class PromptStream:
     the draws whose outcomes are missing, without those it knew already (see `up_to_date`).
 
     Args:
-        prompts: all that may be trained on.
-        selector: chooses K of |B|.
         num_candidates: |B|.
         num_selected: K.
         num_episodes: passes over the dataset.
         seed: of the shuffles.
         score: perplexities of candidates under the current policy; None if the selector needs none.
-
-    Attributes:
-        selector: the one it was given.
-        total_draws: draws of the whole run.
 
     Raises:
         ValueError: sizes that allow no draw, or a selector that needs scores without a `score`.

@@ -1,7 +1,4 @@
-"""The Random-K baseline.
-
-Boundary: torch only.
-"""
+"""The Random-K baseline."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Baselines whose perplexity window never moves.
-
-Boundary: `PplScheduleSelector` and the options of `--prepo`.
-"""
+"""Baselines whose perplexity window never moves."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Success rates that drift: what counts as a success, and Beta posteriors that forget.
-
-Boundary: torch only.
-"""
+"""Success rates that drift: what counts as a success, and Beta posteriors that forget."""
 
 from __future__ import annotations
 

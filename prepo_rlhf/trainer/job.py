@@ -38,6 +38,7 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     """
     apply_backend(config)
     from prepo_rlhf.files import checkpoint_manifest
+    from prepo_rlhf.selection.registry import make_selector
     from prepo_rlhf.trainer import preflight, wandb_log
 
     config = wandb_log.log_in(config)
@@ -45,7 +46,7 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     for name, data in (("training", prepared.train), ("evaluation", prepared.evaluation)):
         if data is not None:
             print(f"{len(data)} {name} prompts; left out because they do not fit: {data.num_left_out}", flush=True)
-    stream_arguments = _stream_arguments(config, prepared)
+    selector = make_selector(config.prepo, config.train.seed)
     start_ray(config)
     from prepo_rlhf.ray import nodes, placement
     from prepo_rlhf.ray.strategy import make_strategy
@@ -61,7 +62,10 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     strategy = make_strategy(config)
     fleet = placement.create_fleet(config, places)
     schedule = make_schedule(config, fleet.engines)
-    stream = PromptStream(**stream_arguments, score=schedule.with_steady_weights(make_scorer(config, fleet)))
+    stream = PromptStream(
+        prepared.train.prompts, selector, config.prepo.candidate_batch_size, config.rollout.batch_size,
+        config.train.num_episodes, config.train.seed, schedule.with_steady_weights(make_scorer(config, fleet)),
+    )  # fmt: skip
     if prepared.resume_tag is not None:
         checkpoint_manifest.point_latest(preflight.checkpoint_folder(config), prepared.resume_tag)
     try:
@@ -82,16 +86,3 @@ def load_models(config: Config, strategy: Any, fleet: Any, total_steps: int) -> 
         calls += fleet.reference.async_init_model_from_pretrained(strategy, path)
     calls += [engine.get_num_unfinished_requests.remote() for engine in fleet.engines]
     ray.get(calls)
-
-
-def _stream_arguments(config: Config, prepared: Any) -> dict[str, Any]:
-    from prepo_rlhf.selection.registry import make_selector
-
-    return dict(
-        prompts=prepared.train.prompts,
-        selector=make_selector(config.prepo, config.train.seed),
-        num_candidates=config.prepo.candidate_batch_size,
-        num_selected=config.rollout.batch_size,
-        num_episodes=config.train.num_episodes,
-        seed=config.train.seed,
-    )

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from prepo_rlhf.algorithm import relative_entropy_weights, weighted_advantages
+from prepo_rlhf.algorithm.entropy_weights import relative_entropy_weights
 from prepo_rlhf.algorithm.masked import masked_mean
+from prepo_rlhf.algorithm.weighted_advantages import weighted_advantages
 from prepo_rlhf.ray.actor_loss import PolicyLoss, WeightedPolicyLoss
 
 EPS = (0.2, 0.28)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prepo_rlhf.algorithm import relative_entropy_weights, sequence_mean_entropy
+from prepo_rlhf.algorithm.entropy_weights import relative_entropy_weights, sequence_mean_entropy
 
 BATCHES = st.lists(st.lists(st.floats(0.01, 8.0), min_size=1, max_size=9), min_size=1, max_size=12)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny_candidates import make_candidate
 from tiny_streams import selector_named
 
-from prepo_rlhf.algorithm import length_bins
+from prepo_rlhf.algorithm.length_bins import length_bins
 
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=40)  # short range: many ties
 

@@ -8,7 +8,7 @@ import pytest
 import reference
 import torch
 
-from prepo_rlhf.algorithm import prompt_perplexity
+from prepo_rlhf.algorithm.perplexity import prompt_perplexity
 
 
 def test_equals_the_formula_on_the_scored_tokens_only() -> None:

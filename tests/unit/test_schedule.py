@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prepo_rlhf.algorithm import PACINGS, ppl_window, progress, window_start
+from prepo_rlhf.algorithm.ppl_window import PACINGS, ppl_window, progress, window_start
 
 
 def test_progress_runs_from_zero_to_one() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tiny_candidates import make_candidate
 from tiny_streams import selector_named
 
-from prepo_rlhf.algorithm import PACINGS
+from prepo_rlhf.algorithm.ppl_window import PACINGS
 from prepo_rlhf.config.training import PrepoOptions
 from prepo_rlhf.selection import SELECTORS, Candidate, PromptOutcome, make_selector, perplexity_metrics
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from prepo_rlhf.algorithm import training_signals
+from prepo_rlhf.algorithm.learning_signal import training_signals
 
 
 def test_shares_of_groups() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from prepo_rlhf.algorithm import relative_entropy_weights, weight_metrics
+from prepo_rlhf.algorithm.entropy_weights import relative_entropy_weights, weight_metrics
 
 ENTROPIES = st.lists(st.floats(0.01, 8.0), min_size=1, max_size=6)
 BATCHES = st.lists(st.tuples(ENTROPIES, st.sampled_from([-1.5, -0.2, 0.0, 0.7, 2.0])), min_size=1, max_size=14)
