@@ -6,6 +6,7 @@ Boundary: tables of prompts in, tables of numbers out.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,14 @@ ALL = "all"
 WITHIN_STEPS = "within steps"
 LENGTH_BINS = 3
 FEWEST = 10  # prompts; with fewer, a rank correlation means nothing
+
+
+class Correlation(NamedTuple):
+    """Spearman's correlation among `number` prompts; `prompts` says which."""
+
+    prompts: str
+    number: int
+    spearman: float
 
 
 def with_thirds(prompts: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +73,7 @@ def correlations(groups: Sequence[Group]) -> pd.DataFrame:
     scored = scored_prompts(groups)
     edges = length_edges(scored["length"])
     rows = [
-        {"group": group, "run": run, "seed": seed, "third": third, **row}
+        {"group": group, "run": run, "seed": seed, "third": third, **row._asdict()}
         for (group, run, seed), prompts in scored.groupby(["group", "run", "seed"], sort=False)
         for third in (*THIRDS, ALL)
         for row in _of_part(prompts if third == ALL else prompts[prompts["third"] == third], edges)
@@ -77,18 +86,14 @@ def scored_prompts(groups: Sequence[Group]) -> pd.DataFrame:
     return table_of_runs(groups, lambda run: with_thirds(run.prompts.dropna(subset="perplexity")))
 
 
-def by_length(prompts: pd.DataFrame, edges: Sequence[int]) -> list[dict[str, object]]:
+def by_length(prompts: pd.DataFrame, edges: Sequence[int]) -> list[Correlation]:
     """The correlation over all `prompts` and in each bin of length."""
     codes = np.searchsorted(edges, prompts["length"])
     bins = {name: prompts[(codes == code) & prompts["length"].notna()] for code, name in enumerate(bin_names(edges))}
     bins = {ALL: prompts} | bins
-    return [_row(name, len(part), spearman(part["perplexity"], part["reward"])) for name, part in bins.items()]
+    return [Correlation(name, len(part), spearman(part["perplexity"], part["reward"])) for name, part in bins.items()]
 
 
-def _of_part(prompts: pd.DataFrame, edges: Sequence[int]) -> list[dict[str, object]]:
+def _of_part(prompts: pd.DataFrame, edges: Sequence[int]) -> list[Correlation]:
     overall, *bins = by_length(prompts, edges)
-    return [overall, _row(WITHIN_STEPS, len(prompts), float(step_correlations(prompts).mean())), *bins]
-
-
-def _row(name: str, number: int, value: float) -> dict[str, object]:
-    return {"prompts": name, "number": number, "spearman": value}
+    return [overall, Correlation(WITHIN_STEPS, len(prompts), float(step_correlations(prompts).mean())), *bins]

@@ -20,7 +20,6 @@ def write_report(
     folders: Sequence[str],
     output_dir: str,
     requests: Sequence[str] = (),
-    subject_key: str | None = None,
     subjects: selected_prompts.Subjects | None = None,
 ) -> Path:
     """Write report.html, figures/*.png and data/*.csv into `output_dir`.
@@ -28,7 +27,7 @@ def write_report(
     Args:
         folders: of training runs.
         requests: groups that the user asks for, as NAME=RUN.
-        subject_key: column of the runs' datasets, and `subjects`, which finds its value for every row of a run's.
+        subjects: a column of the runs' datasets, to show which of its values were selected when.
     Returns:
         the page.
     Raises:
@@ -39,7 +38,7 @@ def write_report(
     try:
         for folder in (output, output / FIGURES, output / DATA):
             folder.mkdir(parents=True, exist_ok=True)
-        sections = make_sections(groups, subject_key, subjects)
+        sections = make_sections(groups, subjects)
         for section in sections:
             for picture in section.pictures:
                 (output / FIGURES / f"{picture.name}.png").write_bytes(picture.png)
@@ -52,9 +51,7 @@ def write_report(
     return page
 
 
-def make_sections(
-    groups: Sequence[Group], subject_key: str | None = None, subjects: selected_prompts.Subjects | None = None
-) -> list[Section]:
+def make_sections(groups: Sequence[Group], subjects: selected_prompts.Subjects | None) -> list[Section]:
     """All parts of the report, in their order."""
     shown = looks([group.name for group in groups])
     with house_style():
@@ -67,7 +64,7 @@ def make_sections(
             pass_rate.section(groups),
             step_metrics.weights(groups, shown),
             timing.section(groups),
-            selected_prompts.section(groups, shown, subject_key, subjects),
+            selected_prompts.section(groups, shown, subjects),
         ]
 
 

@@ -60,6 +60,16 @@ class Section:
     data: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
+def group_pictures(
+    table: pd.DataFrame, file: str, alt: str, draw: Callable[[str, pd.DataFrame], bytes]
+) -> list[Picture]:
+    """A picture for each group in `table`: the PNG that `draw` makes of its name and rows."""
+    return [
+        Picture(file_name(file, number, name), f"{alt}, {name}", draw(str(name), rows))
+        for number, (name, rows) in enumerate(table.groupby("group", sort=False), start=1)
+    ]
+
+
 def file_name(*parts: object) -> str:
     """The parts as a file name, with _ for every character that is unsafe in paths or URLs."""
     return re.sub(r"[^\w@.-]+", "_", "_".join(map(str, parts)))[:80].strip("_")

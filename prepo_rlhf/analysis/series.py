@@ -30,7 +30,7 @@ def long_table(groups: Sequence[Group], metrics: Sequence[str]) -> pd.DataFrame:
 
 def evaluations(groups: Sequence[Group]) -> list[str]:
     """Names of the metrics `eval/<set>/avg@<n>` that any run has."""
-    names = [name for group in groups for run in group.runs for name in run.steps]
+    names = [str(name) for group in groups for run in group.runs for name in run.steps]
     return [name for name in dict.fromkeys(names) if re.fullmatch(r"eval/.+/avg@\d+", name)]
 
 

@@ -10,10 +10,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import matplotlib
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -21,7 +22,8 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 # Okabe and Ito's colours without yellow, which is hard to see on white; with the dashes they make 28 looks.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", "--", ":", "-.")
+Dashes = Literal["-", "--", ":", "-."]
+DASHES: tuple[Dashes, ...] = get_args(Dashes)
 PANEL = (4.8, 3.3)  # inches
 RESOLUTION = 170  # dots an inch
 LABEL_WIDTH = 48  # characters of a line in a legend or title
@@ -44,7 +46,7 @@ class Look:
     """Colour and dashes of a group's lines."""
 
     colour: str
-    dashes: str
+    dashes: Dashes
 
 
 def house_style() -> AbstractContextManager[None]:
@@ -80,7 +82,7 @@ def perplexity_axis(axes: Axes, which: Literal["x", "y"], perplexities: pd.Serie
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend_below(figure: Figure, handles: Mapping[str, object]) -> None:
+def legend_below(figure: Figure, handles: Mapping[str, Artist]) -> None:
     """A legend under the axes, where it hides nothing; the figure grows by its lines."""
     labels = [wrap(label) for label in handles]
     longest = max(map(len, labels))

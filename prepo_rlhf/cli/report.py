@@ -14,6 +14,7 @@ import tyro
 
 from prepo_rlhf.analysis.report import write_report
 from prepo_rlhf.analysis.runs import Run
+from prepo_rlhf.analysis.sections.selected_prompts import Subjects
 from prepo_rlhf.config.base import ConfigError
 
 
@@ -36,9 +37,9 @@ def main() -> int:
     """Write the report; 2 when it cannot be made, with the reason on stderr."""
     options = tyro.cli(ReportOptions, use_underscores=True)
     key = options.subject_key
-    subjects = (lambda run: _subjects(run, key)) if key else None
+    subjects = Subjects(key, lambda run: _subjects(run, key)) if key else None
     try:
-        page = write_report(options.runs, options.output_dir, options.group, key, subjects)
+        page = write_report(options.runs, options.output_dir, options.group, subjects)
     except ConfigError as error:
         print(f"report: {error}", file=sys.stderr)
         return 2

@@ -149,7 +149,8 @@ def _download(benchmark: Benchmark) -> list[dict[str, Any]]:
     from datasets import load_dataset
 
     try:
-        return list(load_dataset(benchmark.dataset, benchmark.config, split=benchmark.split))
+        rows: Any = load_dataset(benchmark.dataset, benchmark.config, split=benchmark.split)  # for a split, a Dataset
+        return list(rows)
     except Exception as error:  # whatever `datasets` raises for a hub that is out of reach
         raise ConfigError(
             f"--benchmarks {benchmark.name}: {benchmark.dataset} can't be loaded from the Hugging Face hub "

@@ -5,7 +5,7 @@ Boundary: prompts in, graded responses out; knows no files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ SEQUENCES_IN_FLIGHT = 1024  # requests queued at one engine: more than vLLM runs
 
 
 @contextmanager
-def running_engines(options: BenchmarkOptions, max_len: int) -> Iterator[list[Any]]:
+def running_engines(options: BenchmarkOptions, max_len: int) -> Generator[list[Any]]:
     """Rollout engines for sequences of up to `max_len` tokens, on the Ray cluster or on a Ray of this process alone.
 
     Raises:

@@ -25,7 +25,7 @@ SAMPLE_OPTIONS = (
 class BenchmarkOptions(Options):
     """Judge a model by benchmarks; compare two such results; or show which subjects a training run has covered."""
 
-    model: str | None = None
+    model: str = ""
     """Folder or Hugging Face name of the model. Required."""
     trust_remote_code: bool = False
     """Run Python code that the model brings along, and load weights that are pickles: only if you trust its authors."""

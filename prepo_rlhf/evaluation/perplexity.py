@@ -16,7 +16,7 @@ import pandas as pd
 from prepo_rlhf.analysis.correlation import by_length, length_edges
 from prepo_rlhf.analysis.section import file_name
 from prepo_rlhf.analysis.sections.pass_rate import panel
-from prepo_rlhf.analysis.style import house_style, looks, png
+from prepo_rlhf.analysis.style import house_style, looks
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.evaluation.sample_log import ProblemKey, SampleLog, SampleRows
 from prepo_rlhf.evaluation.table import ABSENT, markdown_table
@@ -64,7 +64,7 @@ def prompt_table(problems: Sequence[SampleRows]) -> pd.DataFrame:
 def correlation_rows(prompts: pd.DataFrame) -> list[dict[str, Any]]:
     """Spearman's correlation over all prompts and within bins of length, as JSON takes it: None where undefined."""
     rows = by_length(prompts, length_edges(prompts["length"]))
-    return [row | {"spearman": None if math.isnan(row["spearman"]) else row["spearman"]} for row in rows]
+    return [row._asdict() | {"spearman": None if math.isnan(row.spearman) else row.spearman} for row in rows]
 
 
 def correlation_table(correlations: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -81,5 +81,5 @@ def correlation_table(correlations: Mapping[str, Sequence[Mapping[str, Any]]]) -
 def draw(folder: Path, benchmark: str, prompts: pd.DataFrame) -> None:
     """Write perplexity_<benchmark>.png: a dot a problem, and the means of parts of equal size."""
     with house_style():
-        figure = panel(benchmark, {benchmark: prompts}, looks([benchmark]), prompts["perplexity"])
-        (folder / f"{file_name('perplexity', benchmark)}.png").write_bytes(png(figure))
+        png = panel(benchmark, {benchmark: prompts}, looks([benchmark]), prompts["perplexity"])
+    (folder / f"{file_name('perplexity', benchmark)}.png").write_bytes(png)

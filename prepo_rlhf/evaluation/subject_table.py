@@ -6,7 +6,6 @@ Joins a run's prompts.jsonl with the rows of its dataset, found by the run's con
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple
 from pathlib import Path
 
 from prepo_rlhf.config import ConfigError
@@ -38,7 +37,8 @@ def _run_coverage(run_dir: Path, subject_key: str) -> dict[str, SubjectCoverage]
 
 
 def _table(subjects: Mapping[str, SubjectCoverage]) -> str:
-    total = SubjectCoverage(*map(sum, zip(*map(astuple, subjects.values()), strict=True)))
+    prompts, used, selections = (sum(counts) for counts in zip(*subjects.values(), strict=True))
+    total = SubjectCoverage(prompts, used, selections)
     rows = [
         [
             name,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class SubjectCoverage:
+class SubjectCoverage(NamedTuple):
     """One subject: its prompts in the dataset, how many of them got rollouts, and how often any of them was chosen."""
 
     prompts: int

@@ -61,16 +61,16 @@ def gpu_memory(
         states = reference_states(shape, config)
         host += states.host
         parts.append(Part("reference: weights", states.weights, states.weights))
+        if "policy" not in roles:
+            tokens = activations.experience_tokens(config)
+            at_work = activations.experience_pass_bytes(shape, config, tokens) + states.buckets
+            parts.append(Part("reference: a forward pass", at_work, 0))
     if "policy" in roles:
         states = policy_states(shape, config)
         host += states.host
         if config.ds.enable_sleep:
             host += states.gradients + states.optimizer
         parts += _policy_parts(shape, config, states)
-    elif "reference" in roles:
-        tokens = activations.experience_tokens(config)
-        at_work = activations.experience_pass_bytes(shape, config, tokens) + states.buckets
-        parts.append(Part("reference: a forward pass", at_work, 0))
     return GpuMemory(roles, parts, host)
 
 

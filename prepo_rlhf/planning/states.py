@@ -35,7 +35,7 @@ def policy_states(shape: ModelShape, config: Config) -> States:
     ds, element = config.ds, element_size(config)
     ranks = config.actor.num_nodes * config.actor.num_gpus_per_node // ds.tensor_parallel_size
     trainable, in_float32 = shape.trainable // ds.tensor_parallel_size, ds.param_dtype == "fp32"
-    accumulated = {"fp32": 4, "bf16": 2, "fp16": 2}.get(ds.grad_accum_dtype, element)
+    accumulated = {"fp32": 4, "bf16": 2, "fp16": 2}.get(ds.grad_accum_dtype or ds.param_dtype, element)
     weights = held_weights(shape, config, ranks)
     if ds.lora.rank:
         weights += trainable * element // (ranks if ds.zero_stage == 3 else 1)

@@ -111,11 +111,12 @@ def step_seconds(plan: Plan) -> float | None:
 
     What is not arithmetic (rewards, weight sync, waiting for the longest response) is left out.
     """
-    if any(phase.seconds is None for phase in plan.phases):
+    seconds = {phase.name: phase.seconds for phase in plan.phases if phase.seconds is not None}
+    if len(seconds) < len(plan.phases):
         return None
     ahead = {"score prompts", "read prompts", "generate"} if plan.config.train.async_enable else set()
-    rolling = sum(phase.seconds for phase in plan.phases if phase.name in ahead)
-    return max(rolling, sum(phase.seconds for phase in plan.phases if phase.name not in ahead))
+    rolling = sum(time for name, time in seconds.items() if name in ahead)
+    return max(rolling, sum(time for name, time in seconds.items() if name not in ahead))
 
 
 def _time(seconds: float | None) -> str:

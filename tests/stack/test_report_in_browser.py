@@ -10,6 +10,7 @@ from browser import CHROMIUM, Browser, running_browser
 from tiny_runs import lifelike_run
 
 from prepo_rlhf.analysis.report import write_report
+from prepo_rlhf.analysis.sections.selected_prompts import Subjects
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (or google-chrome) on the path")
 WIDTHS = [390, 1280]  # CSS pixels: a phone, a desktop
@@ -34,7 +35,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arms = ("prepo", "random", "low-ppl", "high-ppl")
     runs = [str(lifelike_run(folder / f"{arm}_{seed}", seed, selector=arm)) for arm in arms for seed in (1, 2)]
     bands = {row: f"band {row % 12}" for row in range(2400)}
-    return write_report(runs, str(folder / "out"), [f"{LONG_NAME}=low-ppl_*"], "band", lambda run: bands)
+    return write_report(runs, str(folder / "out"), [f"{LONG_NAME}=low-ppl_*"], Subjects("band", lambda run: bands))
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -266,7 +266,7 @@ def test_selections_by_subject(tmp_path: Path) -> None:
     """Ten prompts, of which 1 and 2 are algebra: a fifth of the data, all of the first step's, half of the others'."""
     groups = groups_of(tmp_path, (FIRST, COVERED, {}))
     subjects = {row: "algebra" if row in (1, 2) else "geometry" for row in range(10)}
-    shares = selected_prompts.subject_shares(groups, lambda run: subjects)
+    shares = selected_prompts.subject_shares(groups, selected_prompts.Subjects("topic", lambda run: subjects))
     assert shares[["third", "subject", "prompts", "selections", "ratio"]].to_numpy().tolist() == [
         ["start", "algebra", 2, 2, pytest.approx(5)],
         ["start", "geometry", 8, 0, 0],
@@ -275,6 +275,6 @@ def test_selections_by_subject(tmp_path: Path) -> None:
         ["end", "algebra", 2, 1, pytest.approx(2.5)],
         ["end", "geometry", 8, 1, pytest.approx(0.625)],
     ]
-    section = selected_prompts.section(groups, BLACK, "topic", lambda run: subjects)
+    section = selected_prompts.section(groups, BLACK, selected_prompts.Subjects("topic", lambda run: subjects))
     assert [picture.name for picture in section.pictures] == ["prompts_used", "subjects_1_prepo"]
     assert "each topic" in section.reading

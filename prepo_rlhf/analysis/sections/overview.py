@@ -63,8 +63,9 @@ def _budget(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def _accuracy(metric: str, curve: pd.DataFrame, start: float, stop: float) -> dict[str, float]:
-    first, last = curve["value"].iloc[[0, -1]] if len(curve) else (float("nan"), float("nan"))
-    return dict(zip((f"{metric} {part}" for part in PARTS), (first, last, area(curve, start, stop)), strict=True))
+    values = curve["value"].tolist() or [float("nan")]
+    numbers = (values[0], values[-1], area(curve, start, stop))
+    return {f"{metric} {part}": number for part, number in zip(PARTS, numbers, strict=True)}
 
 
 def _explain_area(budgets: dict[str, tuple[float, float]]) -> str:

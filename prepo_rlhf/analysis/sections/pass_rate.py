@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from prepo_rlhf.analysis.correlation import ALL, THIRDS, WITHIN_STEPS, correlations, scored_prompts
 from prepo_rlhf.analysis.groups import Group
-from prepo_rlhf.analysis.section import Picture, Section, Table, file_name, spread
+from prepo_rlhf.analysis.section import Section, Table, group_pictures, spread
 from prepo_rlhf.analysis.style import Look, legend_below, line_handles, looks, new_panel, perplexity_axis, png
 
 TITLE = "Perplexity against pass rate"
@@ -35,19 +34,20 @@ def section(groups: Sequence[Group]) -> Section:
         absent = "None of the runs has recorded perplexities of prompts that got rollouts (prompts.jsonl)."
         return Section(TITLE, READING, absent=absent)
     prompts = scored_prompts(groups)
-    pictures = []
-    for number, (name, rows) in enumerate(prompts.groupby("group", sort=False), start=1):
+
+    def draw(name: str, rows: pd.DataFrame) -> bytes:
         parts = {third: part for third in THIRDS if len(part := rows[rows["third"] == third])}
-        figure = panel(name, parts, looks(THIRDS), prompts["perplexity"])
-        alt = f"Mean reward against perplexity of prompts, by thirds of training, {name}"
-        pictures.append(Picture(file_name("pass_rate", number, name), alt, png(figure)))
+        return panel(name, parts, looks(THIRDS), prompts["perplexity"])
+
+    alt = "Mean reward against perplexity of prompts, by thirds of training"
+    pictures = group_pictures(prompts, "pass_rate", alt, draw)
     reading = READING + MISSING_LENGTHS * bool(prompts["length"].isna().all())
     data = {"correlations": table, "prompts": prompts}
     return Section(TITLE, reading, table=_table(table), pictures=pictures, data=data)
 
 
-def panel(title: str, parts: Mapping[str, pd.DataFrame], shown: Mapping[str, Look], perplexities: pd.Series) -> Figure:
-    """Mean reward against perplexity.
+def panel(title: str, parts: Mapping[str, pd.DataFrame], shown: Mapping[str, Look], perplexities: pd.Series) -> bytes:
+    """Mean reward against perplexity, as PNG.
 
     Args:
         parts: name of a curve -> its prompts, with columns perplexity and reward.
@@ -70,7 +70,7 @@ def panel(title: str, parts: Mapping[str, pd.DataFrame], shown: Mapping[str, Loo
     perplexity_axis(axes, "x", perplexities)
     if len(parts) > 1:
         legend_below(figure, line_handles({name: shown[name] for name in parts}))
-    return figure
+    return png(figure)
 
 
 def part_means(prompts: pd.DataFrame) -> pd.DataFrame:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from prepo_rlhf.analysis.correlation import THIRDS, with_thirds
 from prepo_rlhf.analysis.groups import Group, table_of_runs
 from prepo_rlhf.analysis.runs import Run
-from prepo_rlhf.analysis.section import Picture, Section, file_name
+from prepo_rlhf.analysis.section import Picture, Section, group_pictures
 from prepo_rlhf.analysis.sections.curves import curves
 from prepo_rlhf.analysis.style import Look, legend_below, looks, new_panel, png, wrap
 from prepo_rlhf.metrics.coverage import coverage
-
-Subjects = Callable[[Run], Mapping[int, str]]
-"""A run -> for each row of its dataset the subject."""
 
 MOST_SUBJECTS = 25
 TITLE = "Coverage"
@@ -31,8 +28,16 @@ READING_SUBJECTS = (
 )
 
 
-def section(groups: Sequence[Group], shown: Mapping[str, Look], key: str | None, subjects: Subjects | None) -> Section:
-    """A panel of different prompts used, and with `subjects` a panel for each group; `key` is what they are called."""
+@dataclass(frozen=True)
+class Subjects:
+    """`key` is what the subjects are called, `of_rows` finds that of each row of a run's dataset."""
+
+    key: str
+    of_rows: Callable[[Run], Mapping[int, str]]
+
+
+def section(groups: Sequence[Group], shown: Mapping[str, Look], subjects: Subjects | None) -> Section:
+    """A panel of different prompts used, and with `subjects` a panel for each group."""
     used = prompts_used(groups)
     if used.empty:
         return Section(TITLE, READING, absent="None of the runs has a prompts.jsonl with steps in it.")
@@ -40,11 +45,10 @@ def section(groups: Sequence[Group], shown: Mapping[str, Look], key: str | None,
     pictures = [Picture("prompts_used", "Curves of different prompts used over steps", png(figure))]
     data, reading = {"prompts_used": used}, READING
     if subjects is not None:
-        shares = subject_shares(groups, subjects)
+        shares, key = subject_shares(groups, subjects), subjects.key
         data, reading = data | {"subjects": shares}, READING + READING_SUBJECTS.format(key=key)
-        for number, (name, rows) in enumerate(shares.groupby("group", sort=False), start=1):
-            alt = f"Selections by {key} in relation to its share of the dataset, by thirds of training, {name}"
-            pictures.append(Picture(file_name("subjects", number, name), alt, png(_panel(name, rows, key))))
+        alt = f"Selections by {key} in relation to its share of the dataset, by thirds of training"
+        pictures += group_pictures(shares, "subjects", alt, lambda name, rows: _panel(name, rows, key))
     return Section(TITLE, reading, pictures=pictures, data=data)
 
 
@@ -67,7 +71,7 @@ def subject_shares(groups: Sequence[Group], subjects: Subjects) -> pd.DataFrame:
     """
 
     def shares(run: Run) -> pd.DataFrame:
-        of_row = {} if run.prompts.empty else subjects(run)
+        of_row = {} if run.prompts.empty else subjects.of_rows(run)
         rows = [
             [third, name, one.prompts, one.selections, one.selections / len(part) * len(of_row) / one.prompts]
             for third, part in with_thirds(run.prompts).groupby("third", sort=False)
@@ -78,7 +82,7 @@ def subject_shares(groups: Sequence[Group], subjects: Subjects) -> pd.DataFrame:
     return table_of_runs(groups, shares)
 
 
-def _panel(name: str, rows: pd.DataFrame, key: str) -> Figure:
+def _panel(name: str, rows: pd.DataFrame, key: str) -> bytes:
     """The subjects with most prompts, each on a line of its own with a dot for each third; seeds are averaged."""
     most = rows.groupby("subject", sort=False)["prompts"].max().nlargest(MOST_SUBJECTS).index
     subjects = [subject for subject in rows["subject"].unique() if subject in most]
@@ -93,4 +97,4 @@ def _panel(name: str, rows: pd.DataFrame, key: str) -> Figure:
     axes.invert_yaxis()
     axes.set(xlabel="share of selections / share of dataset", ylabel=wrap(key), xlim=(0, None))
     legend_below(figure, handles)
-    return figure
+    return png(figure)

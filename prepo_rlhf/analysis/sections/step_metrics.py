@@ -71,6 +71,6 @@ def _section(
     table = smoothed(table)
     pictures = []
     for metric, rows in table.groupby("metric", sort=False):
-        figure = curves(rows, shown, names[metric], "step", y="smoothed", limits=limits)
+        figure = curves(rows, shown, names[str(metric)], "step", y="smoothed", limits=limits)
         pictures.append(Picture(file_name(file, metric), f"Curves of {metric} over steps", png(figure)))
     return Section(title, reading, pictures=pictures, columns=columns, data={file: table})

@@ -35,15 +35,15 @@ def section(groups: Sequence[Group]) -> Section:
 
 def _bars(medians: pd.DataFrame) -> Figure:
     wide = medians.pivot(index="run", columns="phase", values="seconds").loc[medians["run"].unique()]
-    wide = wide[[phase for phase in PHASES if phase in wide]].fillna(0.0)
+    colours = {phase: colour for phase, colour in zip(PHASES, COLOURS, strict=False) if phase in wide}
+    wide = wide[list(colours)].fillna(0.0)
     figure, axes = new_panel("Median step", height=1.2 + 0.22 * len(wide))
     starts = wide.cumsum(axis=1) - wide
     labels = [wrap(name) for name in wide.index]
-    colours = dict(zip(PHASES, COLOURS, strict=False))
-    for phase in wide:
-        axes.barh(labels, wide[phase], left=starts[phase], color=colours[phase], height=0.7)
+    for phase, colour in colours.items():
+        axes.barh(labels, wide[phase], left=starts[phase], color=colour, height=0.7)
     axes.invert_yaxis()
     axes.set(xlabel="seconds")
     axes.grid(axis="y", visible=False)
-    legend_below(figure, {phase: Patch(color=colours[phase]) for phase in wide})
+    legend_below(figure, {phase: Patch(color=colour) for phase, colour in colours.items()})
     return figure

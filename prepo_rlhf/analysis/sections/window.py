@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from prepo_rlhf.analysis.groups import Group
-from prepo_rlhf.analysis.section import Picture, Section, file_name
+from prepo_rlhf.analysis.section import Section, group_pictures
 from prepo_rlhf.analysis.series import long_table, mean_curve
 from prepo_rlhf.analysis.style import COLOURS, legend_below, new_panel, perplexity_axis, png
 
@@ -29,14 +28,12 @@ def section(groups: Sequence[Group]) -> Section:
     table = long_table(groups, [*CANDIDATES, *SELECTED, SELECTED_MEAN])
     if table.empty:
         return Section(TITLE, READING, absent="None of the runs scores its candidates: their selector needs no scores.")
-    pictures = []
-    for number, (name, rows) in enumerate(table.groupby("group", sort=False), start=1):
-        alt = f"Perplexity of candidates and selected prompts over steps, {name}"
-        pictures.append(Picture(file_name("window", number, name), alt, png(_panel(name, rows, table["value"]))))
+    alt = "Perplexity of candidates and selected prompts over steps"
+    pictures = group_pictures(table, "window", alt, lambda name, rows: _panel(name, rows, table["value"]))
     return Section(TITLE, READING, pictures=pictures, data={"window": table})
 
 
-def _panel(name: str, rows: pd.DataFrame, perplexities: pd.Series) -> Figure:
+def _panel(name: str, rows: pd.DataFrame, perplexities: pd.Series) -> bytes:
     """One group's bands, on an axis that holds all `perplexities`, so that panels compare."""
     bounds = {metric: mean_curve(part, "step", "value")["mean"] for metric, part in rows.groupby("metric")}
     figure, axes = new_panel(name)
@@ -47,4 +44,4 @@ def _panel(name: str, rows: pd.DataFrame, perplexities: pd.Series) -> Figure:
     perplexity_axis(axes, "y", perplexities)
     grey, blue = Patch(color="0.6", alpha=0.4), Patch(color=COLOURS[0], alpha=0.45)
     legend_below(figure, {"candidates, p10 to p90": grey, "selected, lowest to highest": blue})
-    return figure
+    return png(figure)
