@@ -25,6 +25,7 @@ from savings import Estimate, paired_difference, rollouts_to, saving
 from prepo_rlhf.analysis.runs import ROLLOUTS as TOTAL
 from prepo_rlhf.analysis.runs import TOKENS, Run, read_runs
 from prepo_rlhf.analysis.style import house_style, legend_below, line_handles, looks, new_panel, png
+from prepo_rlhf.evaluation.table import markdown_table
 from prepo_rlhf.files.step_rows import PHASES
 
 BASELINE = "random"
@@ -84,11 +85,8 @@ def _within(run: Run, budget: float) -> pd.DataFrame:
 
 
 def _curve(run: Run, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Accuracy, tokens and probe entropy at the numbers of rollouts in `grid`.
-
-    Raises:
-        ValueError: the run ended before the last of them, for instance because dynamic sampling ran out of prompts.
-    """
+    """Accuracy, tokens and probe entropy at the numbers of rollouts in `grid`; ValueError if the run ended before the
+    last of them, for instance because dynamic sampling ran out of prompts."""
     steps = run.steps.set_index("step")
     rollouts = steps[TOTAL].astype(float)
     if rollouts.iloc[-1] < grid[-1]:
@@ -103,11 +101,12 @@ def _curve(run: Run, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     )
 
 
-def accuracy_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
+def accuracy_table(cells: dict[str, Cell], grid: np.ndarray) -> str:
     """Held-out accuracy on the way, at the end, and against Random's of the same seeds."""
     last = len(grid) - 1
     marks = [last // 3, 2 * last // 3, last]
-    header = [f"avg@{EVAL_SAMPLES} at {int(grid[mark]):,} rollouts" for mark in marks]
+    shown = [f"avg@{EVAL_SAMPLES} at {int(grid[mark]):,} rollouts" for mark in marks]
+    header = ["method", "seeds", *shown, "end, minus Random's", "mean of the curve, minus Random's"]
     rows = []
     for method, cell in cells.items():
         base = cells[BASELINE].of(cell.seeds)
@@ -115,10 +114,10 @@ def accuracy_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
         area = paired_difference(base.accuracy.mean(1), cell.accuracy.mean(1))
         spread = [_mean_and_deviation(column) for column in cell.accuracy[:, marks].T]
         rows.append([method, str(len(cell.seeds)), *spread, _signed(end), _signed(area)])
-    return _table(["method", "seeds", *header, "end, minus Random's", "mean of the curve, minus Random's"], rows)
+    return markdown_table(header, rows)
 
 
-def saving_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
+def saving_table(cells: dict[str, Cell], grid: np.ndarray) -> str:
     """Rollouts of Random / rollouts of the method to reach shares of Random's gain; the same in response tokens."""
     rows = []
     for method, cell in cells.items():
@@ -128,10 +127,10 @@ def saving_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
         tokens = cell.tokens[:, -1].mean() / base.tokens[:, -1].mean()
         rows.append([method, *savings, f"{tokens:.2f}"])
     header = [f"{share:.0%}, {unit}" for unit in ("rollouts", "tokens") for share in SHARES]
-    return _table(["method", *header, "tokens a rollout / Random's"], rows)
+    return markdown_table(["method", *header, "tokens a rollout / Random's"], rows)
 
 
-def entropy_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
+def entropy_table(cells: dict[str, Cell], grid: np.ndarray) -> str:
     """Entropy of the policies on the probe set, after as many rollouts and when they are as good."""
     base = cells[BASELINE].accuracy.mean(0)
     target = base[0] + EQUAL_ACCURACY * (base[-1] - base[0])
@@ -142,10 +141,10 @@ def entropy_table(cells: dict[str, Cell], grid: np.ndarray) -> list[str]:
         end = f"{entropy[-1]:.3f}" if np.isfinite(entropy[-1]) else "no model saved"
         rows.append([method, f"{entropy[0]:.3f}", end, when_as_good])
     header = ["method", "before (nats)", "at the end", f"at an accuracy of {target:.3f}"]
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
-def signal_table(cells: dict[str, Cell]) -> list[str]:
+def signal_table(cells: dict[str, Cell]) -> str:
     """What the rollouts were like."""
     columns = {
         "zero advantage": "signal/zero_advantage_ratio",
@@ -159,10 +158,10 @@ def signal_table(cells: dict[str, Cell]) -> list[str]:
         values = [f"{cell.mean(metric):.2f}" for metric in columns.values()]
         scoring = cell.mean("timing/score_prompts") / sum(cell.mean(f"timing/{phase}") for phase in PHASES)
         updates = np.mean([len(steps) for runs in cell.steps for steps in runs])
-        rows.append(
-            [method, *values, f"{cell.mean('prepo/entropy_mean', LAST):.3f}", f"{scoring:.0%}", f"{updates:.0f}"]
-        )
-    return _table(["method", *columns, "last rollouts' entropy (nats)", "scoring, of a step's time", "steps"], rows)
+        entropy = cell.mean("prepo/entropy_mean", LAST)
+        rows.append([method, *values, f"{entropy:.3f}", f"{scoring:.0%}", f"{updates:.0f}"])
+    header = ["method", *columns, "last rollouts' entropy (nats)", "scoring, of a step's time", "steps"]
+    return markdown_table(header, rows)
 
 
 def figure(cells: dict[str, Cell], spent: dict[str, np.ndarray], unit: str, title: str) -> bytes:
@@ -208,11 +207,6 @@ def _with_interval(estimate: Estimate, digits: str) -> str:
     return value if np.isnan(estimate.low) else f"{value} [{', '.join(interval)}]"
 
 
-def _table(header: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines] + [""]
-
-
 def main() -> None:
     args = read_arguments(__doc__)
     for setting in SETTINGS:
@@ -223,17 +217,17 @@ def main() -> None:
                 continue
             paired = {m: [s for s in c.seeds if s in read[BASELINE].seeds] for m, c in read.items() if c}
             cells = {method: read[method].of(seeds) for method, seeds in paired.items() if seeds}
-            tables = [accuracy_table(cells, grid), saving_table(cells, grid), signal_table(cells)]
-            tables.append(entropy_table(cells, grid))
+            tables = [accuracy_table(cells, grid), saving_table(cells, grid)]
+            tables += [signal_table(cells), entropy_table(cells, grid)]
             stem = args.output_dir / f"{setting}_{steps}"
-            stem.with_suffix(".md").write_text("\n".join(line for table in tables for line in table))
+            stem.with_suffix(".md").write_text("\n".join(tables))
             spent = {"rollouts": {method: grid for method in cells}}
             spent["tokens"] = {method: cell.tokens.mean(0) for method, cell in cells.items()}
             for unit, x in spent.items():
                 path = args.output_dir / f"{setting}_{steps}_{unit}.png"
                 path.write_bytes(figure(cells, x, unit, f"{setting}, {steps} steps"))
             evaluations(cells, grid).to_csv(stem.with_suffix(".csv"), index=False)
-            print("\n".join(line for table in tables for line in table))
+            print("\n".join(tables))
 
 
 if __name__ == "__main__":

@@ -22,17 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
-from methods import (
-    HELDOUT_SIZE,
-    LENGTHS,
-    METHODS,
-    ROOT,
-    SETTINGS,
-    STEPS_PER_EPOCH,
-    TASK,
-    TRAIN_SIZE,
-    shared_options,
-)
+from methods import HELDOUT_SIZE, LENGTHS, METHODS, ROOT, SETTINGS, STEPS_PER_EPOCH, TASK, TRAIN_SIZE, shared_options
 from probe import write_probe
 from tqdm import tqdm
 
@@ -81,11 +71,7 @@ def command(run: Run, folder: Path, data: Path, learning_rate: float) -> list[st
 
 
 def execute(run: Run, output_dir: Path, learning_rate: float) -> None:
-    """Run it from its start, and measure the entropy of its models.
-
-    Raises:
-        RuntimeError: the command failed.
-    """
+    """Run it from its start, and measure the entropy of its models; RuntimeError if the command failed."""
     folder, data = run.folder(output_dir), output_dir / run.setting / "data"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

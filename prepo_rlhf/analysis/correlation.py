@@ -64,12 +64,8 @@ def bin_names(edges: Sequence[int]) -> list[str]:
 
 
 def correlations(groups: Sequence[Group]) -> pd.DataFrame:
-    """Spearman's correlation of perplexity and mean reward, of every run.
-
-    Returns:
-        group, run, seed; third: start, middle, end or all; prompts: `all` of that third, a bin of their length (the
-        same bins for every run), or `within steps`, the mean of the steps' correlations; number of prompts; spearman.
-    """
+    """Correlations of every run: group, run, seed, and by third (start, middle, end, all) those of all its prompts, of
+    each bin of their length (the same bins for every run), and `within steps`, the mean of the steps' correlations."""
     scored = scored_prompts(groups)
     edges = length_edges(scored["length"])
     rows = [

@@ -39,10 +39,8 @@ def table_of_runs(groups: Sequence[Group], table: Callable[[Run], pd.DataFrame])
 def make_groups(runs: Sequence[Run], requests: Sequence[str]) -> list[Group]:
     """The groups that `--group NAME=RUN[,RUN...]` asks for, then those of the other runs, by their options.
 
-    A RUN is the name of a run or the path of its folder; * and ? stand for any text and any character.
-
-    Raises:
-        ConfigError: a request that cannot be met.
+    A RUN is the name of a run or the path of its folder; * and ? stand for any text and any character. Raises
+    ConfigError for a request that cannot be met.
     """
     names = _requested(runs, requests)
     named = [

@@ -22,16 +22,10 @@ def write_report(
     requests: Sequence[str] = (),
     subjects: selected_prompts.Subjects | None = None,
 ) -> Path:
-    """Write report.html, figures/*.png and data/*.csv into `output_dir`.
+    """Write report.html, figures/*.png and data/*.csv into `output_dir`, and return the page's path.
 
-    Args:
-        folders: of training runs.
-        requests: groups that the user asks for, as NAME=RUN.
-        subjects: a column of the runs' datasets, to show which of its values were selected when.
-    Returns:
-        the page.
-    Raises:
-        ConfigError: a folder holds no run, or the report cannot be written.
+    `requests` are groups that the user asks for, as NAME=RUN. Raises ConfigError if a folder holds no run, or the
+    report cannot be written.
     """
     groups = make_groups(read_runs(folders), requests)
     output = Path(output_dir)

@@ -51,11 +51,7 @@ class Run:
 
 
 def read_runs(folders: Sequence[str]) -> list[Run]:
-    """The runs of these folders, in their order.
-
-    Raises:
-        ConfigError: no folders, one given twice, or one without the records of a run.
-    """
+    """The runs of these folders, in their order; ConfigError for none, one given twice, or one without a run."""
     paths = [Path(folder) for folder in folders]
     if not paths:
         raise ConfigError("--runs is missing: give the folders of training runs (--logger.run_dir)")

@@ -17,13 +17,7 @@ ABSENT = "–"
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure.
-
-    Attributes:
-        name: of its file, without the suffix.
-        alt: what it shows, for those who cannot see it.
-        png: the file's content.
-    """
+    """A figure: its file's name without the suffix, what it shows for those who cannot see it, the file's content."""
 
     name: str
     alt: str
@@ -41,23 +35,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """One part.
-
-    Attributes:
-        title, reading: its heading, and the sentences on how to read it.
-        absent: why there is nothing to show; otherwise empty.
-        table, pictures: what is shown, the table first.
-        columns: pictures side by side, where there is room.
-        data: name of a CSV file without its suffix -> its content.
-    """
+    """One part; its table comes before its pictures."""
 
     title: str
-    reading: str
-    absent: str = ""
+    reading: str  # how to read it
+    absent: str = ""  # why there is nothing to show
     table: Table | None = None
     pictures: Sequence[Picture] = ()
-    columns: int = 3
-    data: dict[str, pd.DataFrame] = field(default_factory=dict)
+    columns: int = 3  # pictures side by side, where there is room
+    data: dict[str, pd.DataFrame] = field(default_factory=dict)  # name of a CSV file without its suffix -> its content
 
 
 def group_pictures(

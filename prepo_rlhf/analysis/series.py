@@ -46,10 +46,8 @@ def smoothed(table: pd.DataFrame) -> pd.DataFrame:
 def mean_curve(table: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     """Mean, lowest and highest `y` of the runs in `table`, over the range of `x` that all of them have reached.
 
-    Between its points a run's curve is taken to be straight, so runs need not share them.
-
-    Returns:
-        columns mean, low, high; the index is every x in that range at which any run has a point.
+    Between its points a run's curve is taken to be straight, so runs need not share them. The index is every x in that
+    range at which any run has a point.
     """
     curves = [run.set_index(x)[y] for _, run in table.groupby("run", sort=False)]
     start, stop = max(curve.index[0] for curve in curves), min(curve.index[-1] for curve in curves)

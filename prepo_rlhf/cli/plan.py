@@ -77,8 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def training_options(options: PlanOptions, given: Sequence[str]) -> Config:
     """The job's complete, valid options: those after `--`, or a layout of everything on all GPUs.
 
-    Raises:
-        ConfigError: as for a training job, but for data and reward, which a plan can do without.
+    Raises ConfigError as a training job does, but not for data and reward, which a plan can do without.
     """
     job = parse_args(given or _everything_together(options))
     job = job.replaced({

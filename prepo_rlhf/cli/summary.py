@@ -21,11 +21,8 @@ Row = dict[str, float]
 
 
 def summarise(rows: list[Row]) -> Table:
-    """A table of every avg@n and pass@k, before and after, and of what the run cost.
-
-    Raises:
-        ValueError: the run was evaluated less than twice.
-    """
+    """A table of every avg@n and pass@k, before and after, and of what the run cost; ValueError for fewer than two
+    evaluations."""
     evaluations = [row for row in rows if any(name.startswith("eval/") for name in row)]
     if len(evaluations) < 2:
         raise ValueError("the run has fewer than two evaluations: nothing to compare")

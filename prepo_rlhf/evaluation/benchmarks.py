@@ -28,33 +28,25 @@ class Keys:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A set of problems by name.
-
-    Attributes:
-        dataset, config, split: where it is on the Hugging Face hub.
-        keys: its columns, on the hub and in a local copy.
-        file: usual name of a local copy, without suffix, if it is another than `name`.
-    """
+    """A set of problems by name: its place on the Hugging Face hub, and its columns there and in a local copy."""
 
     name: str
     dataset: str
     config: str | None
     split: str
     keys: Keys
-    file: str | None = None
+    file: str | None = None  # usual name of a local copy, without suffix, if it is another than `name`
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A question with its reference answer.
+    """A question with its reference answer `gold`: text (numbers become text), or a list of texts.
 
-    Attributes:
-        id: unique within its benchmark: the id column, or the number of the row, counted from 0.
-        gold: the answer column: text (numbers become text), or a list of texts. GSM8K's is a whole solution that ends
-            in `#### 18`; one text of OlympiadBench's may hold several answers, with commas between them.
+    GSM8K's is a whole solution that ends in `#### 18`; one of OlympiadBench's may hold several answers, with commas
+    between them.
     """
 
-    id: str
+    id: str  # unique within its benchmark: the id column, or the number of the row, counted from 0
     question: str
     gold: str | list[str]
     subject: str | None
@@ -80,15 +72,11 @@ DEFAULT_KEYS = Keys()
 def load_benchmark(
     name: str, data_dir: str | None = None, keys: Keys = DEFAULT_KEYS, limit: int | None = None
 ) -> list[Problem]:
-    """The problems of a benchmark, in the order of the data.
+    """The problems of a benchmark, or the first `limit`, in the order of the data.
 
-    Args:
-        name: one of BENCHMARKS, or the path of a .jsonl, .json or .parquet file.
-        data_dir: folder to read BENCHMARKS from; None reads them from the hub.
-        keys: columns of a file given by its path.
-        limit: take the first so many problems.
-    Raises:
-        ConfigError: there are no such data, they can't be read, or their columns are not as expected.
+    `name` is one of BENCHMARKS, which are read from `data_dir` or else from the hub, or the path of a .jsonl, .json or
+    .parquet file whose columns are `keys`. Raises ConfigError if there are no such data, they can't be read, or their
+    columns are not as expected.
     """
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit {limit}: must be at least 1")

@@ -31,12 +31,8 @@ class Comparison:
 def compare(a: Mapping[str, ProblemScores], b: Mapping[str, ProblemScores]) -> list[Comparison]:
     """Compare B with A on every benchmark, in A's order.
 
-    The two may have different numbers of samples a problem: a problem counts by its mean score.
-
-    Args:
-        a, b: benchmark -> problem id -> scores of the problem's samples.
-    Raises:
-        ValueError: only one side has a benchmark, or the two have different problems of it.
+    The two may have different numbers of samples a problem: a problem counts by its mean score. Raises ValueError if
+    only one side has a benchmark, or the two have different problems of it.
     """
     if unmatched := sorted(a.keys() ^ b.keys()):
         raise ValueError(f"only one of the two results has {', '.join(unmatched)}")
@@ -50,11 +46,8 @@ def comparison_table(comparisons: Sequence[Comparison], name_a: str = "A", name_
 
 
 def compare_folders(a: Path, b: Path) -> str:
-    """The comparison table of two evaluations' output folders.
-
-    Raises:
-        ConfigError: a folder holds no evaluation, or the two are of different problems.
-    """
+    """The comparison table of two evaluations' output folders; ConfigError if a folder holds no evaluation, or the two
+    are of different problems."""
     try:
         return comparison_table(compare(_scores(a), _scores(b)), a.name, b.name)
     except ValueError as error:

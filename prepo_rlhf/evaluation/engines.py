@@ -20,11 +20,8 @@ SEQUENCES_IN_FLIGHT = 1024  # requests queued at one engine: more than vLLM runs
 
 @contextmanager
 def running_engines(options: BenchmarkOptions, max_len: int) -> Generator[list[Any]]:
-    """Rollout engines for sequences of up to `max_len` tokens, on the Ray cluster or on a Ray of this process alone.
-
-    Raises:
-        ConfigError: the cluster can never hold them.
-    """
+    """Rollout engines for sequences of up to `max_len` tokens, on the Ray cluster or on a Ray of this process alone;
+    ConfigError if the cluster can never hold them."""
     config = _engine_config(options, max_len)
     apply_backend(config)
     needed = options.num_engines * options.tensor_parallel_size

@@ -29,12 +29,9 @@ RESULTS_FILE, TABLE_FILE = "results.json", "results.md"
 
 
 def run(options: BenchmarkOptions) -> str:
-    """Evaluate the model as `options` say.
+    """The results of the evaluation that `options` ask for, as Markdown, which is also written to the output folder.
 
-    Returns:
-        the results as Markdown tables, which are also written to the output folder.
-    Raises:
-        ConfigError: before anything heavy is started, if it cannot work.
+    Raises ConfigError, before anything heavy is started, if it cannot work.
     """
     try:
         check_reward(options.reward)

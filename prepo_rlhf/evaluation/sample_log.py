@@ -28,8 +28,7 @@ class SampleLog:
     def __init__(self, folder: Path, settings: Mapping[str, Any], n: int) -> None:
         """Resume from `folder`, or start there; a problem with fewer than `n` samples was cut off and is dropped.
 
-        Raises:
-            ConfigError: the samples there were made under other `settings`.
+        Raises ConfigError if the samples there were made under other `settings`.
         """
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / SAMPLES_FILE
@@ -50,11 +49,7 @@ class SampleLog:
 
 
 def read_samples(folder: Path) -> dict[ProblemKey, SampleRows]:
-    """All complete rows of a folder's samples.jsonl, by problem.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
+    """All complete rows of a folder's samples.jsonl, by problem; FileNotFoundError if there is none."""
     problems: dict[ProblemKey, SampleRows] = {}
     for row in json_lines(complete_lines(folder / SAMPLES_FILE)):
         problems.setdefault((row["benchmark"], row["problem"]), []).append(row)

@@ -15,11 +15,7 @@ from prepo_rlhf.metrics.coverage import SubjectCoverage, coverage
 
 
 def subject_tables(run_dirs: list[Path], subject_key: str | None) -> str:
-    """A Markdown table for each run.
-
-    Raises:
-        ConfigError: no subject key, no such run, or a dataset without such a column.
-    """
+    """A Markdown table for each run; ConfigError without a subject key, such a run or such a column of its dataset."""
     if not subject_key:
         raise ConfigError("--coverage needs --subject_key: name the column of the subject in the training data")
     return "\n".join(f"### {folder}\n\n{_table(_run_coverage(folder, subject_key))}" for folder in run_dirs)

@@ -16,13 +16,11 @@ GRADING = {"unparsable_ratio": "Unparsable", "timeout_ratio": "Timeouts"}  # wha
 
 
 def results_tables(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """A table of all benchmarks, then one for the subjects and one for the levels of each that has them.
+    """A Markdown table of all benchmarks, then one for the subjects and one for the levels of each that has them.
 
-    Args:
-        results: benchmark -> {"num_problems": int, "overall": `summarise`'s result, "subject" and "level":
-            `summarise_by`'s, empty for a benchmark without}; other entries are ignored.
-    Returns:
-        Markdown that ends with a newline. Benchmarks may differ in n; a pass@k or maj@n that a row lacks is a dash.
+    `results`: benchmark -> {"num_problems": int, "overall": `summarise`'s result, "subject" and "level":
+    `summarise_by`'s, empty for a benchmark without}. Benchmarks may differ in n; a pass@k or maj@n that a row lacks is
+    a dash.
     """
     overall = [(name, result["num_problems"], result["overall"]) for name, result in results.items()]
     parts = [_table("Benchmark", overall)]

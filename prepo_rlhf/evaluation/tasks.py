@@ -39,11 +39,7 @@ def make_tasks(
     context: int,
 ) -> list[Task]:
     """All problems of all benchmarks; a response gets what the model's `context` (tokens) leaves, up to
-    `--max_new_tokens`.
-
-    Raises:
-        ConfigError: no such prompt, or a problem that fills the context alone.
-    """
+    `--max_new_tokens`. Raises ConfigError for no such prompt, or a problem that fills the context alone."""
     render = benchmark_renderer(options.prompt, tokenizer, options.prompt_file)
     tasks = []
     for benchmark, members in problems.items():

@@ -71,8 +71,7 @@ def damage(folder: Path) -> str | None:
 def find_resumable(checkpoints: Path) -> Resumable:
     """The checkpoint that `latest` names, or if that is damaged the newest one that is whole.
 
-    Raises:
-        DamagedCheckpoints: all sealed ones are damaged; interrupted saves do not count.
+    Raises DamagedCheckpoints if all sealed ones are damaged; interrupted saves do not count.
     """
     latest = checkpoints / LATEST
     named = latest.read_text().strip() if latest.is_file() else ""
@@ -97,8 +96,7 @@ def point_latest(checkpoints: Path, tag: str) -> None:
 def rotate(checkpoints: Path, newest: str, max_num: int, max_gigabytes: float) -> None:
     """Remove what is beyond the limits, oldest first, but never `newest`, which has just been sealed.
 
-    The best model is not counted, and an earlier best is removed. Runs after `newest` is complete, so that there is
-    always one to resume from.
+    The best model is not counted, and an earlier best is removed.
     """
     tags = [tag for tag in _oldest_first(checkpoints) if tag != newest]
     if newest.startswith("best_"):

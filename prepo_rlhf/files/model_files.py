@@ -27,11 +27,7 @@ class ModelFiles:
     trust_option: str = "--actor.trust_remote_code"
 
     def check(self) -> PretrainedConfig:
-        """The model's config.
-
-        Raises:
-            ConfigError: there is no such model, or it needs a trust that was not given.
-        """
+        """The model's config; ConfigError if there is no such model, or it needs a trust that was not given."""
         config = self.config()
         if not self.trusted:
             self._check_class(config)
@@ -39,19 +35,11 @@ class ModelFiles:
         return config
 
     def config(self) -> PretrainedConfig:
-        """The model's config, whatever its other files are.
-
-        Raises:
-            ConfigError: there is none, or it needs a trust that was not given.
-        """
+        """The model's config, whatever its other files are; ConfigError as in `check`."""
         return self._load(AutoConfig)
 
     def tokenizer(self, use_fast: bool = True) -> PreTrainedTokenizerBase:
-        """The model's tokenizer as it is.
-
-        Raises:
-            ConfigError: there is none, or it needs a trust that was not given.
-        """
+        """The model's tokenizer as it is; ConfigError as in `check`."""
         return self._load(AutoTokenizer, use_fast=use_fast)
 
     def _check_class(self, config: PretrainedConfig) -> None:

@@ -16,9 +16,7 @@ SUFFIXES = (".jsonl", ".parquet", ".json")
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file of JSON lines, of a JSON list or of a Parquet table, by the suffix of its name.
 
-    Raises:
-        OSError: the file can't be opened.
-        ValueError: its suffix is none of SUFFIXES, or its content is not what the suffix says.
+    Raises OSError, or ValueError if its suffix is none of SUFFIXES or its content is not what the suffix says.
     """
     if path.suffix == ".jsonl":
         with path.open(encoding="utf-8") as file:
@@ -37,11 +35,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def json_lines(lines: Iterable[str]) -> list[Any]:
-    """The values of lines of JSON; empty lines are left out.
-
-    Raises:
-        ValueError: a line is not JSON, by its number.
-    """
+    """The values of lines of JSON; empty lines are left out. Raises ValueError for others, by their number."""
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -58,11 +52,8 @@ def complete_lines(path: Path) -> list[str]:
 
 
 def lookup(row: dict[str, Any], key: str) -> Any:
-    """A row's value under `key`; dots reach into nested fields (`reward_model.ground_truth`).
-
-    Raises:
-        KeyError, TypeError: the row has no such key.
-    """
+    """A row's value under `key`; dots reach into nested fields (`reward_model.ground_truth`). Without such a key it
+    raises KeyError or TypeError."""
     if key in row:
         return row[key]
     value: Any = row

@@ -17,9 +17,7 @@ PHASES = ("score_prompts", "generation", "make_experience", "train", "weight_syn
 def read_step_rows(path: Path) -> list[dict[str, Any]]:
     """The rows so far; a last line that is cut off, by a crash or in the middle of a write, is left out.
 
-    Raises:
-        OSError: the file can't be opened.
-        ValueError: a line is no row of a step, by the file's name and the line's number.
+    Raises OSError, or ValueError for a line that is no row of a step, by the file's name and the line's number.
     """
     try:
         rows = json_lines(complete_lines(path))

@@ -36,15 +36,10 @@ class PairedDifference:
 def mean_interval(
     values: Sequence[float], seed: int = 0, confidence: float = 0.95, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
-    """Bootstrap interval of the mean of `values`, one value a problem.
+    """Bootstrap interval (low, high) of the mean of `values`, one value a problem; ValueError if there are none.
 
-    Source: bias-corrected and accelerated intervals, Efron 1987, "Better Bootstrap Confidence Intervals".
-
-    Returns:
-        (low, high). If all values are equal, or there is only one, resampling tells nothing about the uncertainty and
-        both are that value.
-    Raises:
-        ValueError: there are no values.
+    If all values are equal, or there is only one, resampling tells nothing about the uncertainty and both ends are that
+    value. Source: bias-corrected and accelerated intervals, Efron 1987, "Better Bootstrap Confidence Intervals".
     """
     low, high, _ = _resample(values, seed, confidence, resamples)
     return low, high
@@ -53,10 +48,7 @@ def mean_interval(
 def paired_difference(a: Sequence[float], b: Sequence[float], seed: int = 0) -> PairedDifference:
     """Compare two systems on the same problems: a resample draws problems, each with both systems' values.
 
-    Args:
-        a, b: one value a problem, in the same order of problems.
-    Raises:
-        ValueError: there are no values, or not as many in `a` as in `b`.
+    `a` and `b` have one value a problem, in the same order of problems; ValueError if they have none, or not as many.
     """
     if len(a) != len(b):
         raise ValueError(f"a paired comparison needs as many values on both sides, not {len(a)} and {len(b)}")

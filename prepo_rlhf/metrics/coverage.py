@@ -19,9 +19,7 @@ class SubjectCoverage(NamedTuple):
 def coverage(subjects: Mapping[int, str], selected: Iterable[int]) -> dict[str, SubjectCoverage]:
     """Coverage of every subject, in the natural order of their names.
 
-    Args:
-        subjects: row of the dataset -> its subject.
-        selected: rows that got rollouts, a row as often as it was chosen.
+    `subjects`: row of the dataset -> its subject; `selected`: rows that got rollouts, as often as they were chosen.
     """
     rows = list(selected)
     prompts = Counter(subjects.values())

@@ -10,15 +10,11 @@ from prepo_rlhf.metrics.samples import Sample
 
 
 def majority_score(samples: Sequence[Sample]) -> float:
-    """Expected score of the most frequent answer; samples without an answer have no vote.
+    """Expected score of the most frequent answer; samples without an answer have no vote, and without votes it is 0.
 
     Ties are broken uniformly at random, so the expectation is the mean over the tied answers. An answer's score is the
     mean over the samples that gave it.
-
     Source: self-consistency, Wang et al. 2022, arXiv 2203.11171, section 2 (unweighted vote).
-
-    Returns:
-        The expected score, 0 if no sample has an answer.
     """
     votes: dict[str, list[float]] = defaultdict(list)
     for sample in samples:

@@ -8,10 +8,8 @@ from math import comb
 def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
     """Unbiased estimate of the chance that one of k samples is right: 1 - C(n - c, k) / C(n, k).
 
-    Source: Chen et al. 2021, arXiv 2107.03374, equation 1.
-
-    Raises:
-        ValueError: k or the number of correct samples exceeds the number of samples.
+    Source: Chen et al. 2021, arXiv 2107.03374, equation 1. Raises ValueError if k or the number of correct samples
+    exceeds the number of samples.
     """
     if not (1 <= k <= num_samples and 0 <= num_correct <= num_samples):
         raise ValueError(f"pass@{k} of {num_correct} right among {num_samples} samples is undefined")

@@ -12,26 +12,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Sample:
-    """One graded response.
+    """One graded response."""
 
-    `score` is at least 1 if the response is right; `length` counts its tokens; `truncated` says that it ended at the
-    token limit; `answer` is the canonical text of its final answer, None where it has none; `logs` are the numbers
-    that its reward logs.
-    """
-
-    score: float
-    length: int
-    truncated: bool
-    answer: str | None = None
-    logs: Mapping[str, float] = field(default_factory=dict)
+    score: float  # at least 1 if it is right
+    length: int  # tokens
+    truncated: bool  # it ended at the token limit
+    answer: str | None = None  # canonical text of its final answer, if it has one
+    logs: Mapping[str, float] = field(default_factory=dict)  # what its reward logs
 
 
 def sample_of(response: Mapping[str, Any]) -> Sample:
-    """A rollout engine's response as a sample; timings among its logs are left out.
-
-    Args:
-        response: one of `RolloutEngine.rollout`'s, rewarded.
-    """
+    """One of `RolloutEngine.rollout`'s responses, rewarded, as a sample; timings among its logs are left out."""
     return Sample(
         score=float(response["scores"]),
         length=sum(stop - start for start, stop in response["action_ranges"]),
@@ -51,5 +42,4 @@ class ProblemSamples:
 
     @property
     def scores(self) -> list[float]:
-        """The samples' scores, in their order."""
         return [sample.score for sample in self.samples]

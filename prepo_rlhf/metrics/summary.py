@@ -19,13 +19,10 @@ from prepo_rlhf.metrics.samples import ProblemSamples
 def summarise(problems: Sequence[ProblemSamples]) -> dict[str, float]:
     """Metrics of problems with n samples each; n is a number in the names.
 
-    Returns:
-        avg@n: mean score; avg@n_low, avg@n_high: its 95% bootstrap interval over problems;
-        pass@k for k = 1, 2, 4, ..., n; maj@n, if any sample has an answer;
-        response_length: mean tokens a response; truncated_ratio: share of responses cut off at the token limit;
-        and the mean of every number that the rewards log.
-    Raises:
-        ValueError: there are no problems, or they differ in their number of samples.
+    avg@n: mean score; avg@n_low, avg@n_high: its 95% bootstrap interval over problems; pass@k for k = 1, 2, 4, ..., n;
+    maj@n, if any sample has an answer; response_length: mean tokens a response; truncated_ratio: share of responses cut
+    off at the token limit; and the mean of every number that the rewards log.
+    Raises ValueError if there are no problems, or they differ in their number of samples.
     """
     n = _samples_each(problems)
     samples = [sample for problem in problems for sample in problem.samples]
@@ -45,10 +42,8 @@ def summarise(problems: Sequence[ProblemSamples]) -> dict[str, float]:
 def summarise_by(
     problems: Sequence[ProblemSamples], attribute: Literal["subject", "level"]
 ) -> dict[str, dict[str, float]]:
-    """`summarise` of every subject or level, sorted by name, each with its `num_problems`.
-
-    Problems that have no such attribute are left out; without any the result is empty.
-    """
+    """`summarise` of every subject or level, sorted by name, each with its `num_problems`; problems that have no such
+    attribute are left out."""
     groups: dict[str, list[ProblemSamples]] = defaultdict(list)
     for problem in problems:
         name = getattr(problem, attribute)

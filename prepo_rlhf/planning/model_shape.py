@@ -16,18 +16,10 @@ from prepo_rlhf.planning.known_models import KNOWN_MODELS
 
 @dataclass(frozen=True)
 class ModelShape:
-    """A dense decoder.
+    """A dense decoder."""
 
-    Attributes:
-        parameters: all of them; tied embeddings count once.
-        trainable: those that get gradients: all, or LoRA's adapters, which are not among `parameters`.
-        hidden, intermediate, layers, heads, kv_heads, head_dim, vocabulary: of its configuration.
-        tied: whether the output head is the input embedding.
-        normalises_heads: whether queries and keys go through a norm of their own (Qwen3).
-    """
-
-    parameters: int
-    trainable: int
+    parameters: int  # tied embeddings count once
+    trainable: int  # those that get gradients: all, or LoRA's adapters, which are not among `parameters`
     hidden: int
     intermediate: int
     layers: int
@@ -35,8 +27,8 @@ class ModelShape:
     kv_heads: int
     head_dim: int
     vocabulary: int
-    tied: bool
-    normalises_heads: bool
+    tied: bool  # the output head is the input embedding
+    normalises_heads: bool  # queries and keys go through a norm of their own (Qwen3)
 
     @property
     def multiplied(self) -> int:
@@ -45,11 +37,8 @@ class ModelShape:
 
 
 def model_shape(config: Config) -> ModelShape:
-    """The shape of `--actor.model_name_or_path`, with the adapters that `--ds.lora.rank` asks for.
-
-    Raises:
-        ConfigError: there is no such model, or it is no dense decoder.
-    """
+    """The shape of `--actor.model_name_or_path`, with the adapters that `--ds.lora.rank` asks for; ConfigError if there
+    is no such model, or it is no dense decoder."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -81,8 +70,7 @@ def model_shape(config: Config) -> ModelShape:
 def adapter_parameters(model: Any, rank: int, targets: str | list[str]) -> int:
     """Parameters of LoRA's adapters: rank x (inputs + outputs) for each linear layer adapted (arXiv 2106.09685).
 
-    Args:
-        targets: last parts of the layers' names, or all-linear, which leaves out the output head as PEFT does.
+    `targets`: last parts of the layers' names, or all-linear, which leaves out the output head as PEFT does.
     """
     from torch import nn
 

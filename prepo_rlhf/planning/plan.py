@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from prepo_rlhf.config import Config
 from prepo_rlhf.config.bundles import bundle_groups, required_bundles, roles
@@ -22,36 +22,27 @@ from prepo_rlhf.planning.step_counts import Schedule, count_prompts, schedule
 
 @dataclass(frozen=True)
 class Plan:
-    """What a job takes. It fits if there are no `problems`, each of which names the option to change.
-
-    Attributes:
-        placed: the job's bundles; none if the cluster is too small.
-        memory: one account for each set of roles that share a GPU.
-        head, plain_head: peak bytes of the output head, chunked, and with all logits of a micro-batch materialised.
-        schedule: None where the number of prompts is unknown.
-        host: bytes in the memory of the fullest node.
-    """
+    """What a job takes. It fits if there are no `problems`, each of which names the option to change."""
 
     config: Config
     cluster: Cluster
     shape: ModelShape
     engine: Engine
-    memory: list[GpuMemory]
-    head: int
-    plain_head: int
-    schedule: Schedule | None
+    memory: list[GpuMemory]  # an account for each set of roles that share a GPU
+    head: int  # peak bytes of the output head in chunks
+    plain_head: int  # the same with all logits of a micro-batch materialised
+    schedule: Schedule | None  # None where the number of prompts is unknown
     lengths: Lengths
     phases: list[Phase]
-    placed: list[PlacedBundle] = field(default_factory=list)
-    host: int = 0
-    problems: list[str] = field(default_factory=list)
+    placed: list[PlacedBundle]  # none if the cluster is too small
+    host: int  # bytes in the memory of the fullest node
+    problems: list[str]
 
 
 def make_plan(config: Config, cluster: Cluster, prompts: int | None, lengths: Lengths, speed: Speed) -> Plan:
     """The plan of a resolved and checked `config`; `prompts` None counts a local dataset's rows.
 
-    Raises:
-        ConfigError: there is no such model or dataset, or fewer prompts than one draw takes.
+    Raises ConfigError if there is no such model or dataset, or if one draw takes more prompts than there are.
     """
     shape = model_shape(config)
     engine = rollout_engine(shape, config, cluster.gpu_bytes, cluster.reserved_bytes)

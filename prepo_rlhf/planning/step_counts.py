@@ -28,11 +28,7 @@ class Schedule:
 
 
 def schedule(config: Config, prompts: int) -> Schedule:
-    """The schedule of `prompts` that fit the context.
-
-    Raises:
-        ConfigError: they are fewer than one draw takes.
-    """
+    """The schedule of `prompts` that fit the context; ConfigError if they are fewer than one draw takes."""
     candidates, k, n = config.prepo.candidate_batch_size, config.rollout.batch_size, config.rollout.n_samples_per_prompt
     per_episode = prompts // candidates
     if per_episode == 0:
@@ -46,11 +42,8 @@ def schedule(config: Config, prompts: int) -> Schedule:
 
 
 def count_prompts(config: Config) -> int | None:
-    """Rows of `--data.prompt_dataset`, at most `--data.max_samples`; None if it is no file that can be read here.
-
-    Raises:
-        ConfigError: it is such a file, but broken.
-    """
+    """Rows of `--data.prompt_dataset`, at most `--data.max_samples`; None if it is no file that can be read here, and
+    ConfigError if it is one, but broken."""
     path = Path(config.data.prompt_dataset)
     if path.suffix not in SUFFIXES or not path.is_file():
         return None

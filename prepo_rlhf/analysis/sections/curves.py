@@ -26,14 +26,10 @@ def curves(
     ylabel: str = "",
     limits: tuple[float, float] | None = None,
 ) -> Figure:
-    """One panel of one metric.
+    """One panel of one metric: `y` over `x` (step, rollouts or tokens), columns of its `long_table`.
 
-    Args:
-        table: rows of `long_table` for that metric.
-        shown: the look of every group of the report; those without rows are left out.
-        x: column of the horizontal axis: step, rollouts or tokens.
-        y: column of the curves; if it is not `value`, the values themselves are faint dots.
-        limits: of the vertical axis.
+    `shown` has every group of the report; those without rows are left out. If `y` is not `value`, the values themselves
+    are faint dots.
     """
     present = {name: look for name, look in shown.items() if (table["group"] == name).any()}
     figure, axes = new_panel(title)

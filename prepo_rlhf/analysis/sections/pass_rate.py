@@ -47,13 +47,8 @@ def section(groups: Sequence[Group]) -> Section:
 
 
 def panel(title: str, parts: Mapping[str, pd.DataFrame], shown: Mapping[str, Look], perplexities: pd.Series) -> bytes:
-    """Mean reward against perplexity, as PNG.
-
-    Args:
-        parts: name of a curve -> its prompts, with columns perplexity and reward.
-        shown: the look of each.
-        perplexities: the axis holds all of these, so that panels compare.
-    """
+    """Mean reward against perplexity, as PNG, with a curve of the prompts (perplexity, reward) of each of `parts`; the
+    axis holds all `perplexities`, so that panels compare."""
     figure, axes = new_panel(title)
     strength = min(0.5, max(0.15, 200 / sum(map(len, parts.values()))))
     for name, prompts in parts.items():

@@ -63,12 +63,8 @@ def prompts_used(groups: Sequence[Group]) -> pd.DataFrame:
 
 
 def subject_shares(groups: Sequence[Group], subjects: Subjects) -> pd.DataFrame:
-    """Selections of every run by third and subject.
-
-    Returns:
-        group, run, seed, third, subject; prompts: in the dataset; selections: a prompt as often as it was chosen;
-        ratio: share of selections over share of the dataset.
-    """
+    """Of every run by third and subject: prompts in the dataset, selections (a prompt as often as it was chosen), and
+    their ratio: share of selections over share of the dataset."""
 
     def shares(run: Run) -> pd.DataFrame:
         of_row = {} if run.prompts.empty else subjects.of_rows(run)
