@@ -12,7 +12,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "prepo_rlhf/__init__.py").read_text()).group(1)
 
-LIGHT = ["matplotlib", "numpy>=2", "pandas", "pydantic>=2", "pyyaml", "rich", "scipy", "torch", "tqdm", "tyro>=1.0"]
+LIGHT = "jinja2 matplotlib numpy>=2 pandas pydantic>=2 pyyaml rich scipy torch tqdm tyro>=1.0".split()
 STACK = [
     "datasets",
     "deepspeed==0.19.6",

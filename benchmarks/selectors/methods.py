@@ -5,8 +5,8 @@ Boundary: options of the training command, nothing else. A method is what it cha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 TASK = ROOT / "examples" / "arithmetic"
@@ -21,26 +21,22 @@ SETTINGS = {  # base model -> how often problems of 1 to 6 steps come in its tra
 LENGTHS = (60, 150)  # steps: 4 and 10 epochs
 
 
-@dataclass(frozen=True)
-class Method:
-    """A way to spend rollouts.
+class Method(NamedTuple):
+    """A way to spend rollouts: options of the training command.
 
-    Attributes:
-        options: of the training command.
-        clocked: whether its choices depend on the length of the run. The first 60 steps of a run of 150 of any other
-            method are a run of 60 steps, since learning rate and prompt order do not depend on the length either.
-        extra_epochs: beyond Random's. Dynamic sampling leaves a window's last groups unused when they fill no step, so
-            it needs more prompts for as many rollouts: on mid an epoch gives it about 1,500 in place of 1,920.
-        eval_steps: steps between evaluations, fewer where a step takes more rollouts. Those that drop groups make fewer
-            steps of the same prompts, and are compared at Random's number of rollouts.
-        oracle: whether `oracle.py` runs it in place of the training command.
+    `clocked`: its choices depend on the length of the run. The first 60 steps of a run of 150 of any other method are a
+    run of 60 steps, since learning rate and prompt order do not depend on the length either.
+    `extra_epochs`: beyond Random's. Dynamic sampling leaves a window's last groups unused when they fill no step, so it
+    needs more prompts for as many rollouts: on mid an epoch gives it about 1,500 in place of 1,920.
+    `eval_steps`: steps between evaluations, fewer where a step takes more rollouts. Those that drop groups make fewer
+    steps of the same prompts, and are compared at Random's number of rollouts.
     """
 
     options: tuple[str, ...] = ()
     clocked: bool = False
     extra_epochs: int = 0
     eval_steps: int = 10
-    oracle: bool = False
+    oracle: bool = False  # `oracle.py` runs it in place of the training command
 
 
 WEIGHTS = ("--prepo.entropy_weight", "relative")
@@ -77,12 +73,8 @@ METHODS: dict[str, Method] = {
 
 
 def shared_options(setting: str, data: Path, learning_rate: float) -> list[str]:
-    """The options that all methods of a setting share; what a method sets again wins.
-
-    Args:
-        setting: the base model, one of SETTINGS.
-        data: folder of train.jsonl and heldout.jsonl.
-    """
+    """The options that all methods of a setting share; what a method sets again wins. `data` is the folder of
+    train.jsonl and heldout.jsonl."""
     options = {
         "backend": "cpu",
         "actor.model_name_or_path": TASK / "checkpoints" / setting,

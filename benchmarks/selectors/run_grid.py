@@ -18,8 +18,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import ray
 from methods import HELDOUT_SIZE, LENGTHS, METHODS, ROOT, SETTINGS, STEPS_PER_EPOCH, TASK, TRAIN_SIZE, shared_options
@@ -31,8 +31,7 @@ LEARNING_RATE = 1e-4  # chosen on random, seeds 101 and 102: docs/results/select
 ORACLE = Path(__file__).with_name("oracle.py")
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """One cell of the grid."""
 
     setting: str

@@ -6,7 +6,7 @@ the same seed, so the same order of prompts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize, stats
@@ -15,8 +15,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A value and its 95% interval over seeds: NaN to NaN where there is only one."""
 
     value: float

@@ -49,20 +49,12 @@ PHASES = {  # ours -> OpenRLHF's, which scores nothing
 
 @dataclass(frozen=True)
 class Job:
-    """What one run is asked to do.
+    """What one run is asked to do."""
 
-    Attributes:
-        side: one of MICRO_BATCHES.
-        model: folder of the model.
-        steps: the first of which is not counted.
-        prompts: of a step, with 8 rollouts each.
-        max_new_tokens: longest response.
-    """
-
-    side: str
+    side: str  # one of MICRO_BATCHES
     model: Path = TASK / "checkpoints" / "mid"
-    steps: int = 10
-    prompts: int = 16
+    steps: int = 10  # the first of which is not counted
+    prompts: int = 16  # of a step, with 8 rollouts each
     max_new_tokens: int = 48
 
     def command(self, data: Path, folder: Path) -> list[str]:

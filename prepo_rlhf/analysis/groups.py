@@ -6,10 +6,9 @@ Boundary: looks at the options of runs, not at what they measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -21,8 +20,7 @@ SECTIONS = ("prepo", "algo", "rollout", "actor", "data", "reward", "train")
 SEED, SELECTOR = "train.seed", "prepo.selector"
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Runs that are shown as one curve: their mean."""
 
     name: str
@@ -107,7 +105,7 @@ def _requested(runs: Sequence[Run], requests: Sequence[str]) -> dict[str, str]:
         if not (name and found and patterns):
             raise ConfigError(f"--group {request}: give NAME=RUN, or NAME=RUN,RUN")
         for pattern in patterns.split(","):
-            members = [run for run in runs if _matches(run, pattern)]
+            members = [run for run in runs if _is_called(run, str(Path(pattern)))]
             if not members:
                 raise ConfigError(f"--group {request}: none of --runs is called {pattern}")
             for run in members:
@@ -116,6 +114,5 @@ def _requested(runs: Sequence[Run], requests: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _matches(run: Run, pattern: str) -> bool:
-    pattern = str(Path(pattern))
+def _is_called(run: Run, pattern: str) -> bool:
     return any(text == pattern or fnmatchcase(text, pattern) for text in (run.name, str(run.folder)))

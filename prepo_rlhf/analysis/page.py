@@ -1,36 +1,59 @@
 """The report as one self-contained HTML page.
 
-Boundary: sections in, HTML out. All text is escaped here and nowhere else.
+Boundary: sections in, HTML out. Jinja escapes all text, here and nowhere else.
 """
 
 from __future__ import annotations
 
-import base64
 import re
+from base64 import b64encode
 from collections.abc import Sequence
-from html import escape
 
-from prepo_rlhf.analysis.section import Picture, Section, Table
+from jinja2 import Environment
+from markupsafe import Markup
+
+from prepo_rlhf.analysis.section import Section
 
 # The content security policy forbids every request: the page stays self-contained.
+# tabindex: a region that can be focused can be scrolled by keyboard.
 PAGE = """<!DOCTYPE html>
+{% macro row(tag, cells, texts) %}
+<tr>{% for cell in cells %}{% set lines = cell.split("\n") %}
+<{{ tag }}{% if loop.index0 < texts %} class="text"{% endif %}>{{ lines[0] }}
+{%- for line in lines[1:] %}<br><small>{{ line }}</small>{% endfor %}</{{ tag }}>{% endfor %}</tr>
+{% endmacro %}
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <link rel="icon" href="data:,">
-<title>{title}</title>
-<style>{style}</style>
+<title>{{ title }}</title>
+<style>{{ style }}</style>
 </head>
 <body>
 <header>
-<h1>{title}</h1>
-<p>{summary}</p>
-<nav>{links}</nav>
+<h1>{{ title }}</h1>
+<p>{{ summary }}</p>
+<nav>{% for section in sections %}<a href="#{{ anchor(section.title) }}">{{ section.title }}</a> {% endfor %}</nav>
 </header>
 <main>
-{sections}
+{% for section in sections %}
+<section id="{{ anchor(section.title) }}">
+<h2>{{ section.title }}</h2>
+<p>{{ section.reading }}</p>
+{% if section.absent %}<p class="absent">Left out: {{ section.absent }}</p>{% endif %}
+{% if section.table %}{% set table = section.table %}
+<div class="scroll" tabindex="0"><table><thead>{{ row("th", table.header, table.texts) }}</thead>
+<tbody>{% for cells in table.rows %}{{ row("td", cells, table.texts) }}{% endfor %}</tbody></table></div>
+{% endif %}
+{% if section.pictures %}<div class="figures {{ ["one", "two", "three"][section.columns - 1] }}">
+{% for picture in section.pictures %}
+<img alt="{{ picture.alt }}" src="data:image/png;base64,{{ b64encode(picture.png).decode() }}">
+{% endfor %}</div>{% endif %}
+{% if section.data %}<p class="files">Numbers: data/{{ section.data | join(".csv, data/") }}.csv</p>{% endif %}
+</section>
+{% endfor %}
 </main>
 </body>
 </html>
@@ -63,51 +86,14 @@ td small { color: #555; }
 """
 
 
+_TEMPLATE = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)
+
+
 def render(title: str, summary: str, sections: Sequence[Section]) -> str:
     """The page, with a link to each section."""
-    links = " ".join(f'<a href="#{_anchor(section.title)}">{escape(section.title)}</a>' for section in sections)
-    parts = "\n".join(map(_section, sections))
-    return PAGE.format(title=escape(title), summary=escape(summary), style=STYLE, links=links, sections=parts)
-
-
-def _section(section: Section) -> str:
-    parts = [f'<section id="{_anchor(section.title)}">', f"<h2>{escape(section.title)}</h2>"]
-    parts.append(f"<p>{escape(section.reading)}</p>")
-    if section.absent:
-        parts.append(f'<p class="absent">Left out: {escape(section.absent)}</p>')
-    if section.table:
-        parts.append(_table(section.table))
-    if section.pictures:
-        columns = {1: "one", 2: "two", 3: "three"}[section.columns]
-        parts.append(f'<div class="figures {columns}">{"".join(map(_picture, section.pictures))}</div>')
-    if section.data:
-        names = ", ".join(f"data/{name}.csv" for name in section.data)
-        parts.append(f'<p class="files">Numbers: {escape(names)}</p>')
-    return "\n".join([*parts, "</section>"])
+    tools = {"anchor": _anchor, "b64encode": b64encode}
+    return _TEMPLATE.render(title=title, summary=summary, style=Markup(STYLE), sections=sections, **tools)
 
 
 def _anchor(title: str) -> str:
     return re.sub(r"\W+", "-", title.lower())
-
-
-def _picture(picture: Picture) -> str:
-    content = base64.b64encode(picture.png).decode()
-    return f'<img alt="{escape(picture.alt)}" src="data:image/png;base64,{content}">'
-
-
-def _table(table: Table) -> str:
-    header = "".join(_cell("th", cell, number < table.texts) for number, cell in enumerate(table.header))
-    rows = "".join(
-        f"<tr>{''.join(_cell('td', cell, number < table.texts) for number, cell in enumerate(row))}</tr>"
-        for row in table.rows
-    )
-    # tabindex: a region that can be focused can be scrolled by keyboard.
-    return (
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
-
-
-def _cell(tag: str, content: str, text: bool) -> str:
-    first, *others = (escape(line) for line in content.split("\n"))
-    lines = first + "".join(f"<br><small>{line}</small>" for line in others)
-    return f'<{tag} class="text">{lines}</{tag}>' if text else f"<{tag}>{lines}</{tag}>"

@@ -39,7 +39,9 @@ def write_report(
             for name, table in section.data.items():
                 table.to_csv(output / DATA / f"{name}.csv", index=False)
         page = output / PAGE_FILE
-        page.write_text(render("Training runs", _summary(groups), sections), encoding="utf-8")
+        runs = sum(len(group.runs) for group in groups)
+        summary = f"{runs} run{'s' * (runs > 1)} in {len(groups)} curve{'s' * (len(groups) > 1)}."
+        page.write_text(render("Training runs", summary, sections), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--output_dir {output_dir}: the report can't be written there ({error})") from error
     return page
@@ -52,16 +54,11 @@ def make_sections(groups: Sequence[Group], subjects: selected_prompts.Subjects |
         return [
             overview.section(groups),
             accuracy.section(groups, shown),
-            step_metrics.signals(groups, shown),
-            step_metrics.entropy(groups, shown),
+            step_metrics.section(groups, shown, step_metrics.SIGNALS),
+            step_metrics.section(groups, shown, step_metrics.ENTROPY),
             window.section(groups),
             pass_rate.section(groups),
-            step_metrics.weights(groups, shown),
+            step_metrics.section(groups, shown, step_metrics.WEIGHTS),
             timing.section(groups),
             selected_prompts.section(groups, shown, subjects),
         ]
-
-
-def _summary(groups: Sequence[Group]) -> str:
-    runs = sum(len(group.runs) for group in groups)
-    return f"{runs} run{'s' * (runs > 1)} in {len(groups)} curve{'s' * (len(groups) > 1)}."

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,28 +24,22 @@ PROMPT_COLUMNS = {"rows": "row", "lengths": "length", "mean_rewards": "reward", 
 UNDRAWABLE = [np.inf, -np.inf]  # perplexity of a prompt with a token of probability 0
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """One training run.
 
-    Attributes:
-        name: the folder's name, or its path where several folders are called the same.
-        options: dotted name -> value; an option that the run's version did not have is at today's default.
-        steps: a row a step and a column a metric, NaN where a step has none or it is infinite; step 0 is the evaluation
-            before the first.
-        prompts: a row for each prompt that got rollouts: step, row of the dataset, length in tokens, mean reward and
-            perplexity, NaN where they were not recorded or are infinite; no rows without a prompts.jsonl.
+    `steps` has a row a step, of which step 0 is the evaluation before the first, and a column a metric; `prompts` a row
+    for each prompt that got rollouts: step, row of the dataset, length in tokens, mean reward and perplexity. What was
+    not recorded or is infinite is NaN.
     """
 
-    name: str
+    name: str  # the folder's, or its path where several folders are called the same
     folder: Path
-    options: Mapping[str, Any]
+    options: Mapping[str, Any]  # dotted name -> value; one that the run's version did not have is at today's default
     steps: pd.DataFrame
     prompts: pd.DataFrame
 
     @property
     def seed(self) -> int:
-        """`--train.seed`."""
         return self.options["train.seed"]
 
 

@@ -9,14 +9,14 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pandas as pd
 
 ABSENT = "–"
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """A figure: its file's name without the suffix, what it shows for those who cannot see it, the file's content."""
 
     name: str
@@ -24,8 +24,7 @@ class Picture:
     png: bytes
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Cells; what follows a line break within one is secondary. The first `texts` columns hold words, not numbers."""
 
     header: Sequence[str]

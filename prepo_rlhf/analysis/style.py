@@ -9,8 +9,7 @@ import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import matplotlib
 import pandas as pd
@@ -41,8 +40,7 @@ SETTINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """Colour and dashes of a group's lines."""
 
     colour: str

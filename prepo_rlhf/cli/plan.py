@@ -60,7 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     at = arguments.index("--") if "--" in arguments else len(arguments)
     options = tyro.cli(PlanOptions, args=arguments[:at], use_underscores=True)
     try:
-        _check(options)
+        if problems := field_problems(PlanOptions, asdict(options)):
+            raise ConfigError("\n".join(problems))
+        if not 0 <= options.reserve < options.gpu_memory:
+            raise ConfigError(f"--reserve {options.reserve}: must be from 0 to below --gpu_memory {options.gpu_memory}")
         config = training_options(options, arguments[at + 1 :])
         cluster = Cluster(options.nodes, options.gpus_per_node, options.gpu_memory, options.reserve)
         speed = Speed(options.tflops, options.tokens_per_second)
@@ -96,13 +99,6 @@ def _everything_together(options: PlanOptions) -> list[str]:
         f"--train.batch_size {128 * options.nodes * options.gpus_per_node} --rollout.batch_size "
         f"{16 * options.nodes * options.gpus_per_node}"
     ).split()
-
-
-def _check(options: PlanOptions) -> None:
-    if problems := field_problems(PlanOptions, asdict(options)):
-        raise ConfigError("\n".join(problems))
-    if not 0 <= options.reserve < options.gpu_memory:
-        raise ConfigError(f"--reserve {options.reserve}: must be from 0 to below --gpu_memory {options.gpu_memory}")
 
 
 def _lengths(options: PlanOptions, config: Config) -> Lengths:

@@ -32,20 +32,12 @@ def summarise(rows: list[Row]) -> Table:
         if re.fullmatch(r"eval/.+/(avg|pass)@\d+", name):
             table.add_row(name.removeprefix("eval/"), f"{before[name]:.3f}", f"{after[name]:.3f}")
     table.add_section()
-    for label, cost in (("rollouts generated", rollouts), ("training time", training_time)):
-        table.add_row(label, cost(rows, before["step"]), cost(rows, after["step"]))
+    until = [[row for row in rows if row["step"] <= last["step"]] for last in (before, after)]
+    rollouts = [max(row.get("rollout/total", 0) for row in part) for part in until]
+    table.add_row("rollouts generated", *(f"{number:,.0f}" for number in rollouts))
+    seconds = [sum(row.get(f"timing/{phase}", 0) for row in part for phase in PHASES) for part in until]
+    table.add_row("training time", *(str(timedelta(seconds=round(time))) for time in seconds))  # without evaluations
     return table
-
-
-def rollouts(rows: list[Row], step: float) -> str:
-    """Sequences generated for training until `step`."""
-    return f"{max((row.get('rollout/total', 0) for row in rows if row['step'] <= step), default=0):,.0f}"
-
-
-def training_time(rows: list[Row], step: float) -> str:
-    """Time of all phases of the steps until `step`, evaluations left out, as h:mm:ss."""
-    times = (row.get(f"timing/{phase}", 0) for row in rows if row["step"] <= step for phase in PHASES)
-    return str(timedelta(seconds=round(sum(times))))
 
 
 def main() -> int:

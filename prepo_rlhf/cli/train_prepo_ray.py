@@ -28,10 +28,8 @@ def main(**scoring: Any) -> int:
     """Run the job that the command line describes.
 
     Returns 2 when it cannot work and 1 when it broke off, with the reason on stderr; 130 after Ctrl-C; 0 when training
-    has ended, and when SIGTERM has stopped it: a scheduler may start it again, with `--ckpt.load_enable`.
-
-    Args:
-        scoring: `make_scorer` of `prepo_rlhf.trainer.job.run`, if another than perplexity is wanted.
+    has ended, and when SIGTERM has stopped it: a scheduler may start it again, with `--ckpt.load_enable`. `scoring` is
+    `make_scorer` of `prepo_rlhf.trainer.job.run`, if another than perplexity is wanted.
     """
     try:
         config = job_config()

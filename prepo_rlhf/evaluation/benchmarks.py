@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.files.rows import SUFFIXES, lookup, read_rows
 
 
-@dataclass(frozen=True)
-class Keys:
+class Keys(NamedTuple):
     """Names of the columns; dots reach into nested fields. None: there is no such column."""
 
     question: str = "question"
@@ -26,8 +25,7 @@ class Keys:
     id: str | None = None
 
 
-@dataclass(frozen=True)
-class Benchmark:
+class Benchmark(NamedTuple):
     """A set of problems by name: its place on the Hugging Face hub, and its columns there and in a local copy."""
 
     name: str
@@ -78,8 +76,6 @@ def load_benchmark(
     .parquet file whose columns are `keys`. Raises ConfigError if there are no such data, they can't be read, or their
     columns are not as expected.
     """
-    if limit is not None and limit < 1:
-        raise ConfigError(f"--limit {limit}: must be at least 1")
     rows, where = _rows(name, data_dir)
     if not rows:
         raise ConfigError(f"{where}: there are no rows")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.evaluation.sample_log import read_samples
@@ -15,8 +15,7 @@ from prepo_rlhf.metrics.bootstrap import PairedDifference, paired_difference
 ProblemScores = Mapping[str, Sequence[float]]  # problem id -> scores of its samples
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """A and B on one benchmark: means, paired difference, and on how many problems B is better, worse or equal."""
 
     benchmark: str

@@ -45,13 +45,16 @@ def sample(
 
     A work queue: an engine gets the next problem as soon as it finishes one.
     """
+    from prepo_rlhf.ray.requests import derived_seed, generation_params
+
     waiting = iter(tasks)
     calls: dict[ray.ObjectRef, tuple[Any, Task]] = {}
 
     def submit(engine: Any) -> None:
         task = next(waiting, None)
         if task is not None:
-            params = _sampling_params(task, options)
+            seed = derived_seed(options.seed, task.benchmark, task.problem.id)
+            params = generation_params(options.n, options.temperature, task.max_new_tokens, options.top_p, seed)
             calls[engine.rollout.remote(task.prompt, task.token_ids, task.problem.gold, params)] = engine, task
 
     for _ in range(max(1, SEQUENCES_IN_FLIGHT // options.n)):
@@ -62,13 +65,6 @@ def sample(
         engine, task = calls.pop(call)
         submit(engine)
         yield task, ray.get(call)
-
-
-def _sampling_params(task: Task, options: BenchmarkOptions) -> Any:
-    from prepo_rlhf.ray.requests import derived_seed, generation_params
-
-    seed = derived_seed(options.seed, task.benchmark, task.problem.id)
-    return generation_params(options.n, options.temperature, task.max_new_tokens, options.top_p, seed)
 
 
 def _engine_config(options: BenchmarkOptions, max_len: int) -> Config:

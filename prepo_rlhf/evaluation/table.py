@@ -52,18 +52,11 @@ def _table(kind: str, rows: Sequence[Row]) -> str:
     header = [kind, "Problems", "n", "avg@n [95% interval]", *(f"pass@{k}" for k in ks), *["maj@n"] * votes]
     cells = []
     for name, num_problems, summary in rows:
-        n = _num_samples(summary)
-        row = [name, str(num_problems), str(n), _average(summary, n), *(percent(summary.get(f"pass@{k}")) for k in ks)]
+        n = max(k for k in ks if f"pass@{k}" in summary)
+        low, high = 100 * summary[f"avg@{n}_low"], 100 * summary[f"avg@{n}_high"]
+        average = f"{percent(summary[f'avg@{n}'])} [{low:.1f}, {high:.1f}]"
+        row = [name, str(num_problems), str(n), average, *(percent(summary.get(f"pass@{k}")) for k in ks)]
         row += [percent(summary.get(f"maj@{n}"))] * votes
         row += [f"{summary['response_length']:.0f}", percent(summary["truncated_ratio"])]
         cells.append(row + [percent(summary.get(column)) for column in graded])
     return markdown_table([*header, "Mean length", "Truncated", *(GRADING[column] for column in graded)], cells)
-
-
-def _num_samples(summary: Mapping[str, float]) -> int:
-    return max(int(key.removeprefix("pass@")) for key in summary if key.startswith("pass@"))
-
-
-def _average(summary: Mapping[str, float], n: int) -> str:
-    low, high = 100 * summary[f"avg@{n}_low"], 100 * summary[f"avg@{n}_high"]
-    return f"{percent(summary[f'avg@{n}'])} [{low:.1f}, {high:.1f}]"

@@ -6,7 +6,7 @@ Boundary: starts nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
@@ -16,8 +16,7 @@ from prepo_rlhf.evaluation.options import BenchmarkOptions
 from prepo_rlhf.prompts.render import benchmark_renderer, truncate_question
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """A problem as a model reads it, and how long its response may be (tokens)."""
 
     benchmark: str

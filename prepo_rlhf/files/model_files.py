@@ -29,9 +29,18 @@ class ModelFiles:
     def check(self) -> PretrainedConfig:
         """The model's config; ConfigError if there is no such model, or it needs a trust that was not given."""
         config = self.config()
-        if not self.trusted:
-            self._check_class(config)
-            self._check_weights()
+        if self.trusted:
+            return config
+        of_its_own = getattr(config, "auto_map", None) or {}
+        if AutoModelForCausalLM.__name__ in of_its_own and type(config) not in AutoModelForCausalLM._model_mapping:
+            raise self._needs_code()
+        safe = any(has_file(self.name, name) for name in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME))
+        if not safe and any(has_file(self.name, name) for name in (WEIGHTS_NAME, WEIGHTS_INDEX_NAME)):
+            raise ConfigError(
+                f"{self.option} {self.name}: its weights are pickles, which can hold code. Convert them once, where "
+                "that does no harm, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(...), which writes "
+                f"safetensors; or give {self.trust_option} if you trust its authors"
+            )
         return config
 
     def config(self) -> PretrainedConfig:
@@ -41,20 +50,6 @@ class ModelFiles:
     def tokenizer(self, use_fast: bool = True) -> PreTrainedTokenizerBase:
         """The model's tokenizer as it is; ConfigError as in `check`."""
         return self._load(AutoTokenizer, use_fast=use_fast)
-
-    def _check_class(self, config: PretrainedConfig) -> None:
-        of_its_own = getattr(config, "auto_map", None) or {}
-        if AutoModelForCausalLM.__name__ in of_its_own and type(config) not in AutoModelForCausalLM._model_mapping:
-            raise self._needs_code()
-
-    def _check_weights(self) -> None:
-        safe = any(has_file(self.name, name) for name in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME))
-        if not safe and any(has_file(self.name, name) for name in (WEIGHTS_NAME, WEIGHTS_INDEX_NAME)):
-            raise ConfigError(
-                f"{self.option} {self.name}: its weights are pickles, which can hold code. Convert them once, where "
-                "that does no harm, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(...), which writes "
-                f"safetensors; or give {self.trust_option} if you trust its authors"
-            )
 
     def _load(self, loader: type[AutoConfig | AutoTokenizer], **options: Any) -> Any:
         try:

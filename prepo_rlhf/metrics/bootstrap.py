@@ -9,7 +9,7 @@ repeats that simulation for BCa.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -19,8 +19,7 @@ BATCH = 250  # resamples held in memory at once
 ROUNDING = 12  # decimals; smaller differences come from the order of additions
 
 
-@dataclass(frozen=True)
-class PairedDifference:
+class PairedDifference(NamedTuple):
     """How much better B is than A on the same problems.
 
     `difference` is mean(B) - mean(A) and [`low`, `high`] its 95% interval; `probability_better` is the share of

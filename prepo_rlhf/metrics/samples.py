@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ def sample_of(response: Mapping[str, Any]) -> Sample:
     )
 
 
-@dataclass(frozen=True)
-class ProblemSamples:
+class ProblemSamples(NamedTuple):
     """The samples of one problem; subject and level are None where its benchmark has none."""
 
     samples: tuple[Sample, ...]

@@ -24,7 +24,10 @@ def summarise(problems: Sequence[ProblemSamples]) -> dict[str, float]:
     off at the token limit; and the mean of every number that the rewards log.
     Raises ValueError if there are no problems, or they differ in their number of samples.
     """
-    n = _samples_each(problems)
+    counts = sorted({len(problem.samples) for problem in problems})
+    if len(counts) != 1 or counts[0] == 0:
+        raise ValueError(f"a summary needs problems with as many samples each, not {counts or 'no problems'}")
+    n = counts[0]
     samples = [sample for problem in problems for sample in problem.samples]
     averages = [fmean(problem.scores) for problem in problems]
     correct = [sum(score >= 1 for score in problem.scores) for problem in problems]
@@ -50,10 +53,3 @@ def summarise_by(
         if name is not None:
             groups[name].append(problem)
     return {name: {"num_problems": len(groups[name])} | summarise(groups[name]) for name in sorted(groups)}
-
-
-def _samples_each(problems: Sequence[ProblemSamples]) -> int:
-    counts = sorted({len(problem.samples) for problem in problems})
-    if len(counts) != 1 or counts[0] == 0:
-        raise ValueError(f"a summary needs problems with as many samples each, not {counts or 'no problems'}")
-    return counts[0]

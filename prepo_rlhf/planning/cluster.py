@@ -6,7 +6,7 @@ Boundary: counts alone; `config.bundles` says what shares a GPU.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from prepo_rlhf.config import Config
 from prepo_rlhf.config.bundles import Bundle, BundleGroup, bundle_groups, required_bundles
@@ -14,8 +14,7 @@ from prepo_rlhf.config.bundles import Bundle, BundleGroup, bundle_groups, requir
 GIB = 2**30
 
 
-@dataclass(frozen=True)
-class Cluster:
+class Cluster(NamedTuple):
     """`nodes` machines of `gpus_per_node` GPUs of `gpu_memory` GiB; `reserve` GiB of each are for what no formula here
     covers: CUDA contexts, NCCL's buffers, fragmentation, vLLM's workspace."""
 
@@ -33,8 +32,7 @@ class Cluster:
         return int(self.reserve * GIB)
 
 
-@dataclass(frozen=True)
-class PlacedBundle:
+class PlacedBundle(NamedTuple):
     """A bundle and its node and GPU; Ray numbers the machines and their GPUs."""
 
     node: int

@@ -7,31 +7,28 @@ Boundary: sizes in, numbers out; every speed is the user's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from prepo_rlhf.config import Config
 from prepo_rlhf.planning.model_shape import ModelShape
 from prepo_rlhf.selection.registry import make_selector
 
 
-@dataclass(frozen=True)
-class Lengths:
+class Lengths(NamedTuple):
     """Mean tokens of a prompt and of a response."""
 
     prompt: int
     response: int
 
 
-@dataclass(frozen=True)
-class Speed:
+class Speed(NamedTuple):
     """Measured `tflops` of a GPU and `tokens_per_second` of an engine; None if unknown."""
 
     tflops: float | None = None
     tokens_per_second: float | None = None
 
 
-@dataclass(frozen=True)
-class Phase:
+class Phase(NamedTuple):
     """FLOPs of a phase of one step over all GPUs, and its seconds where they can be told."""
 
     name: str
@@ -62,7 +59,9 @@ def phases(shape: ModelShape, config: Config, lengths: Lengths, speed: Speed) ->
     if config.algo.kl.init_coef > 0:
         reference = config.ref.num_nodes * config.ref.num_gpus_per_node
         result.append(computed("reference log-probs", forward * sequences, reference))
-    result.append(computed("train", _passes(config) * forward * sequences * config.train.max_epochs, policy))
+    # In forward passes: backward is two, or one with frozen weights; checkpointing adds one.
+    passes = 1 + (1 if config.ds.lora.rank else 2) + config.actor.gradient_checkpointing_enable
+    result.append(computed("train", passes * forward * sequences * config.train.max_epochs, policy))
     return result
 
 
@@ -71,9 +70,3 @@ def _prefilled(config: Config, lengths: Lengths, cached: bool) -> int:
     if not config.vllm.enable_prefix_caching:
         return config.rollout.batch_size * config.rollout.n_samples_per_prompt * lengths.prompt
     return 0 if cached else config.rollout.batch_size * lengths.prompt
-
-
-def _passes(config: Config) -> int:
-    """Cost of training in forward passes: backward is two, or one with frozen weights; checkpointing adds one."""
-    backward = 1 if config.ds.lora.rank else 2
-    return 1 + backward + config.actor.gradient_checkpointing_enable

@@ -7,7 +7,7 @@ Boundary: sizes in, bytes out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from prepo_rlhf.config import Config
 from prepo_rlhf.planning.activations import element_size
@@ -16,8 +16,7 @@ from prepo_rlhf.planning.model_shape import ModelShape
 BLOCK_TOKENS = 16
 
 
-@dataclass(frozen=True)
-class Engine:
+class Engine(NamedTuple):
     """On each of an engine's GPUs. `sequences` of `--data.max_len` tokens fit the cache of `cache` bytes at once."""
 
     taken: int

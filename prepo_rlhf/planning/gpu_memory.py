@@ -6,7 +6,7 @@ Boundary: adds up `states`, `activations` and `engine` for the actors that share
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from prepo_rlhf.config import Config
 from prepo_rlhf.planning import activations
@@ -15,9 +15,10 @@ from prepo_rlhf.planning.engine import Engine
 from prepo_rlhf.planning.model_shape import ModelShape
 from prepo_rlhf.planning.states import States, policy_states, reference_states
 
+MORE_GPUS = "more GPUs for the policy (--actor.num_nodes, --actor.num_gpus_per_node)"
 
-@dataclass(frozen=True)
-class Part:
+
+class Part(NamedTuple):
     """Bytes of one thing on a GPU, while the policy trains and while engines generate."""
 
     name: str
@@ -25,8 +26,7 @@ class Part:
     generating: int
 
 
-@dataclass(frozen=True)
-class GpuMemory:
+class GpuMemory(NamedTuple):
     """A GPU that these roles share ("policy", "reference", "engine"). `host` is what they keep in its node's memory."""
 
     roles: tuple[str, ...]
@@ -95,40 +95,37 @@ def _policy_parts(shape: ModelShape, config: Config, states: States) -> list[Par
 
 def memory_problems(memory: GpuMemory, config: Config, cluster: Cluster) -> Iterator[str]:
     """Why this GPU can't hold what is on it, and which options would change that."""
-    name = " + ".join(memory.roles)
     for phase, needed, remedies in (
         ("while the policy trains", memory.training, _training_remedies(memory, config)),
         ("while the engines generate", memory.generating, _generating_remedies(memory, config)),
     ):
         if needed > cluster.gpu_bytes:
+            tried = ", ".join(remedy for remedy, helps in remedies.items() if helps)
             yield (
-                f"a GPU of {name} needs {needed / GIB:.1f} GiB {phase} and has {cluster.gpu_memory:g}: "
-                f"try {', '.join(remedies)}"
+                f"a GPU of {' + '.join(memory.roles)} needs {needed / GIB:.1f} GiB {phase} and has "
+                f"{cluster.gpu_memory:g}: try {tried}"
             )
 
 
-def _training_remedies(memory: GpuMemory, config: Config) -> Iterator[str]:
-    if "engine" in memory.roles and not config.vllm.enable_sleep:
-        yield "--vllm.enable_sleep"
-    if config.ds.zero_stage < 3:
-        yield "--ds.zero_stage 3"
-    if not config.actor.gradient_checkpointing_enable:
-        yield "--actor.gradient_checkpointing_enable"
-    if config.train.dynamic_batch_enable and config.train.max_tokens_per_gpu > config.data.max_len:
-        yield "a lower --train.max_tokens_per_gpu"
-    elif not config.train.dynamic_batch_enable and config.train.micro_batch_size > 1:
-        yield "a lower --train.micro_batch_size"
-    if not config.ds.adam_offload:
-        yield "--ds.adam_offload"
-    yield "a lower --data.max_len"
-    yield "more GPUs for the policy (--actor.num_nodes, --actor.num_gpus_per_node)"
+def _training_remedies(memory: GpuMemory, config: Config) -> dict[str, bool]:
+    """Each with whether it helps; the same for generating."""
+    dynamic, train = config.train.dynamic_batch_enable, config.train
+    return {
+        "--vllm.enable_sleep": "engine" in memory.roles and not config.vllm.enable_sleep,
+        "--ds.zero_stage 3": config.ds.zero_stage < 3,
+        "--actor.gradient_checkpointing_enable": not config.actor.gradient_checkpointing_enable,
+        "a lower --train.max_tokens_per_gpu": dynamic and train.max_tokens_per_gpu > config.data.max_len,
+        "a lower --train.micro_batch_size": not dynamic and train.micro_batch_size > 1,
+        "--ds.adam_offload": not config.ds.adam_offload,
+        "a lower --data.max_len": True,
+        MORE_GPUS: True,
+    }
 
 
-def _generating_remedies(memory: GpuMemory, config: Config) -> Iterator[str]:
-    if "policy" in memory.roles and not config.ds.enable_sleep:
-        yield "--ds.enable_sleep"
-    if "engine" in memory.roles:
-        yield "a lower --vllm.gpu_memory_utilization"
-    if config.ds.zero_stage < 3:
-        yield "--ds.zero_stage 3"
-    yield "more GPUs for the policy (--actor.num_nodes, --actor.num_gpus_per_node)"
+def _generating_remedies(memory: GpuMemory, config: Config) -> dict[str, bool]:
+    return {
+        "--ds.enable_sleep": "policy" in memory.roles and not config.ds.enable_sleep,
+        "a lower --vllm.gpu_memory_utilization": "engine" in memory.roles,
+        "--ds.zero_stage 3": config.ds.zero_stage < 3,
+        MORE_GPUS: True,
+    }

@@ -6,16 +6,14 @@ Boundary: transformers and torch's meta device, inside functions; no weight is r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.planning.known_models import KNOWN_MODELS
 
 
-@dataclass(frozen=True)
-class ModelShape:
+class ModelShape(NamedTuple):
     """A dense decoder."""
 
     parameters: int  # tied embeddings count once

@@ -6,8 +6,7 @@ Boundary: options in, a `Plan` out; prints nothing, starts nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from prepo_rlhf.config import Config
 from prepo_rlhf.config.bundles import bundle_groups, required_bundles, roles
@@ -20,8 +19,7 @@ from prepo_rlhf.planning.model_shape import ModelShape, model_shape
 from prepo_rlhf.planning.step_counts import Schedule, count_prompts, schedule
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What a job takes. It fits if there are no `problems`, each of which names the option to change."""
 
     config: Config
@@ -54,7 +52,12 @@ def make_plan(config: Config, cluster: Cluster, prompts: int | None, lengths: Le
     memory = {kind: gpu_memory(kind, shape, config, engine, cluster.reserved_bytes) for kind in kinds}
     for account in memory.values():
         problems += memory_problems(account, config, cluster)
-    problems += _engine_problems(engine, config)
+    if engine.sequences < 1:
+        problems.append(
+            f"--vllm.gpu_memory_utilization {config.vllm.gpu_memory_utilization}: what the engine's weights leave of "
+            f"it can't hold one sequence of --data.max_len {config.data.max_len} tokens: raise it, raise "
+            "--vllm.tensor_parallel_size, or lower --data.max_len"
+        )
     tokens, prompts = micro_batch_tokens(config), count_prompts(config) if prompts is None else prompts
     hosts = Counter()
     for bundle in placed:
@@ -70,12 +73,3 @@ def make_plan(config: Config, cluster: Cluster, prompts: int | None, lengths: Le
         host=max(hosts.values(), default=0),
         problems=problems,
     )  # fmt: skip
-
-
-def _engine_problems(engine: Engine, config: Config) -> Iterator[str]:
-    if engine.sequences < 1:
-        yield (
-            f"--vllm.gpu_memory_utilization {config.vllm.gpu_memory_utilization}: what the engine's weights leave of "
-            f"it can't hold one sequence of --data.max_len {config.data.max_len} tokens: raise it, raise "
-            "--vllm.tensor_parallel_size, or lower --data.max_len"
-        )

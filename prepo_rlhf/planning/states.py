@@ -8,7 +8,7 @@ Boundary: sizes in, bytes out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from prepo_rlhf.config import Config
 from prepo_rlhf.planning.activations import FLOAT32, element_size
@@ -18,8 +18,7 @@ from prepo_rlhf.planning.model_shape import ModelShape
 REDUCE_BUCKET, LIVE_PARAMETERS, SUB_GROUP = 500_000_000, 1_000_000_000, 1_000_000_000
 
 
-@dataclass(frozen=True)
-class States:
+class States(NamedTuple):
     """Of one rank. `buckets` are DeepSpeed's buffers during backward, `update` is added while the optimizer steps."""
 
     weights: int

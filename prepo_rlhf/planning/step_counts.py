@@ -5,15 +5,14 @@ Boundary: options, and the dataset where it is a local file that `prepo_rlhf.fil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.files.rows import SUFFIXES, read_rows
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(NamedTuple):
     """Counts of a whole run; `unselected` are the rollouts if all candidates got some.
 
     With dynamic filtering or a selector that drops groups, `steps` is an upper bound: replacements use up draws.

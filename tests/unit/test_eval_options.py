@@ -28,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     [
         ({"model": None}, "--model is missing"),
         ({"n": 0}, "--n 0: must be at least 1"),
-        ({"limit": 0}, "--limit 0"),
+        ({"limit": 0}, "--limit 0: must be at least 1"),
         ({"temperature": -1.0}, "--temperature -1.0"),
         ({"temperature": 0.0}, "--temperature 0 gives the same response 16 times"),
         ({"top_p": 1.5}, "--top_p 1.5"),

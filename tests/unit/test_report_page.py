@@ -91,7 +91,7 @@ def test_every_part_of_a_section_is_escaped() -> None:
     section = Section("<b>t", "<b>r", "<b>a", table, [Picture("p", '"<b>', b"")])
     text = render("<b>title", "<b>summary", [section])
     assert "<b>" not in text and text.count("&lt;b&gt;") == 2 + 1 + 1 + 7
-    assert '<img alt="&quot;&lt;b&gt;"' in text
+    assert '<img alt="&#34;&lt;b&gt;"' in text
 
 
 def test_names_of_files() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -28,8 +28,7 @@ READING_SUBJECTS = (
 )
 
 
-@dataclass(frozen=True)
-class Subjects:
+class Subjects(NamedTuple):
     """`key` is what the subjects are called, `of_rows` finds that of each row of a run's dataset."""
 
     key: str

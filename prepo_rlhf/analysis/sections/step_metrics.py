@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from prepo_rlhf.analysis.groups import Group
 from prepo_rlhf.analysis.section import Picture, Section, file_name
@@ -10,67 +11,62 @@ from prepo_rlhf.analysis.sections.curves import curves
 from prepo_rlhf.analysis.series import long_table, smoothed
 from prepo_rlhf.analysis.style import Look, png
 
-SHARE = (-0.02, 1.02)
+
+class Metrics(NamedTuple):
+    """What a section shows: metric -> title of its panel, and the name of its files."""
+
+    title: str
+    reading: str
+    file: str
+    panels: Mapping[str, str]
+    limits: tuple[float, float] | None = None
+    columns: int = 3
 
 
-def signals(groups: Sequence[Group], shown: Mapping[str, Look]) -> Section:
-    """Three panels: shares of prompts whose rollouts teach nothing, all succeed, all fail."""
-    reading = (
-        "Shares of a step's prompts whose rollouts all earn the same reward, so that their advantages are 0 and they "
-        "teach nothing; and of those that every rollout, or none, has solved. A lower zero-advantage ratio is better: "
-        "fewer rollouts are wasted. Dots are steps; lines are the mean over a tenth of the run around them."
-    )
-    names = {
+SIGNALS = Metrics(
+    "Learning signal",
+    "Shares of a step's prompts whose rollouts all earn the same reward, so that their advantages are 0 and they "
+    "teach nothing; and of those that every rollout, or none, has solved. A lower zero-advantage ratio is better: "
+    "fewer rollouts are wasted. Dots are steps; lines are the mean over a tenth of the run around them.",
+    "signals",
+    {
         "signal/zero_advantage_ratio": "Zero-advantage ratio",
         "signal/all_correct_ratio": "All-correct ratio",
         "signal/all_wrong_ratio": "All-wrong ratio",
-    }
-    return _section(groups, shown, "Learning signal", reading, "signals", names, limits=SHARE)
-
-
-def entropy(groups: Sequence[Group], shown: Mapping[str, Look]) -> Section:
-    """One panel."""
-    reading = (
-        "Mean entropy of the policy over the responses of a step, in nats for each token. A fast fall towards 0 means "
-        "that the policy has stopped exploring. Dots and lines are as above."
-    )
-    names = {"prepo/entropy_mean": "Mean entropy of the rollouts"}
-    return _section(groups, shown, "Policy entropy", reading, "entropy", names)
-
-
-def weights(groups: Sequence[Group], shown: Mapping[str, Look]) -> Section:
-    """Four panels: the smallest, mean and largest weight of each step, and their standard deviation."""
-    reading = (
-        "Weights of a step's rollouts: their entropy over the batch's mean entropy. A weight of 1 leaves a rollout as "
-        "it is; PREPO's authors found most between 0.7 and 1.5. A growing deviation means that fewer rollouts decide "
-        "the update. Runs without entropy weights stay at 1, with deviation 0. Dots and lines are as above."
-    )
-    names = {
+    },
+    limits=(-0.02, 1.02),
+)
+ENTROPY = Metrics(
+    "Policy entropy",
+    "Mean entropy of the policy over the responses of a step, in nats for each token. A fast fall towards 0 means "
+    "that the policy has stopped exploring. Dots and lines are as above.",
+    "entropy",
+    {"prepo/entropy_mean": "Mean entropy of the rollouts"},
+)
+WEIGHTS = Metrics(
+    "Rollout weights",
+    "Weights of a step's rollouts: their entropy over the batch's mean entropy. A weight of 1 leaves a rollout as "
+    "it is; PREPO's authors found most between 0.7 and 1.5. A growing deviation means that fewer rollouts decide "
+    "the update. Runs without entropy weights stay at 1, with deviation 0. Dots and lines are as above.",
+    "weights",
+    {
         "prepo/weight_min": "Smallest weight",
         "prepo/weight_mean": "Mean weight",
         "prepo/weight_max": "Largest weight",
         "prepo/weight_std": "Standard deviation of the weights",
-    }
-    return _section(groups, shown, "Rollout weights", reading, "weights", names, columns=2)
+    },
+    columns=2,
+)
 
 
-def _section(
-    groups: Sequence[Group],
-    shown: Mapping[str, Look],
-    title: str,
-    reading: str,
-    file: str,
-    names: Mapping[str, str],
-    limits: tuple[float, float] | None = None,
-    columns: int = 3,
-) -> Section:
-    """A panel for each metric in `names`, which maps it to the panel's title."""
-    table = long_table(groups, list(names))
+def section(groups: Sequence[Group], shown: Mapping[str, Look], of: Metrics) -> Section:
+    """A panel for each metric that any run has recorded."""
+    table = long_table(groups, list(of.panels))
     if table.empty:
-        return Section(title, reading, absent=f"None of the runs has recorded {', '.join(names)}.")
+        return Section(of.title, of.reading, absent=f"None of the runs has recorded {', '.join(of.panels)}.")
     table = smoothed(table)
     pictures = []
     for metric, rows in table.groupby("metric", sort=False):
-        figure = curves(rows, shown, names[str(metric)], "step", y="smoothed", limits=limits)
-        pictures.append(Picture(file_name(file, metric), f"Curves of {metric} over steps", png(figure)))
-    return Section(title, reading, pictures=pictures, columns=columns, data={file: table})
+        figure = curves(rows, shown, of.panels[str(metric)], "step", y="smoothed", limits=of.limits)
+        pictures.append(Picture(file_name(of.file, metric), f"Curves of {metric} over steps", png(figure)))
+    return Section(of.title, of.reading, pictures=pictures, columns=of.columns, data={of.file: table})
