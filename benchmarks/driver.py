@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import cProfile
 import gc
-import json
 import pstats
 import re
 import tempfile
@@ -26,9 +25,8 @@ from typing import Any
 from prepo_rlhf.backends.launch import apply_backend  # isort: skip  (before Ray, which it tells how to hand over tensors)
 import ray
 import torch
-from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
+from training_step.tables import report
 
 from prepo_rlhf.cli.train_prepo_ray import job_config
 from prepo_rlhf.config import Config
@@ -163,15 +161,8 @@ def main() -> None:
                 profile.runcall(driver.step, make_answers(*shape))
             pstats.Stats(profile).sort_stats("tottime").print_stats(25)
             return
-        rows = {shape: measure(driver, *shape, args.steps) for shape in shapes}
-    table = Table("rollouts", "tokens, at most", *next(iter(rows.values())))
-    for shape, row in rows.items():
-        table.add_row(*map(str, shape), *(f"{value:.3g}" for value in row.values()))
-    Console().print(table)
-    if args.output:
-        settings = {name: value for name, value in vars(args).items() if name != "output"}
-        listed = [{"rollouts": shape[0], "length": shape[1]} | row for shape, row in rows.items()]
-        args.output.write_text(json.dumps({"settings": settings, "shapes": listed}, indent=2) + "\n")
+        rows = {f"{rollouts} x {length}": measure(driver, rollouts, length, args.steps) for rollouts, length in shapes}
+    report("rollouts x tokens, at most", rows, args)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ in one process; the peak is what a pass adds to the memory in use, on a CPU each
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import re
 import time
@@ -19,9 +18,8 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
+from training_step.tables import report
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from prepo_rlhf.backends import packed_attention
@@ -137,14 +135,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
-    result = measure(args)
-    table = Table("pass", "seconds", "time ratio", "peak MiB", "peak ratio")
-    for side, row in result.items():
-        table.add_row(side, *(f"{value:.3g}" for value in row.values()))
-    Console().print(table)
-    if args.output:
-        settings = {name: value for name, value in vars(args).items() if name != "output"}
-        args.output.write_text(json.dumps({"settings": settings, "sides": result}, indent=2) + "\n")
+    report("sides", measure(args), args)
 
 
 if __name__ == "__main__":

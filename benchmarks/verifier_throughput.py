@@ -10,7 +10,6 @@ with one worker against its own grading function called directly. Half of the an
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import random
 import time
@@ -19,9 +18,8 @@ from pathlib import Path
 from statistics import median
 
 from math_verify import parse, verify
-from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
+from training_step.tables import report
 
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.evaluation.benchmarks import BENCHMARKS, load_benchmark
@@ -86,8 +84,6 @@ def measure(data_dir: str, count: int, pairs: int) -> dict[str, float]:
             answers = make_answers(data_dir, count, seed=number)
             rows.append({name: seconds(function, answers) for name, function in functions.items()})
     return {
-        "answers": count,
-        "rounds": pairs,
         "bare_per_second": median(count / row["bare"] for row in rows),
         "verifier_per_second": median(count / row["two_workers"] for row in rows),
         "ratio": median(row["bare"] / row["two_workers"] for row in rows),
@@ -103,13 +99,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    result = measure(arguments.data_dir, arguments.count, arguments.pairs)
-    table = Table("measure", "value")
-    for name, value in result.items():
-        table.add_row(name, f"{value:.3g}" if isinstance(value, float) else str(value))
-    Console().print(table)
-    if arguments.output:
-        arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    report("measure", {"value": measure(arguments.data_dir, arguments.count, arguments.pairs)}, arguments)
 
 
 if __name__ == "__main__":
