@@ -14,6 +14,7 @@ from tiny_runs import lifelike_run, write_run
 from prepo_rlhf.analysis.page import render
 from prepo_rlhf.analysis.report import write_report
 from prepo_rlhf.analysis.section import Picture, Section, Table, file_name
+from prepo_rlhf.analysis.sections.selected_prompts import Subjects
 from prepo_rlhf.cli import report
 from prepo_rlhf.config import ConfigError
 
@@ -67,7 +68,8 @@ def test_runs_of_different_kinds_on_one_page(tmp_path: Path) -> None:
     (going / "metrics.jsonl").write_text(text[: len(text) // 2])
     write_run(tmp_path / "bare", [{"step": 1, "prepo/entropy_mean": 0.5}], prepo__selector="high-ppl")
     folders = [str(tmp_path / name) for name in ("whole", "random", "going", "bare")]
-    page = read_page(write_report(folders, str(tmp_path / "out")))
+    subjects = Subjects("topic", lambda run: {row: f"topic {row % 3}" for row in range(run.prompts["row"].max() + 1)})
+    page = read_page(write_report(folders, str(tmp_path / "out"), subjects=subjects))
     assert "4 runs in 3 curves." in page.texts["p"] and not any("Left out" in text for text in page.texts["p"])
     with (tmp_path / "out" / "data" / "runs.csv").open() as file:
         steps = {row["run"]: float(row["steps"]) for row in csv.DictReader(file)}

@@ -74,7 +74,7 @@ def subject_shares(groups: Sequence[Group], subjects: Subjects) -> pd.DataFrame:
         ]
         return pd.DataFrame(rows, columns=["third", "subject", "prompts", "selections", "ratio"])
 
-    return table_of_runs(groups, shares)
+    return table_of_runs(groups, shares).infer_objects()  # beside a run without prompts, numbers come as objects
 
 
 def _panel(name: str, rows: pd.DataFrame, key: str) -> bytes:
