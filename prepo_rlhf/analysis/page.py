@@ -10,7 +10,6 @@ from base64 import b64encode
 from collections.abc import Sequence
 
 from jinja2 import Environment
-from markupsafe import Markup
 
 from prepo_rlhf.analysis.section import Section
 
@@ -29,7 +28,7 @@ PAGE = """<!DOCTYPE html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <link rel="icon" href="data:,">
 <title>{{ title }}</title>
-<style>{{ style }}</style>
+<style>{{ style | safe }}</style>
 </head>
 <body>
 <header>
@@ -92,7 +91,7 @@ _TEMPLATE = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)
 def render(title: str, summary: str, sections: Sequence[Section]) -> str:
     """The page, with a link to each section."""
     tools = {"anchor": _anchor, "b64encode": b64encode}
-    return _TEMPLATE.render(title=title, summary=summary, style=Markup(STYLE), sections=sections, **tools)
+    return _TEMPLATE.render(title=title, summary=summary, style=STYLE, sections=sections, **tools)
 
 
 def _anchor(title: str) -> str:

@@ -35,13 +35,14 @@ def main(**scoring: Any) -> int:
         config = job_config()
         from prepo_rlhf.trainer.job import run
 
-        stopped = run(config, **scoring)
+        try:
+            stopped = run(config, **scoring)
+        except TrainingStopped as error:
+            print(f"train_prepo_ray: {error}. {keep_traceback(error, config.logger.run_dir)}", file=sys.stderr)
+            return 1
     except ConfigError as error:
         print(f"train_prepo_ray: {error}", file=sys.stderr)
         return 2
-    except TrainingStopped as error:
-        print(f"train_prepo_ray: {error}. {keep_traceback(error, config.logger.run_dir)}", file=sys.stderr)
-        return 1
     return 130 if stopped is SIGINT else 0
 
 
