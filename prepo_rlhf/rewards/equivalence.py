@@ -1,35 +1,41 @@
-r"""Whether two final answers are equivalent: math-verify, and plain-text notations that it does not know.
+r"""Whether two final answers are equivalent: words, numbers, quantities with units, lists, tuples, equations, expressions.
 
-Runs in the verifier's worker processes: sympy may never return on a hostile answer.
-Boundary: math-verify alone; no limits of its own, no search for the answer.
+An answer is taken apart as text, into terms and equations and a number with its unit, and what cannot be taken apart is
+compared as formulas. Runs in the verifier's worker processes: sympy may never return on a hostile answer.
+Boundary: no limits of its own, no search for the answer.
 """
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import Any
+from collections.abc import Sequence
 
-from math_verify import parse, verify
-from sympy import Float, Rational
+import sympy
 
-_NOISE = re.compile(r"\\?\$|\\[!,;:]\s*|\\(?:left|right|displaystyle)(?![a-zA-Z])|~")
-_HABITS = {r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\%": "%", "°": r"^\circ"}
+from prepo_rlhf.rewards.equations import is_relation, same_relation
+from prepo_rlhf.rewards.formulas import read_formula
+from prepo_rlhf.rewards.notation import is_enclosed, normalise, split
+from prepo_rlhf.rewards.numerals import close, read_numeral
+from prepo_rlhf.rewards.units import contradict, split_unit
+from prepo_rlhf.rewards.values import close_to, equal, evaluate
+from prepo_rlhf.rewards.words import compute_words, is_prose, words
+
 _INTEGER = re.compile(r"([+-]?)0*(\d+)")
 _BASE = re.compile(r"(\d+)_\{?(\d+)\}?")
-_GROUPED = re.compile(r"-?\d{1,3}(?:(?: \d{3})+|(?:,\d{3})+)")
-_MIXED = re.compile(r"(-?\d+)(?:\s|\\ )+(\d+)\s*/\s*(\d+)")
-_NO_UNIT = (
-    r"(?!(?:or|and|to|mod|(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp|sqrt|"
-    r"half|squared|cubed|factorial|dozen|hundred|thousand|million|billion|trillion)\b)"
-)
-_UNIT = (
-    rf"{_NO_UNIT}(?:[A-Za-z]{{3,}}|cm|mm|km|kg|mg|ml|ft|in|mi|hr)"
-    rf"(?:(?:\s+|/){_NO_UNIT}[A-Za-z]+)*(?:\^\{{?[23]\}}?)?"
-)
-_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|mathbf)\s*\{([^{}]*)\}")
-_WORDS = re.compile(r"\(?([A-Za-z][A-Za-z .'-]*)\)?")
-_WITH_UNIT = re.compile(rf"(-?[\d.,/]*\d)\s+{_UNIT}")
+_EQUALS = re.compile(r"(?<![<>!\\:=])=(?!=)")
+_CONNECTIVE = r"(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]))"
+_SEPARATOR = re.compile(rf"\s*(?:[,;]\s*{_CONNECTIVE}?|{_CONNECTIVE})\s*")
+_COMMA = re.compile(r"\s*[,;]\s*")
+_SEMICOLON = re.compile(r"\s*;\s*")
+_ROW, _CELL = re.compile(r"\\\\"), re.compile("&")
+_BRACES = re.compile(r"\\?\{(.*?)\\?\}", re.DOTALL)
+_BRACKETS = re.compile(r"([(\[])(.*)([)\]])", re.DOTALL)
+_MATRIX = re.compile(r"[\[(]?\\begin\{([bp]?matrix)\}(.*)\\end\{\1\}[\])]?", re.DOTALL)
+_MEMBER = re.compile(r"([A-Za-z])\s*\\in(?![a-z])\s*")
+_NAME = re.compile(r"(?:[A-Za-z_'{}\\() ,|:/]|_\{?\d\}?|\^\{?-1\}?)+")
+_DEGREES = re.compile(r"(.*[\d)}i])\s*\^\s*\{?\s*\\circ\s*\}?\s*(?:\\(?:text|mathrm)\{\s*[CF]\s*\}|[CF])?", re.DOTALL)
+_TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
+_EULER = re.compile(r"\d+e[+-]\d+")
 
 
 class Unparsable(ValueError):
@@ -39,42 +45,204 @@ class Unparsable(ValueError):
 def equivalent(answer: str, gold: str) -> bool:
     r"""Whether `answer` is equivalent to `gold`.
 
-    Equal are the same text, the same value (a fraction and its decimal to six digits, 50\% and 0.5 and 50, 90^\circ and
-    90, with and without unit), lists and sets in any order, tuples and intervals in theirs, equal expressions,
-    `x = 5` and `5`. Numbers with a base are equal in digits and, where both name one, in base.
+    Equal are the same text, the same value (exactly, or to six significant digits beside a decimal; 50\% and 0.5 and 50,
+    90^\circ and 90, with and without unit), lists and sets in any order, tuples and intervals in theirs, equal
+    expressions, the same equations, `x = 5` and `5`. Numbers with a base are equal in digits and, where both name one, in
+    base.
 
     Raises:
         Unparsable: neither equal as text, nor to be read.
     """
-    answer, gold = normalise(answer), normalise(gold)
+    return _equal(normalise(answer), normalise(gold))
+
+
+def _equal(answer: str, gold: str) -> bool:
+    if not answer:
+        raise Unparsable(answer)
     if answer == gold:
         return True
     integers = _integer(answer), _integer(gold)
     if all(integers):
         return integers[0] == integers[1]
-    gold_words = _words(gold)
-    if gold_words:
-        return _words(answer, plain=True) == gold_words
+    numerals = read_numeral(answer), read_numeral(gold)
+    if all(numerals):
+        return close(*numerals)
+    if gold_words := words(gold):
+        return words(answer, plain=True) == gold_words
     based = _BASE.fullmatch(answer), _BASE.fullmatch(gold)
     if all(based):
         return based[0].groups() == based[1].groups()
-    parsed_gold, parsed = _parse(gold), _parse(answer)
-    if not parsed:
-        raise Unparsable(answer)
-    if verify(parsed_gold, parsed, allow_set_relation_comp=True, timeout_seconds=None):
+    for compare in (_as_sequences, _as_lists, _as_equations, _as_tuples, _as_quantities):
+        verdict = compare(answer, gold)
+        if verdict is not None:
+            return verdict
+    return _as_formulas(answer, gold)
+
+
+def _as_sequences(answer: str, gold: str) -> bool | None:
+    """Sequences with dots: as many terms, equal one by one."""
+    if r"\ldots" not in answer and r"\ldots" not in gold or any(map(read_numeral, (answer, gold))):
+        return None
+    texts = [_BRACES.sub(r"\1", text) for text in (answer, gold)]
+    terms = [[term.strip() for term in split(text, _COMMA)] for text in texts]
+    if "".join(texts[0].split()) == "".join(texts[1].split()):
         return True
-    return _equal_but_for_unit(answer, gold, parsed_gold)
+    return len(terms[0]) == len(terms[1]) > 1 and _equal_terms(*terms)
 
 
-def _equal_but_for_unit(answer: str, gold: str, parsed_gold: list[Any]) -> bool:
-    """Whether they are equal when the answer's unit in plain letters, or the per cent sign of either, is dropped."""
-    with_unit = _WITH_UNIT.fullmatch(answer)
-    if with_unit and parsed_gold and getattr(parsed_gold[0], "is_number", False):
-        return equivalent(with_unit.group(1), gold)
-    bare_answer, bare_gold = (text.removesuffix("%").rstrip("\\ ") for text in (answer, gold))
-    if (bare_answer == answer) != (bare_gold == gold):
-        return equivalent(bare_answer, bare_gold)
-    return False
+def _as_lists(answer: str, gold: str) -> bool | None:
+    r"""Lists and sets: every term of either is one of the other's, in any order; a list beside a tuple: in its order."""
+    lists = _list(answer), _list(gold)
+    if lists == (None, None):
+        return None
+    tuples = _tuple(answer), _tuple(gold)
+    for given, other in (zip(lists, reversed(tuples), strict=True)):
+        if given and other and not given == [answer] and other[0] == "()":
+            return _equal_terms(*(part[1] if part else terms for part, terms in zip(tuples, lists, strict=True)))
+    terms = [found or [text] for found, text in zip(lists, (answer, gold), strict=True)]
+    if len(terms[0]) == 1 or len(terms[1]) == 1:
+        nothing = None in lists and r"\emptyset" in (terms[0][0], terms[1][0])
+        return len(terms[0]) == len(terms[1]) and not nothing and _equal(terms[0][0], terms[1][0])
+    missing = list(terms[0])
+    for member in terms[1]:
+        matches = [term for term in terms[0] if _equal(term, member)]
+        if not matches:
+            return False
+        missing = [term for term in missing if term not in matches]
+    return not missing
+
+
+def _as_equations(answer: str, gold: str) -> bool | None:
+    """What an equation says of its left side, beside a value; two equations by what both sides say."""
+    sides = [split(text, _EQUALS) for text in (answer, gold)]
+    sides = [[part.strip() for part in parts] for parts in sides]
+    if any("" in parts for parts in sides):
+        raise Unparsable(answer)
+    members = [_MEMBER.match(text) for text in (answer, gold)]
+    if any(members) and (not all(members) or members[0][1] == members[1][1]):
+        return _equal(_MEMBER.sub("", answer, count=1), _MEMBER.sub("", gold, count=1))
+    (*left, right), (*gold_left, gold_right) = sides
+    if not left and not gold_left:
+        return None
+    if not gold_left:
+        return _says_something(left, right) and _equal(right, gold)
+    if not left:
+        return bool(_NAME.fullmatch(gold_left[0])) and _equal(answer, gold_right)
+    if left[0] == gold_left[0] and _NAME.fullmatch(left[0]):
+        return _equal(right, gold_right)
+    if len(left) > 1 or len(gold_left) > 1:
+        answer, gold = f"{left[0]}={right}", f"{gold_left[0]}={gold_right}"
+    return None
+
+
+def _says_something(left: Sequence[str], right: str) -> bool:
+    """Whether an equation's right side is what it finds: its left side has a variable, or is equal; not 0=1 nor x=x."""
+    if right in left:
+        return False
+    formula = read_formula(left[0])
+    return formula is None or bool(formula.free_symbols) or _equal(left[0], right)
+
+
+def _as_tuples(answer: str, gold: str) -> bool | None:
+    """Tuples, intervals and matrices: with the same brackets, equal term by term."""
+    shapes = _tuple(answer), _tuple(gold)
+    if None in shapes:
+        shapes = _matrix(answer), _matrix(gold)
+    if None in shapes:
+        return None
+    return shapes[0][0] == shapes[1][0] and len(shapes[0][1]) == len(shapes[1][1]) and _equal_terms(
+        shapes[0][1], shapes[1][1]
+    )
+
+
+def _as_quantities(answer: str, gold: str) -> bool | None:
+    """Numbers with a unit, with words that change their value, in degrees, or in per cent."""
+    (bare, unit), (bare_gold, gold_unit) = split_unit(answer), split_unit(gold, is_gold=True)
+    if (bare, bare_gold) != (answer, gold):
+        if contradict(unit, gold_unit):
+            return False
+        return _equal(bare, bare_gold) or (read_numeral(bare_gold) is None and _as_formulas(answer, gold))
+    computed = compute_words(answer), compute_words(gold)
+    if any(computed):
+        return _equal(computed[0] or answer, computed[1] or gold)
+    degrees = [None if _TRIGONOMETRIC.search(text) else _DEGREES.fullmatch(text) for text in (answer, gold)]
+    if any(degrees):
+        return _equal(*(match[1] if match else text for match, text in zip(degrees, (answer, gold), strict=True)))
+    shares = [text.removesuffix("%").rstrip("\\ ") if text.endswith("%") else None for text in (answer, gold)]
+    if all(shares):
+        return _equal(*shares)
+    if shares[0]:
+        return _equal(shares[0], gold) or _equal(_hundredth(shares[0]), gold)
+    if shares[1]:
+        return _equal(answer, shares[1]) or _equal(answer, _hundredth(shares[1]))
+    return None
+
+
+def _as_formulas(answer: str, gold: str) -> bool:
+    numerals = read_numeral(answer), read_numeral(gold)
+    if is_prose(answer):
+        raise Unparsable(answer)
+    if _EULER.fullmatch(gold) and "e" in answer and not numerals[0]:
+        gold = gold.replace("e", "e ")
+    if _EULER.fullmatch(answer) and "e" in gold and not numerals[1]:
+        answer = answer.replace("e", "e ")
+    parsed, parsed_gold = read_formula(answer), read_formula(gold)
+    if parsed is None and not numerals[0]:
+        raise Unparsable(answer)
+    if parsed is None or parsed_gold is None or is_prose(gold):
+        return False
+    for numeral, formula in ((numerals[0], parsed_gold), (numerals[1], parsed)):
+        if numeral and numeral.last_place is not None and close_to(numeral, formula):
+            return True
+    if is_relation(parsed) or is_relation(parsed_gold):
+        return same_relation(parsed_gold, parsed)
+    return equal(parsed_gold, parsed)
+
+
+def _equal_terms(terms: Sequence[str], gold_terms: Sequence[str]) -> bool:
+    return len(terms) == len(gold_terms) and all(_equal(a, b) for a, b in zip(terms, gold_terms, strict=True))
+
+
+def _list(text: str) -> list[str] | None:
+    r"""The members of a list or a set in braces, `\pm` as two of them; None for a single answer."""
+    braces = _BRACES.fullmatch(text)
+    inner = braces[1] if braces and is_enclosed(text) else text
+    rows = split(inner, _SEMICOLON)
+    if len(rows) > 1 and all(len(split(row, _COMMA)) > 1 for row in rows):
+        return [f"({row})" for row in rows]
+    terms = [part for term in split(inner, _SEPARATOR) for part in _both_signs(term.strip())]
+    return terms if terms != [text] else None
+
+
+def _both_signs(term: str) -> list[str]:
+    if r"\pm" not in term and r"\mp" not in term:
+        return [term]
+    plus = re.sub(r"(^|[={(])\s*\+", r"\1", term.replace(r"\pm", "+").replace(r"\mp", "-"))
+    return [" ".join(plus.split()), " ".join(term.replace(r"\pm", "-").replace(r"\mp", "+").split())]
+
+
+def _tuple(text: str) -> tuple[str, list[str]] | None:
+    """The brackets and the terms of a tuple or an interval."""
+    match = _BRACKETS.fullmatch(text)
+    if not match or not is_enclosed(text):
+        return None
+    terms = split(match[2], _COMMA)
+    return (match[1] + match[3], terms) if len(terms) > 1 else None
+
+
+def _matrix(text: str) -> tuple[str, list[str]] | None:
+    """The shape and the cells of a matrix."""
+    match = _MATRIX.fullmatch(text)
+    if not match:
+        return None
+    rows = [[cell.strip() for cell in _CELL.split(row)] for row in _ROW.split(match[2].strip().removesuffix(r"\\"))]
+    return "x".join(str(len(row)) for row in rows), [cell for row in rows for cell in row]
+
+
+def _hundredth(text: str) -> str:
+    numeral = read_numeral(text)
+    plain = numeral and text.lstrip("+-").replace(".", "").isdigit()
+    return rf"{text} \times 10^{{-2}}" if plain else rf"\frac{{{text}}}{{100}}"
 
 
 def _integer(text: str) -> str | None:
@@ -86,41 +254,17 @@ def _integer(text: str) -> str | None:
     return f"-{digits}" if sign == "-" and digits != "0" else digits
 
 
-def _words(text: str, plain: bool = False) -> str | None:
-    r"""The words that a text is made of, where they are words and not a product of variables: in `\text{}`, or long.
-
-    Sympy would take them for products, and "on" for "no". `plain` takes short ones without `\text{}` too.
-    """
-    bare = _TEXT.sub(r"\1", text).strip()
-    words = _WORDS.fullmatch(bare)
-    is_text = plain or bare != text or len(bare) > 3
-    return words.group(1).strip(" .").casefold() if words and is_text else None
-
-
-def normalise(answer: str) -> str:
-    """One notation for what differs only in typography; mixed numbers in LaTeX, grouped digits joined."""
-    text = " ".join(_NOISE.sub("", answer).split()).rstrip(". ")
-    for habit, standard in _HABITS.items():
-        text = text.replace(habit, standard)
-    if _GROUPED.fullmatch(text):
-        return re.sub(r"[ ,]", "", text)
-    return _MIXED.sub(r"\1\\frac{\2}{\3}", text) if _MIXED.fullmatch(text) else text
-
-
 def canonical(answer: str) -> str:
     """A text that equal answers mostly share, for majority votes; the answer's own where it cannot be read."""
     text = normalise(answer)
-    plain = _integer(text) or _words(text)
-    if plain:
+    if plain := _integer(text) or words(text):
         return plain
-    parsed = _parse(text)
-    if not parsed:
-        return text
-    value = parsed[0]
-    return str(Rational(str(value)) if isinstance(value, Float) else value)
-
-
-@lru_cache(maxsize=2048)
-def _parse(text: str) -> list[Any]:
-    """Sympy objects, empty where there is no reading: math-verify's fallback to a bare string is none."""
-    return [value for value in parse(rf"\boxed{{{text}}}", parsing_timeout=None) if not isinstance(value, str)]
+    bare, _ = split_unit(text)
+    if bare != text:
+        return canonical(bare)
+    if computed := compute_words(text):
+        return canonical(computed)
+    if (match := _DEGREES.fullmatch(text)) and not _TRIGONOMETRIC.search(text):
+        return canonical(match[1])
+    formula = read_formula(text)
+    return text if formula is None or is_prose(text) else str(evaluate(formula))

@@ -12,17 +12,33 @@ from typing import Literal
 Extraction = Literal["boxed", "marked", "any"]
 """Where an answer may stand: in `\boxed{}` only; also after "the answer is" or `####`; or anywhere."""
 
-_BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
+_BRACES = re.compile(
+    r"\\(?:boxed|fbox)(?:\s*(?P<brace>\{)|\s+(?P<bare>[^\s{}$\\][^\s{}$]*|\\(?!boxed|fbox)[a-zA-Z]+(?:\{[^{}$]*\})*)|(?P<digits>\d[\d.,]*))"
+    r"|\\.|[{}]",
+    re.DOTALL,
+)
 _PHRASE = re.compile(r"\banswer[\s*]*(?:\bis\b|[:=])\s*:?\s*", re.IGNORECASE)
 _INLINE_MATH = re.compile(r"\$([^$\n]+)\$")
 _NUMBER = re.compile(r"-?(?:\d[\d,]*)?\.?\d+(?:/\d+)?%?")
 _SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
+_VERB = re.compile(r"(?<=\s)(?:is|are|equals|be)\s+(?=\S)")
+_REASON = re.compile(
+    r"[,;]?\s(?:because|since|as|so|which|where|when|hence|thus|therefore|but|for|by|and\s(?:we|this|that|so|the))\b"
+    r"|(?:[;:]|\s[-–—])\s+(?=[A-Za-z]{2})|\s\((?=[a-z]{3}[a-z -]*\))"
+)
+_FILLER = re.compile(
+    r"(?:(?:approximately|about|roughly|around|exactly|simply|just|therefore|thus|then|clearly|indeed|equal\sto|given\sby)"
+    r"[,:]?\s)*",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(r"[\d$\\(\[{.-]|[A-Za-z](?![A-Za-z])")
+_FORMULAS = re.compile(r"\$[^$\n]+\$(?:\s*(?:,|;|(?:,\s*)?(?:and|or)\s)\s*\$[^$\n]+\$)+")
 
 
 def extract_answer(response: str, extraction: Extraction) -> str | None:
     r"""The final answer of a response, as it stands there; None where there is none.
 
-    The last complete `\boxed{}` counts; without one, what follows `####` on the last line; then the last "answer is" or
+    The last complete `\boxed{}` with something in it counts; without one, what follows `####` on the last line; then the last "answer is" or
     "answer:"; then the last `####` on any line; then, with "any", the last formula between dollar signs or number,
     whichever comes later.
     """
@@ -53,18 +69,25 @@ def gold_answer(gold: str | int | float | Sequence[str] | None) -> str:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""What the `\boxed{}` that opens last among the closed ones holds: the inner one of two nested."""
+    r"""What the `\boxed{}` that opens last among the closed ones with something in them holds, the inner one of two nested;
+    also `\boxed 5`. Empty if all are."""
     open_braces: list[tuple[int, bool]] = []
-    found: tuple[int, int] | None = None
+    boxes: list[tuple[bool, int, int]] = []  # whether something is in it, start, end
     for brace in _BRACES.finditer(text):
         token = brace.group()
-        if token.endswith("{") and token != r"\{":
+        if brace["bare"] or brace["digits"]:
+            boxes.append((True, *brace.span("bare" if brace["bare"] else "digits")))
+        elif token == "{" or brace["brace"]:
             open_braces.append((brace.end(), token != "{"))
         elif token == "}" and open_braces:
             start, is_box = open_braces.pop()
-            if is_box and (found is None or start > found[0]):
-                found = (start, brace.start())
-    return text[slice(*found)].strip() if found else None
+            if is_box:
+                boxes.append((not text[start : brace.start()].isspace() and start < brace.start(), start, brace.start()))
+    if not boxes:
+        return None
+    _, start, end = max(boxes)
+    content = text[start:end].strip()
+    return content if text[start - 1] == "{" else content.rstrip(".,;:")
 
 
 def _after_phrase(text: str) -> str | None:
@@ -72,8 +95,29 @@ def _after_phrase(text: str) -> str | None:
     if not ends:
         return None
     line = text[ends[-1] :].split("\n", 1)[0]
-    formula = _INLINE_MATH.search(line)
-    return (formula.group(1) if formula else _SENTENCE_END.split(line, 1)[0]).strip(" *_:")
+    sentence = _SENTENCE_END.split(line, maxsplit=1)[0]
+    return (_value_in(sentence) if "$" in sentence or "$" not in line else _value_in(line)).strip(" *_:,")
+
+
+def _value_in(sentence: str) -> str:
+    """The value that a sentence states: what follows its verb, without the reason; of several formulas that a list does
+    not join, the first."""
+    outside = _INLINE_MATH.sub(lambda formula: "$" * len(formula.group()), sentence)  # where words are no formula's
+    verbs = list(_VERB.finditer(outside))
+    starts = [_FILLER.match(outside, start).end() for start in (0, verbs[-1].end() if verbs else 0)]
+    is_first = bool(_VALUE.match(outside, starts[0]) and not _VALUE.match(outside, starts[1]))
+    reason = _REASON.search(outside, starts[0] + 1)
+    if is_first or not verbs or (reason and reason.start() < verbs[-1].start()):
+        start, end = starts[0], verbs[-1].start() if verbs else len(outside)
+    else:
+        start, end = starts[1], len(outside)
+        reason = _REASON.search(outside, start + 1)
+    value = sentence[start : min(end, reason.start()) if reason else end]
+    formula = _INLINE_MATH.search(value)
+    if not formula:
+        return value
+    several = _FORMULAS.search(value)
+    return several.group() if several and several.start() <= formula.start() else formula.group(1)
 
 
 def _after_closing_hashes(text: str) -> str | None:

@@ -36,7 +36,7 @@ HOSTILE = [*FRAGMENTS, r"\boxed{}", r"\boxed{{", "{}", "answer   ", "answer is "
         (r"\boxed{never closed, but \boxed{6} is", "6"),
         (r"\boxed{5", None),
         (r"\boxed{5\}", None),
-        (r"\boxed 5", None),
+        (r"\boxed 5", "5"),
         (r"\boxedly{5}", None),
         (r"\boxed{}", None),
         ("5", None),

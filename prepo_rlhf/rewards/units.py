@@ -1,0 +1,162 @@
+r"""Units of measure, money and things counted: what may stand beside a number without changing it.
+
+A list, so that "5 halves" or "5 minus one" is never taken for five of something. SI with its prefixes, imperial units, time,
+angles and money, and nouns that word problems often count. Boundary: standard library only; knows texts, no values.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_METRIC = {
+    "meter": "m", "metre": "m", "gram": "g", "gramme": "g", "liter": "L", "litre": "L", "second": "s", "watt": "W",
+    "volt": "V", "ampere": "A", "amp": "A", "joule": "J", "newton": "N", "pascal": "Pa", "hertz": "Hz", "ohm": "Ω",
+    "calorie": "cal", "byte": "B", "bit": "bit", "mole": "mol", "kelvin": "K", "coulomb": "C", "farad": "F",
+    "tesla": "T", "electronvolt": "eV", "candela": "cd", "becquerel": "Bq", "lumen": "lm", "lux": "lx",
+}  # fmt: skip
+_PREFIXES = {
+    "": "", "kilo": "k", "centi": "c", "milli": "m", "deci": "d", "micro": "μ", "nano": "n", "pico": "p", "mega": "M",
+    "giga": "G", "tera": "T", "hecto": "h",
+}  # fmt: skip
+_OTHERS = """
+inch inches in; foot feet ft; yard yd; mile mi; pound lb lbs; ounce oz; ton tonne; stone; gallon gal; quart qt; pint pt;
+cup; tablespoon tbsp; teaspoon tsp; acre; hectare ha; minute min mins; hour hr hrs h; day; week; month; year yr yrs;
+decade; century centuries; sec secs s; degree deg; radian rad; liter l; knot; celsius; fahrenheit; psi;
+bar; atm; decibel dB; cc; rpm; horsepower hp; bushel; furlong; fathom;
+dollar buck usd; cent ¢; euro eur; pence penny pennies p; yen jpy; yuan rmb cny; rupee rs inr; peso; franc; won; ruble;
+nickel; dime
+"""
+_COUNTED = """
+unit point digit way ways time person people man men woman women child children boy girl kid student pupil teacher friend
+player member worker employee customer passenger visitor guest family team group class adult voter vote house home room
+book page word letter problem question story song picture photo painting poster card stamp sticker ticket coin bill note
+pencil pen crayon marker eraser notebook folder envelope paper sheet piece slice part item object thing set kind type
+apple orange banana pear peach plum grape cherry cherries strawberry strawberries berry berries lemon mango melon fruit
+potato potatoes tomato tomatoes carrot vegetable egg cookie cake cupcake pie muffin pizza sandwich sandwiches candy candies
+chocolate lollipop bread loaf loaves donut doughnut pretzel cracker hotdog burger drink soda juice milk water flour sugar
+rice coffee tea meal serving snack nut seed
+dog cat bird fish fishes duck chicken cow pig horse sheep rabbit goat bee butterfly butterflies ant frog animal pet monkey
+lion tiger bear elephant leg eye wheel flower rose tree plant leaf leaves bush bushes branch branches
+box boxes bag basket bottle can jar cup glass glasses plate bowl tray pack package packet case carton crate bucket tank
+shelf shelves row column pile stack layer table chair seat desk bed lamp door window shirt shoe sock hat coat jacket dress
+dresses button bead bracelet necklace ring toy doll ball balloon marble block cube brick tile stick rope ribbon string
+car truck bus buses van bike bicycle train plane boat ship trip ride lap round game match point goal run step floor stair
+level stage side edge vertex vertices face angle triangle line segment diagonal path solution integer divisor subset
+element arrangement combination permutation outcome
+shell seashell rock gem star present gift lawn garden field job task shift call message email file
+battery batteries phone computer laptop printer movie show album cd dvd video building city cities
+town state country countries classroom office shop store machine robot instrument drum guitar
+old long wide tall high deep away apart
+"""
+_MODIFIERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
+_MONEY = r"(?:US|A|C|HK)?\\?\$|[€£¥₹¢₽₩]|\\(?:pounds|euro|yen)(?![A-Za-z])|(?:USD|EUR|GBP|JPY|CNY|INR|Rs\.?)(?![A-Za-z])"
+"""Signs of money, before or after the number."""
+
+_WRAPPED = re.compile(r"\\(?:text|textbf|textit|textrm|textnormal|mbox|hbox|mathrm|mathbf|operatorname|rm)\s*\{([^{}]*)\}")
+_EXPONENT = r"(?:\s*\^\s*\{?\s*-?[1-3]\s*\}?)?"
+_WORD = rf"(?:[A-Za-zμΩ¢]+\.?{_EXPONENT})"
+_PHRASE = rf"{_WORD}(?:(?:\s*/\s*|\s*\\cdot\s*|\s*-\s*|\s+){_WORD})*"
+_TAIL = re.compile(rf"(?P<head>.*?[\d}})!|%]|.*?\\pi|.*?(?<![A-Za-z\\])[a-z])(?P<gap>\s*)(?P<unit>{_PHRASE})", re.DOTALL)
+_TOKEN = re.compile(rf"(/|per\b)|([A-Za-zμΩ¢]+)\.?((?:\s*\^\s*\{{?\s*-?[1-3]\s*\}}?)?)")
+_BEFORE = re.compile(rf"(?P<sign>-?)\s*(?:{_MONEY})\s*(?P<rest>-?[\d.\\].*)", re.DOTALL)
+_AFTER = re.compile(rf"(?P<rest>.*[\d}}])\s*(?:{_MONEY})", re.DOTALL)
+_IN_PARENTHESES = re.compile(r"(-?[\d.,/]+)\s*\(([A-Za-z][A-Za-z .'-]*)\)")
+_ORDINAL = re.compile(r"(-?\d+)\s*(?:\^\s*\{?\s*)?(?:st|nd|rd|th)\s*\}?")
+
+Unit = tuple[tuple[str, int], ...]
+
+
+def _names() -> dict[str, str]:
+    """Every way to write a unit, and the one name of that unit; "" for what is counted, which no other unit contradicts."""
+    names: dict[str, str] = {}
+    for name, symbol in _METRIC.items():
+        for prefix, letter in _PREFIXES.items():
+            unit = letter + symbol
+            names |= {prefix + name: unit, prefix + name + "s": unit, unit: unit}
+    names |= {"um": "μm", "ug": "μg", "ul": "μL", "ml": "mL", "cl": "cL", "dl": "dL", "metres": "m", "kWh": "kWh"}
+    for line in _OTHERS.replace("\n", " ").split(";"):
+        first, *others = line.split()
+        for word in (first, first + "s", *others):
+            names.setdefault(word, first)
+    for word in _COUNTED.split():
+        names |= {form: "" for form in (word, word + "s") if form not in names}
+    return names | {"l": "L", "s": "s", "sec": "s", "secs": "s", "sq": "", "units": ""}
+
+
+_NAMES = _names()
+_QUOTIENTS = {"mph": "mile/hour", "kmh": "km/hour", "kph": "km/hour", "kmph": "km/hour"}
+_CONNECTING = {"of", "a", "an", "in", "the", "per", "and"}
+
+
+def unwrap(text: str) -> str:
+    r"""What stands in `\text{}` and its like, as plain text."""
+    return " ".join(_WRAPPED.sub(r" \1 ", text).split())
+
+
+def split_unit(text: str, is_gold: bool = False) -> tuple[str, Unit | None]:
+    r"""A number without the unit or currency beside it, and the unit; None where there is none, or no known one.
+
+    Args:
+        text: a normalised answer.
+        is_gold: whether the text is a reference, in which one letter next to the number might be a variable ("5m"), and
+            any words in parentheses after it are a unit: "9 (apples)".
+    """
+    for pattern in (_BEFORE, _AFTER):
+        if match := pattern.fullmatch(unwrap(text)):
+            return match.groupdict().get("sign", "") + match["rest"].strip(), ()
+    if match := _ORDINAL.fullmatch(unwrap(text)):
+        return match[1], ()
+    plain = unwrap(text)
+    if is_gold and (match := _IN_PARENTHESES.fullmatch(plain)):
+        return match[1], read_unit(match[2])
+    match = _TAIL.fullmatch(plain)
+    if not match:
+        return text, None
+    is_wrapped = plain != text
+    if len(match["unit"]) == 1 and not (is_wrapped or match["gap"] or not is_gold):
+        return text, None
+    if match["head"][-1].isalpha() and not is_wrapped and not match["head"].endswith("\\pi"):
+        return text, None
+    for word in re.finditer(r"(?<![A-Za-z])[A-Za-zμΩ¢]", match["unit"]):
+        unit = read_unit(match["unit"][word.start() :])
+        if unit is not None:
+            return plain[: match.start("unit") + word.start()].strip(), unit
+    return text, None
+
+
+@lru_cache(maxsize=512)
+def read_unit(phrase: str) -> Unit | None:
+    """The unit that a phrase names, as powers of units; empty for things counted, None where a word is not known."""
+    powers: dict[str, int] = {}
+    sign, modifier, known = 1, 1, False
+    phrase = phrase.replace(r"\cdot", " ")
+    for name, quotient in _QUOTIENTS.items():
+        phrase = re.sub(rf"\b{name}\b", quotient, phrase, flags=re.IGNORECASE)
+    for per, word, exponent in _TOKEN.findall(phrase):
+        if per:
+            sign = -1
+            continue
+        lower = word.casefold()
+        if lower in _MODIFIERS:
+            modifier = _MODIFIERS[lower]
+            continue
+        if lower in ("squared", "cubed") and powers:
+            last = next(reversed(powers))
+            powers[last] *= 2 if lower == "squared" else 3
+            continue
+        if lower in _CONNECTING and known:
+            continue
+        name = _NAMES.get(word, _NAMES.get(lower) if len(word) > 1 else None)
+        if name is None:
+            return None
+        known = True
+        power = int(re.sub(r"[^\d-]", "", exponent) or 1)
+        powers[name] = powers.get(name, 0) + sign * power * modifier
+        modifier = 1
+    return () if "" in powers else tuple(sorted(powers.items())) if known else None
+
+
+def contradict(first: Unit | None, second: Unit | None) -> bool:
+    """Whether both are units of measure, and not the same."""
+    return bool(first and second and first != second)
