@@ -1,7 +1,7 @@
 r"""Whether two equations or inequalities say the same.
 
-They do by form (the differences of their sides are proportional) or by their solutions, if there are any: equations without
-solutions are not all alike. Boundary: sympy; knows no text. It has no limit on time.
+They do by form (the differences of their sides are proportional) or by their solutions, if there are any: equations
+without solutions are not all alike. Boundary: sympy; knows no text. It has no limit on time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def is_relation(formula: Formula) -> bool:
 
 
 def same_relation(first: Formula, second: Formula) -> bool:
-    """Whether two relations are the same by form or have the same solutions, or a set is that of a relation's solutions."""
+    """Whether two relations are the same by form or have the same solutions; a set stands for its own."""
     if not is_relation(first) or not is_relation(second):
         sets = _solutions(first), _solutions(second)
         return None not in sets and sets[0].is_empty is False and equal(*sets)

@@ -1,4 +1,4 @@
-r"""Whether two final answers are equivalent: words, numbers, quantities with units, lists, tuples, equations, expressions.
+r"""Whether two final answers are equivalent: words, numbers with units, lists, tuples, equations, expressions.
 
 An answer is taken apart as text, into terms and equations and a number with its unit, and what cannot be taken apart is
 compared as formulas. Runs in the verifier's worker processes: sympy may never return on a hostile answer.
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-
-import sympy
 
 from prepo_rlhf.rewards.equations import is_relation, same_relation
 from prepo_rlhf.rewards.formulas import read_formula
@@ -45,10 +43,10 @@ class Unparsable(ValueError):
 def equivalent(answer: str, gold: str) -> bool:
     r"""Whether `answer` is equivalent to `gold`.
 
-    Equal are the same text, the same value (exactly, or to six significant digits beside a decimal; 50\% and 0.5 and 50,
-    90^\circ and 90, with and without unit), lists and sets in any order, tuples and intervals in theirs, equal
-    expressions, the same equations, `x = 5` and `5`. Numbers with a base are equal in digits and, where both name one, in
-    base.
+    Equal are the same text, the same value (exactly, or to six significant digits beside a decimal; 50\% and 0.5 and
+    50, 90^\circ and 90, with and without unit), lists and sets in any order, tuples and intervals in theirs, equal
+    expressions, the same equations, `x = 5` and `5`. Numbers with a base are equal in digits and, where both name one,
+    in base.
 
     Raises:
         Unparsable: neither equal as text, nor to be read.
@@ -91,12 +89,12 @@ def _as_sequences(answer: str, gold: str) -> bool | None:
 
 
 def _as_lists(answer: str, gold: str) -> bool | None:
-    r"""Lists and sets: every term of either is one of the other's, in any order; a list beside a tuple: in its order."""
+    r"""Lists and sets: every term of either is one of the other's, in any order; beside a tuple, in its order."""
     lists = _list(answer), _list(gold)
     if lists == (None, None):
         return None
     tuples = _tuple(answer), _tuple(gold)
-    for given, other in (zip(lists, reversed(tuples), strict=True)):
+    for given, other in zip(lists, reversed(tuples), strict=True):
         if given and other and not given == [answer] and other[0] == "()":
             return _equal_terms(*(part[1] if part else terms for part, terms in zip(tuples, lists, strict=True)))
     terms = [found or [text] for found, text in zip(lists, (answer, gold), strict=True)]
@@ -150,9 +148,8 @@ def _as_tuples(answer: str, gold: str) -> bool | None:
         shapes = _matrix(answer), _matrix(gold)
     if None in shapes:
         return None
-    return shapes[0][0] == shapes[1][0] and len(shapes[0][1]) == len(shapes[1][1]) and _equal_terms(
-        shapes[0][1], shapes[1][1]
-    )
+    (brackets, terms), (gold_brackets, gold_terms) = shapes
+    return brackets == gold_brackets and _equal_terms(terms, gold_terms)
 
 
 def _as_quantities(answer: str, gold: str) -> bool | None:

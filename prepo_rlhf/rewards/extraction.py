@@ -13,7 +13,8 @@ Extraction = Literal["boxed", "marked", "any"]
 """Where an answer may stand: in `\boxed{}` only; also after "the answer is" or `####`; or anywhere."""
 
 _BRACES = re.compile(
-    r"\\(?:boxed|fbox)(?:\s*(?P<brace>\{)|\s+(?P<bare>[^\s{}$\\][^\s{}$]*|\\(?!boxed|fbox)[a-zA-Z]+(?:\{[^{}$]*\})*)|(?P<digits>\d[\d.,]*))"
+    r"\\(?:boxed|fbox)(?:\s*(?P<brace>\{)|(?P<digits>\d[\d.,]*)|"
+    r"\s+(?P<bare>[^\s{}$\\][^\s{}$]*|\\(?!boxed|fbox)[a-zA-Z]+(?:\{[^{}$]*\})*))"
     r"|\\.|[{}]",
     re.DOTALL,
 )
@@ -38,9 +39,9 @@ _FORMULAS = re.compile(r"\$[^$\n]+\$(?:\s*(?:,|;|(?:,\s*)?(?:and|or)\s)\s*\$[^$\
 def extract_answer(response: str, extraction: Extraction) -> str | None:
     r"""The final answer of a response, as it stands there; None where there is none.
 
-    The last complete `\boxed{}` with something in it counts; without one, what follows `####` on the last line; then the last "answer is" or
-    "answer:"; then the last `####` on any line; then, with "any", the last formula between dollar signs or number,
-    whichever comes later.
+    The last complete `\boxed{}` with something in it counts; without one, what follows `####` on the last line; then
+    the last "answer is" or "answer:", of whose sentence the value counts, without the words around it and the reason; then
+    the last `####` on any line; then, with "any", the last formula between dollar signs or number, whichever comes later.
     """
     marked = (last_boxed, _after_closing_hashes, _after_phrase, _after_hashes)
     finders = {"boxed": (last_boxed,), "marked": marked, "any": (*marked, _last_value)}
@@ -69,8 +70,7 @@ def gold_answer(gold: str | int | float | Sequence[str] | None) -> str:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""What the `\boxed{}` that opens last among the closed ones with something in them holds, the inner one of two nested;
-    also `\boxed 5`. Empty if all are."""
+    r"""What the last `\boxed{}` with something in it holds, by where it opens, or `\boxed 5`; empty if all are."""
     open_braces: list[tuple[int, bool]] = []
     boxes: list[tuple[bool, int, int]] = []  # whether something is in it, start, end
     for brace in _BRACES.finditer(text):
@@ -82,7 +82,7 @@ def last_boxed(text: str) -> str | None:
         elif token == "}" and open_braces:
             start, is_box = open_braces.pop()
             if is_box:
-                boxes.append((not text[start : brace.start()].isspace() and start < brace.start(), start, brace.start()))
+                boxes.append((bool(text[start : brace.start()].strip()), start, brace.start()))
     if not boxes:
         return None
     _, start, end = max(boxes)

@@ -21,7 +21,9 @@ _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _NOT_A_FORMULA = re.compile(
     r"(?<![_^\d.])\d[\d.]*\s+\.?\d|\d*\.\d+\.|\\(?:boxed|fbox|ldots|input|def)(?![a-z])|\?|(?<!\\)[#&]|\b(?:nan|NaN|zoo|oo|undefined)\b"
 )
-_COMPLEX = re.compile(r"\\mathbb\{C\}|\\i\b|(?<![A-Za-z\\])i(?![A-Za-z])|\\(?:text|mathrm)\{i\}|\\imath|\\(?:Re|Im|arg)\b")
+_COMPLEX = re.compile(
+    r"\\mathbb\{C\}|\\i\b|(?<![A-Za-z\\])i(?![A-Za-z])|\\(?:text|mathrm)\{i\}|\\imath|\\(?:Re|Im|arg)\b"
+)
 _LARGEST_EXPONENT = 100_000
 
 

@@ -1,4 +1,4 @@
-r"""One notation for answers that differ in typography only: LaTeX's spaces and sizes, unicode, plain text such as `pi/2`.
+r"""One notation for answers that differ in typography only: LaTeX's spaces, unicode, plain text such as `pi/2`.
 
 Boundary: standard library only; changes how an answer is written, never what it says.
 """
@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 
-_NOISE = re.compile(r"(?:US|HK|AU|CA)\\?\$(?=\s*\d)|\\?\$|(?<!\\)\\[!,;: ()\[\]]\s*|\\(?:q?quad|left|right|[bB]ig+[lr]?|displaystyle|limits)(?![a-zA-Z])|~")
+_NOISE = re.compile(
+    r"(?:US|HK|AU|CA)\\?\$(?=\s*\d)|\\?\$|(?<!\\)\\[!,;: ()\[\]]\s*|"
+    r"\\(?:q?quad|left|right|[bB]ig+[lr]?|displaystyle|limits)(?![a-zA-Z])|~"
+)
 _THIN_SPACE = re.compile(r"(?<=\d)\\[,;: ]\s*(?=\d)")
 _GROUP_OF_DIGITS = re.compile(r"\d{3}(?!\d)")
 _HABITS = {
@@ -34,7 +37,9 @@ _TEXT_WITH_NUMBER = re.compile(r"\\(?:text|mbox|mathrm|textbf|mathbf)\s*\{([^{}]
 _EMPTY_BRACES = re.compile(r"\\\{\s*\\\}")
 _ANGLE = re.compile(r"(?<=[\d}])\s*(?:\\text\s*\{\s*degrees?\s*\}|degrees?(?![a-z]))")
 _PLAIN_ROOT = re.compile(r"(?<![a-zA-Z\\])(?:sqrt|√)\s*(?=[(\d{a-zA-Z])|\\sqrt\s*(?=\()|√")
-_FUNCTIONS = r"arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|theta|alpha|beta|infinity|infty"
+_FUNCTIONS = (
+    r"arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|theta|alpha|beta|infinity|infty"
+)
 _PLAIN_NAME = re.compile(rf"(?<![a-zA-Z\\{{])({_FUNCTIONS})(?![a-zA-Z])")
 _TIMES = re.compile(r"\s*\*\s*(?=\S)")
 _LEADING = re.compile(r"^(?:(?:\\approx|\\therefore|=|:)\s*)+(?=\S)")

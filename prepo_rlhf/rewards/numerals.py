@@ -1,7 +1,7 @@
-r"""Numbers as they are written: exact values of integers, fractions, decimals and scientific notation, and their comparison.
+r"""Numbers as they are written: exact values of integers, fractions, decimals, powers of ten, and their comparison.
 
-An exact number (an integer, a fraction, an integer times a power of ten) equals another exactly. A decimal also stands for
-what rounds to it, to six significant digits at least.
+An exact number (an integer, a fraction, an integer times a power of ten) equals another exactly. A decimal also stands
+for what rounds to it, to six significant digits at least.
 Boundary: standard library only. No power of ten is ever written out, so 1e999999999 costs nothing.
 """
 

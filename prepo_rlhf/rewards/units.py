@@ -1,7 +1,8 @@
 r"""Units of measure, money and things counted: what may stand beside a number without changing it.
 
-A list, so that "5 halves" or "5 minus one" is never taken for five of something. SI with its prefixes, imperial units, time,
-angles and money, and nouns that word problems often count. Boundary: standard library only; knows texts, no values.
+A list, so that "5 halves" or "5 minus one" is never taken for five of something: SI with its prefixes, imperial units,
+time, angles and money, and nouns that word problems often count.
+Boundary: standard library only; knows texts, no values.
 """
 
 from __future__ import annotations
@@ -28,37 +29,36 @@ dollar buck usd; cent ¢; euro eur; pence penny pennies p; yen jpy; yuan rmb cny
 nickel; dime
 """
 _COUNTED = """
-unit point digit way ways time person people man men woman women child children boy girl kid student pupil teacher friend
-player member worker employee customer passenger visitor guest family team group class adult voter vote house home room
-book page word letter problem question story song picture photo painting poster card stamp sticker ticket coin bill note
-pencil pen crayon marker eraser notebook folder envelope paper sheet piece slice part item object thing set kind type
-apple orange banana pear peach plum grape cherry cherries strawberry strawberries berry berries lemon mango melon fruit
-potato potatoes tomato tomatoes carrot vegetable egg cookie cake cupcake pie muffin pizza sandwich sandwiches candy candies
-chocolate lollipop bread loaf loaves donut doughnut pretzel cracker hotdog burger drink soda juice milk water flour sugar
-rice coffee tea meal serving snack nut seed
-dog cat bird fish fishes duck chicken cow pig horse sheep rabbit goat bee butterfly butterflies ant frog animal pet monkey
-lion tiger bear elephant leg eye wheel flower rose tree plant leaf leaves bush bushes branch branches
-box boxes bag basket bottle can jar cup glass glasses plate bowl tray pack package packet case carton crate bucket tank
-shelf shelves row column pile stack layer table chair seat desk bed lamp door window shirt shoe sock hat coat jacket dress
-dresses button bead bracelet necklace ring toy doll ball balloon marble block cube brick tile stick rope ribbon string
-car truck bus buses van bike bicycle train plane boat ship trip ride lap round game match point goal run step floor stair
-level stage side edge vertex vertices face angle triangle line segment diagonal path solution integer divisor subset
-element arrangement combination permutation outcome
-shell seashell rock gem star present gift lawn garden field job task shift call message email file
-battery batteries phone computer laptop printer movie show album cd dvd video building city cities
-town state country countries classroom office shop store machine robot instrument drum guitar
-old long wide tall high deep away apart
+adult album angle animal ant apart apple arrangement away bag ball balloon banana basket batteries battery bead bear
+bed bee berries berry bicycle bike bill bird block boat book bottle bowl box boxes boy bracelet branch branches bread
+brick bucket building burger bus buses bush bushes butterflies butterfly button cake call can candies candy car card
+carrot carton case cat cd chair cherries cherry chicken child children chocolate cities city class classroom coat
+coffee coin column combination computer cookie countries country cow cracker crate crayon cube cup cupcake customer
+deep desk diagonal digit divisor dog doll donut door doughnut dress dresses drink drum duck dvd edge egg element
+elephant email employee envelope eraser eye face family field file fish fishes floor flour flower folder friend frog
+fruit game garden gem gift girl glass glasses goal goat grape group guest guitar hat high home horse hotdog house
+instrument integer item jacket jar job juice kid kind lamp lap laptop lawn layer leaf leaves leg lemon letter level
+line lion loaf loaves lollipop long machine man mango marble marker match meal melon member men message milk monkey
+movie muffin necklace note notebook nut object office old orange outcome pack package packet page painting paper part
+passenger path peach pear pen pencil people permutation person pet phone photo picture pie piece pig pile pizza plane
+plant plate player plum point poster potato potatoes present pretzel printer problem pupil question rabbit ribbon rice
+ride ring robot rock room rope rose round row run sandwich sandwiches seashell seat seed segment serving set sheep
+sheet shelf shell shelves shift ship shirt shoe shop show side slice snack sock soda solution song stack stage stair
+stamp star state step stick sticker store story strawberries strawberry string student subset sugar table tall tank
+task tea teacher team thing ticket tiger tile time tomato tomatoes town toy train tray tree triangle trip truck type
+unit van vegetable vertex vertices video visitor vote voter water way ways wheel wide window woman women word worker
 """
 _MODIFIERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
-_MONEY = r"(?:US|A|C|HK)?\\?\$|[€£¥₹¢₽₩]|\\(?:pounds|euro|yen)(?![A-Za-z])|(?:USD|EUR|GBP|JPY|CNY|INR|Rs\.?)(?![A-Za-z])"
-"""Signs of money, before or after the number."""
+_MONEY = r"[€£¥₹¢₽₩]|\\(?:pounds|euro|yen)(?![A-Za-z])|(?:USD|EUR|GBP|JPY|CNY|INR|Rs\.?)(?![A-Za-z])"
+"""Signs of money, before or after the number; dollar signs are gone by then."""
 
-_WRAPPED = re.compile(r"\\(?:text|textbf|textit|textrm|textnormal|mbox|hbox|mathrm|mathbf|operatorname|rm)\s*\{([^{}]*)\}")
+_WRAPPED = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|[mh]box|math(?:rm|bf)|operatorname|rm)\s*\{([^{}]*)\}")
 _EXPONENT = r"(?:\s*\^\s*\{?\s*-?[1-3]\s*\}?)?"
 _WORD = rf"(?:[A-Za-zμΩ¢]+\.?{_EXPONENT})"
 _PHRASE = rf"{_WORD}(?:(?:\s*/\s*|\s*\\cdot\s*|\s*-\s*|\s+){_WORD})*"
-_TAIL = re.compile(rf"(?P<head>.*?[\d}})!|%]|.*?\\pi|.*?(?<![A-Za-z\\])[a-z])(?P<gap>\s*)(?P<unit>{_PHRASE})", re.DOTALL)
-_TOKEN = re.compile(rf"(/|per\b)|([A-Za-zμΩ¢]+)\.?((?:\s*\^\s*\{{?\s*-?[1-3]\s*\}}?)?)")
+_HEAD = r"(?P<head>.*?[\d})!|%]|.*?\\pi|.*?(?<![A-Za-z\\])[a-z])"
+_TAIL = re.compile(rf"{_HEAD}(?P<gap>\s*)(?P<unit>{_PHRASE})", re.DOTALL)
+_TOKEN = re.compile(rf"(/|per\b)|([A-Za-zμΩ¢]+)\.?({_EXPONENT})")
 _BEFORE = re.compile(rf"(?P<sign>-?)\s*(?:{_MONEY})\s*(?P<rest>-?[\d.\\].*)", re.DOTALL)
 _AFTER = re.compile(rf"(?P<rest>.*[\d}}])\s*(?:{_MONEY})", re.DOTALL)
 _IN_PARENTHESES = re.compile(r"(-?[\d.,/]+)\s*\(([A-Za-z][A-Za-z .'-]*)\)")
@@ -68,7 +68,7 @@ Unit = tuple[tuple[str, int], ...]
 
 
 def _names() -> dict[str, str]:
-    """Every way to write a unit, and the one name of that unit; "" for what is counted, which no other unit contradicts."""
+    """Every way to write a unit, and the one name of that unit; "" for what is counted."""
     names: dict[str, str] = {}
     for name, symbol in _METRIC.items():
         for prefix, letter in _PREFIXES.items():

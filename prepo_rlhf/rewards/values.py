@@ -104,7 +104,7 @@ def _equal_constants(first: Basic, second: Basic) -> bool:
 
 
 def _equal_functions(first: Basic, second: Basic, symbols: Sequence[Symbol]) -> bool:
-    """Equal if algebra says so, or else at points, for expressions without steps; different if they are at one point."""
+    """Equal if algebra says so, or else at points, for expressions without steps; different if at one point."""
     evaluated = 0
     for number, point in enumerate(points(symbols)):
         values = at(first, point), at(second, point)
@@ -158,4 +158,5 @@ def _equal_sets(first: Formula, second: Formula) -> bool:
 def _members(value: Formula) -> list[Basic]:
     if isinstance(value, Interval) and value.is_open:
         return [value.start, value.end]
-    return list(getattr(value, "_unsorted_args", value.args)) if isinstance(value, sympy.Tuple | sympy.FiniteSet) else []
+    is_collection = isinstance(value, sympy.Tuple | sympy.FiniteSet)
+    return list(getattr(value, "_unsorted_args", value.args)) if is_collection else []

@@ -20,6 +20,9 @@ ANSWERS = {
     r"\begin{pmatrix}1\\2\end{pmatrix}": r"\begin{pmatrix}1\\3\end{pmatrix}",
     r"12\text{ cm}": r"50\%",
     "x>1": r"\sin(x)",
+    r"\frac{\sqrt{3}}{2}": "0.866025",
+    "x^2=4": "(x-2)(x+2)=0",
+    r"\sin 30^\circ": "x^2-1",
 }
 
 logging.getLogger("math_verify").setLevel(logging.ERROR)

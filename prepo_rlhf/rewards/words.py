@@ -1,4 +1,4 @@
-r"""Words in answers: those that are the answer ("east", "no"), and those that change a number's value ("million", "halves").
+r"""Words in answers: those that are the answer ("east", "no"), and those that change a value ("million", "halves").
 
 A word that changes a value is computed; no word is ever dropped here. Boundary: standard library only.
 """
@@ -12,9 +12,9 @@ from prepo_rlhf.rewards.units import unwrap
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|mathbf)\s*\{([^{}]*)\}")
 _WORDS = re.compile(r"\(?([A-Za-z][A-Za-z .'-]*)\)?")
 _SHORT_WORDS = frozenset(
-    """no on yes odd all any one two six ten red tie win won lie is it in at as by or so up us we he me my go do if of an am
-    be to the and not but top low big new old few his her him she who why how now day dog cat god own owe woe net pie
-    sum saw was war raw law tar rat art""".split()
+    """no on yes odd all any one two six ten red tie win won lie is it in at as by or so up us we he me my go do if
+    of an am be to the and not but top low big new old few his her him she who why how now day dog cat god own
+    owe woe net pie sum saw was war raw law tar rat art""".split()
 )  # fmt: skip
 _POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _PARTS = {
@@ -31,8 +31,8 @@ _PROSE = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,}\s+[A-Za-z]{2,}(?![A-Za-z])")
 
 
 def words(text: str, plain: bool = False) -> str | None:
-    r"""The words that a text is made of, where they are words and not a product of variables: in `\text{}`, long, a short
-    word of English, or capitalised.
+    r"""The words that a text is made of, where they are no product of variables: in `\text{}`, long, a short word of
+    English, or capitalised.
 
     Sympy would take them for products, and "on" for "no". `plain` takes any short ones.
     """
@@ -51,7 +51,7 @@ def is_prose(text: str) -> bool:
 
 
 def compute_words(text: str) -> str | None:
-    r"""A number with a word that changes its value, as a formula: "5 million" as `5 \times 10^{6}`; None without one."""
+    r"""A number with a word that changes its value, as a formula: "5 million" as `5 \times 10^{6}`; else None."""
     match = _LAST_WORD.fullmatch(unwrap(text))
     if not match:
         return None
