@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 
 from prepo_rlhf.rewards.equations import is_relation, same_relation
 from prepo_rlhf.rewards.formulas import read_formula
@@ -93,6 +94,8 @@ def _as_lists(answer: str, gold: str) -> bool | None:
     lists = _list(answer), _list(gold)
     if lists == (None, None):
         return None
+    if not all(lists):
+        answer, gold = (_named_tuple(text) or text for text in (answer, gold))
     tuples = _tuple(answer), _tuple(gold)
     for given, other in zip(lists, reversed(tuples), strict=True):
         if given and other and not given == [answer] and other[0] == "()":
@@ -227,6 +230,12 @@ def _tuple(text: str) -> tuple[str, list[str]] | None:
     return (match[1] + match[3], terms) if len(terms) > 1 else None
 
 
+def _named_tuple(text: str) -> str | None:
+    """The tuple of (x,y)=(1,2)."""
+    left, *right = split(text, _EQUALS)
+    return right[0].strip() if len(right) == 1 and _NAME.fullmatch(left) and _tuple(right[0].strip()) else None
+
+
 def _matrix(text: str) -> tuple[str, list[str]] | None:
     """The shape and the cells of a matrix."""
     match = _MATRIX.fullmatch(text)
@@ -238,8 +247,12 @@ def _matrix(text: str) -> tuple[str, list[str]] | None:
 
 def _hundredth(text: str) -> str:
     numeral = read_numeral(text)
-    plain = numeral and text.lstrip("+-").replace(".", "").isdigit()
-    return rf"{text} \times 10^{{-2}}" if plain else rf"\frac{{{text}}}{{100}}"
+    if numeral and text.lstrip("+-").replace(".", "").isdigit():
+        return rf"{text} \times 10^{{-2}}"
+    if numeral and numeral.last_place is None and abs(numeral.exponent) < 100:
+        value = numeral.mantissa * Fraction(10) ** numeral.exponent / 100
+        return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
+    return rf"\frac{{{text}}}{{100}}"
 
 
 def _integer(text: str) -> str | None:

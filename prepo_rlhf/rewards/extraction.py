@@ -40,8 +40,9 @@ def extract_answer(response: str, extraction: Extraction) -> str | None:
     r"""The final answer of a response, as it stands there; None where there is none.
 
     The last complete `\boxed{}` with something in it counts; without one, what follows `####` on the last line; then
-    the last "answer is" or "answer:", of whose sentence the value counts, without the words around it and the reason; then
-    the last `####` on any line; then, with "any", the last formula between dollar signs or number, whichever comes later.
+    the last "answer is" or "answer:", of whose sentence the value counts, without the words around it and the reason;
+    then the last `####` on any line; then, with "any", the last formula between dollar signs or number, whichever is
+    later.
     """
     marked = (last_boxed, _after_closing_hashes, _after_phrase, _after_hashes)
     finders = {"boxed": (last_boxed,), "marked": marked, "any": (*marked, _last_value)}

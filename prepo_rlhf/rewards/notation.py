@@ -34,6 +34,7 @@ _MIXED = re.compile(r"(-?\d+)(?:\s|\\ )+(\d+)\s*/\s*(\d+)")
 _AND_A_HALF = re.compile(r"(?<=\d) and (?:a|one)[ -](half|third|quarter)(?![a-z])")
 _PARTS = {"half": r"\frac{1}{2}", "third": r"\frac{1}{3}", "quarter": r"\frac{1}{4}"}
 _TEXT_WITH_NUMBER = re.compile(r"\\(?:text|mbox|mathrm|textbf|mathbf)\s*\{([^{}]*\d[^{}]*)\}")
+_NEGATIVE_POWER = re.compile(r"\^\s*(-\d+)")
 _EMPTY_BRACES = re.compile(r"\\\{\s*\\\}")
 _ANGLE = re.compile(r"(?<=[\d}])\s*(?:\\text\s*\{\s*degrees?\s*\}|degrees?(?![a-z]))")
 _PLAIN_ROOT = re.compile(r"(?<![a-zA-Z\\])(?:sqrt|√)\s*(?=[(\d{a-zA-Z])|\\sqrt\s*(?=\()|√")
@@ -71,6 +72,7 @@ def _join_or_part(space: re.Match[str]) -> str:
 def _from_plain_text(text: str) -> str:
     text = _PLAIN_NAME.sub(lambda match: "\\" + match[1].replace("infinity", "infty"), text)
     text = _TIMES.sub(r" \\cdot ", _EMPTY_BRACES.sub(r"\\emptyset", text))
+    text = _NEGATIVE_POWER.sub(r"^{\1}", text)
     text = _AND_A_HALF.sub(lambda match: _PARTS[match[1]], text)
     if _TRIGONOMETRIC.search(text):
         text = _ANGLE.sub(r"^\\circ", text)

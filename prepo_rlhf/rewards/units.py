@@ -30,34 +30,41 @@ nickel; dime
 """
 _COUNTED = """
 adult album angle animal ant apart apple arrangement away bag ball balloon banana basket batteries battery bead bear
-bed bee berries berry bicycle bike bill bird block boat book bottle bowl box boxes boy bracelet branch branches bread
-brick bucket building burger bus buses bush bushes butterflies butterfly button cake call can candies candy car card
-carrot carton case cat cd chair cherries cherry chicken child children chocolate cities city class classroom coat
-coffee coin column combination computer cookie countries country cow cracker crate crayon cube cup cupcake customer
-deep desk diagonal digit divisor dog doll donut door doughnut dress dresses drink drum duck dvd edge egg element
-elephant email employee envelope eraser eye face family field file fish fishes floor flour flower folder friend frog
-fruit game garden gem gift girl glass glasses goal goat grape group guest guitar hat high home horse hotdog house
-instrument integer item jacket jar job juice kid kind lamp lap laptop lawn layer leaf leaves leg lemon letter level
-line lion loaf loaves lollipop long machine man mango marble marker match meal melon member men message milk monkey
-movie muffin necklace note notebook nut object office old orange outcome pack package packet page painting paper part
-passenger path peach pear pen pencil people permutation person pet phone photo picture pie piece pig pile pizza plane
-plant plate player plum point poster potato potatoes present pretzel printer problem pupil question rabbit ribbon rice
-ride ring robot rock room rope rose round row run sandwich sandwiches seashell seat seed segment serving set sheep
-sheet shelf shell shelves shift ship shirt shoe shop show side slice snack sock soda solution song stack stage stair
-stamp star state step stick sticker store story strawberries strawberry string student subset sugar table tall tank
-task tea teacher team thing ticket tiger tile time tomato tomatoes town toy train tray tree triangle trip truck type
-unit van vegetable vertex vertices video visitor vote voter water way ways wheel wide window woman women word worker
+bed bee berries berry bicycle bike bill bird black block blue boat book bottle bowl box boxes boy bracelet branch
+branches bread brick bucket building burger bus buses bush bushes butterflies butterfly button cake call can candies
+candy car card carrot carton case cat cd chair cherries cherry chicken child children chocolate cities city class
+classroom coat coffee coin column combination computer cookie countries country cow cracker crate crayon cube cup
+cupcake customer deep desk diagonal different digit distinct divisor dog doll donut door doughnut dress dresses drink
+drum duck dvd edge egg element elephant email employee envelope eraser eye face family field file fish fishes floor
+flour flower folder friend frog fruit game garden gem gift girl glass glasses goal goat grape green group guest guitar
+hat high home horse hotdog house instrument integer item jacket jar job juice kid kind lamp lap laptop lawn layer leaf
+leaves leg lemon letter level line lion loaf loaves lollipop long machine man mango marble marker match meal melon
+member men message milk monkey movie muffin necklace new note notebook nut object office old orange outcome pack
+package packet page painting paper part passenger path peach pear pen pencil people permutation person pet phone photo
+picture pie piece pig pile pizza plane plant plate player plum point possible poster potato potatoes present pretzel
+printer problem pupil question rabbit red ribbon rice ride ring robot rock room rope rose round row run sandwich
+sandwiches seashell seat seed segment serving set sheep sheet shelf shell shelves shift ship shirt shoe shop show side
+slice snack sock soda solution song stack stage stair stamp star state step stick sticker store story strawberries
+strawberry string student subset sugar table tall tank task tea teacher team thing ticket tiger tile time tomato
+tomatoes town toy train tray tree triangle trip truck type unit van vegetable vertex vertices video visitor vote voter
+water way ways wheel white wide window woman women word worker yellow
 """
 _MODIFIERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _MONEY = r"[€£¥₹¢₽₩]|\\(?:pounds|euro|yen)(?![A-Za-z])|(?:USD|EUR|GBP|JPY|CNY|INR|Rs\.?)(?![A-Za-z])"
 """Signs of money, before or after the number; dollar signs are gone by then."""
 
-_WRAPPED = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|[mh]box|math(?:rm|bf)|operatorname|rm)\s*\{([^{}]*)\}")
+_WRAPPED = re.compile(
+    r"\\(?:text(?:bf|it|rm|normal)?|[mh]box|math(?:rm|bf)|operatorname|rm)\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
+)
+_QUOTIENT = re.compile(r"\\frac\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}\s*\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}")
+_GREEK = re.compile(
+    r"(?<=[\d\s])\\(?:(mu)\s*(?=(?:\\(?:text|mathrm)\s*\{\s*)?[msgLlFAVWC](?![a-z]))|Omega(?![a-z]))"
+)
 _EXPONENT = r"(?:\s*\^\s*\{?\s*-?[1-3]\s*\}?)?"
 _WORD = rf"(?:[A-Za-zμΩ¢]+\.?{_EXPONENT})"
 _PHRASE = rf"{_WORD}(?:(?:\s*/\s*|\s*\\cdot\s*|\s*-\s*|\s+){_WORD})*"
 _HEAD = r"(?P<head>.*?[\d})!|%]|.*?\\pi|.*?(?<![A-Za-z\\])[a-z])"
-_TAIL = re.compile(rf"{_HEAD}(?P<gap>\s*)(?P<unit>{_PHRASE})", re.DOTALL)
+_TAIL = re.compile(rf"{_HEAD}(?P<gap>\s*/?\s*)(?P<unit>{_PHRASE})", re.DOTALL)
 _TOKEN = re.compile(rf"(/|per\b)|([A-Za-zμΩ¢]+)\.?({_EXPONENT})")
 _BEFORE = re.compile(rf"(?P<sign>-?)\s*(?:{_MONEY})\s*(?P<rest>-?[\d.\\].*)", re.DOTALL)
 _AFTER = re.compile(rf"(?P<rest>.*[\d}}])\s*(?:{_MONEY})", re.DOTALL)
@@ -77,8 +84,9 @@ def _names() -> dict[str, str]:
     names |= {"um": "μm", "ug": "μg", "ul": "μL", "ml": "mL", "cl": "cL", "dl": "dL", "metres": "m", "kWh": "kWh"}
     for line in _OTHERS.replace("\n", " ").split(";"):
         first, *others = line.split()
-        for word in (first, first + "s", *others):
+        for word in (first, *others):
             names.setdefault(word, first)
+            names.setdefault(word + "s", first)
     for word in _COUNTED.split():
         names |= {form: "" for form in (word, word + "s") if form not in names}
     return names | {"l": "L", "s": "s", "sec": "s", "secs": "s", "sq": "", "units": ""}
@@ -86,12 +94,14 @@ def _names() -> dict[str, str]:
 
 _NAMES = _names()
 _QUOTIENTS = {"mph": "mile/hour", "kmh": "km/hour", "kph": "km/hour", "kmph": "km/hour"}
+_AMBIGUOUS = {"K", "B", "T"}  # thousand, billion, trillion, where they stand alone
 _CONNECTING = {"of", "a", "an", "in", "the", "per", "and"}
 
 
 def unwrap(text: str) -> str:
     r"""What stands in `\text{}` and its like, as plain text."""
-    return " ".join(_WRAPPED.sub(r" \1 ", text).split())
+    text = _QUOTIENT.sub(r" \1/\2", _GREEK.sub(lambda letter: "μ" if letter[1] else "Ω", text))
+    return " ".join(_WRAPPED.sub(lambda wrapped: f" {wrapped[1]} ", text).replace("μ ", "μ").split())
 
 
 def split_unit(text: str, is_gold: bool = False) -> tuple[str, Unit | None]:
@@ -114,14 +124,15 @@ def split_unit(text: str, is_gold: bool = False) -> tuple[str, Unit | None]:
     if not match:
         return text, None
     is_wrapped = plain != text
-    if len(match["unit"]) == 1 and not (is_wrapped or match["gap"] or not is_gold):
+    is_variable = match["unit"] in _AMBIGUOUS or "/" in match["gap"] or is_gold and not match["gap"]
+    if len(match["unit"]) == 1 and is_variable and not is_wrapped:
         return text, None
     if match["head"][-1].isalpha() and not is_wrapped and not match["head"].endswith("\\pi"):
         return text, None
     for word in re.finditer(r"(?<![A-Za-z])[A-Za-zμΩ¢]", match["unit"]):
         unit = read_unit(match["unit"][word.start() :])
         if unit is not None:
-            return plain[: match.start("unit") + word.start()].strip(), unit
+            return plain[: match.start("unit") + word.start()].strip(" /"), () if "/" in match["gap"] else unit
     return text, None
 
 
