@@ -15,6 +15,7 @@ from prepo_rlhf.rewards.equations import is_relation, same_relation
 from prepo_rlhf.rewards.formulas import read_formula
 from prepo_rlhf.rewards.notation import is_enclosed, normalise, split
 from prepo_rlhf.rewards.numerals import close, read_numeral
+from prepo_rlhf.rewards.pairs import both
 from prepo_rlhf.rewards.units import contradict, split_unit
 from prepo_rlhf.rewards.values import close_to, equal, evaluate
 from prepo_rlhf.rewards.words import compute_words, is_prose, words
@@ -63,13 +64,11 @@ def _equal(answer: str, gold: str) -> bool:
     integers = _integer(answer), _integer(gold)
     if all(integers):
         return integers[0] == integers[1]
-    numerals = read_numeral(answer), read_numeral(gold)
-    if all(numerals):
+    if numerals := both(read_numeral(answer), read_numeral(gold)):
         return close(*numerals)
     if gold_words := words(gold):
         return words(answer, plain=True) == gold_words
-    based = _BASE.fullmatch(answer), _BASE.fullmatch(gold)
-    if all(based):
+    if based := both(_BASE.fullmatch(answer), _BASE.fullmatch(gold)):
         return based[0].groups() == based[1].groups()
     for compare in (_as_sequences, _as_lists, _as_equations, _as_tuples, _as_quantities):
         verdict = compare(answer, gold)
@@ -99,7 +98,8 @@ def _as_lists(answer: str, gold: str) -> bool | None:
     tuples = _tuple(answer), _tuple(gold)
     for given, other in zip(lists, reversed(tuples), strict=True):
         if given and other and not given == [answer] and other[0] == "()":
-            return _equal_terms(*(part[1] if part else terms for part, terms in zip(tuples, lists, strict=True)))
+            first, second = (part[1] if part else terms or [] for part, terms in zip(tuples, lists, strict=True))
+            return _equal_terms(first, second)
     terms = [found or [text] for found, text in zip(lists, (answer, gold), strict=True)]
     if len(terms[0]) == 1 or len(terms[1]) == 1:
         nothing = None in lists and r"\emptyset" in (terms[0][0], terms[1][0])
@@ -119,8 +119,8 @@ def _as_equations(answer: str, gold: str) -> bool | None:
     sides = [[part.strip() for part in parts] for parts in sides]
     if any("" in parts for parts in sides):
         raise Unparsable(answer)
-    members = [_MEMBER.match(text) for text in (answer, gold)]
-    if any(members) and (not all(members) or members[0][1] == members[1][1]):
+    members = [match[1] for text in (answer, gold) if (match := _MEMBER.match(text))]
+    if members and members[0] == members[-1]:
         return _equal(_MEMBER.sub("", answer, count=1), _MEMBER.sub("", gold, count=1))
     (*left, right), (*gold_left, gold_right) = sides
     if not left and not gold_left:
@@ -146,10 +146,8 @@ def _says_something(left: Sequence[str], right: str) -> bool:
 
 def _as_tuples(answer: str, gold: str) -> bool | None:
     """Tuples, intervals and matrices: with the same brackets, equal term by term."""
-    shapes = _tuple(answer), _tuple(gold)
-    if None in shapes:
-        shapes = _matrix(answer), _matrix(gold)
-    if None in shapes:
+    shapes = both(_tuple(answer), _tuple(gold)) or both(_matrix(answer), _matrix(gold))
+    if shapes is None:
         return None
     (brackets, terms), (gold_brackets, gold_terms) = shapes
     return brackets == gold_brackets and _equal_terms(terms, gold_terms)
@@ -169,8 +167,8 @@ def _as_quantities(answer: str, gold: str) -> bool | None:
     if any(degrees):
         return _equal(*(match[1] if match else text for match, text in zip(degrees, (answer, gold), strict=True)))
     shares = [text.removesuffix("%").rstrip("\\ ") if text.endswith("%") else None for text in (answer, gold)]
-    if all(shares):
-        return _equal(*shares)
+    if together := both(shares[0] or None, shares[1] or None):
+        return _equal(*together)
     if shares[0]:
         return _equal(shares[0], gold) or _equal(_hundredth(shares[0]), gold)
     if shares[1]:

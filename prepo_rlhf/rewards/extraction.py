@@ -105,7 +105,8 @@ def _value_in(sentence: str) -> str:
     not join, the first."""
     outside = _INLINE_MATH.sub(lambda formula: "$" * len(formula.group()), sentence)  # where words are no formula's
     verbs = list(_VERB.finditer(outside))
-    starts = [_FILLER.match(outside, start).end() for start in (0, verbs[-1].end() if verbs else 0)]
+    begins = (0, verbs[-1].end() if verbs else 0)
+    starts = [filler.end() if (filler := _FILLER.match(outside, begin)) else begin for begin in begins]
     is_first = bool(_VALUE.match(outside, starts[0]) and not _VALUE.match(outside, starts[1]))
     reason = _REASON.search(outside, starts[0] + 1)
     if is_first or not verbs or (reason and reason.start() < verbs[-1].start()):

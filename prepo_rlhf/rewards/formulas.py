@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Any
 
 import sympy
 from latex2sympy2_extended.latex2sympy2 import NormalizationConfig, latex2sympy, normalize_latex
@@ -15,7 +16,7 @@ from sympy import Basic, E, Float, I, MatrixBase, Rational, Symbol
 
 from prepo_rlhf.rewards.numerals import Numeral, read_numeral
 
-Formula = Basic | MatrixBase
+Formula = Any  # a sympy expression, set, relation or matrix: sympy's types know no arithmetic of what they share
 _CONFIG = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _NOT_A_FORMULA = re.compile(
@@ -54,9 +55,10 @@ def _exact(formula: Formula) -> Formula | None:
     """Decimals as the fractions that they are written as, and i and e as the numbers, in a formula with a value."""
     if not isinstance(formula, Basic | MatrixBase):
         return None
+    free: set[Any] = formula.free_symbols
     numbers = {decimal: Rational(str(decimal)) for decimal in formula.atoms(Float)}
     letters = {"e": E} | ({"i": I} if not formula.atoms(sympy.Sum, sympy.Product, sympy.Integral) else {})
-    symbols = {symbol: letters.get(symbol.name, Symbol(symbol.name, real=True)) for symbol in formula.free_symbols}
+    symbols = {symbol: letters.get(symbol.name, Symbol(symbol.name, real=True)) for symbol in free}
     changes = {old: new for old, new in (numbers | symbols).items() if old != new}
     return formula.xreplace(changes) if changes else formula
 
@@ -64,8 +66,9 @@ def _exact(formula: Formula) -> Formula | None:
 def _rational(numeral: Numeral) -> Rational | None:
     if abs(numeral.exponent) > _LARGEST_EXPONENT:
         return None
-    return Rational(numeral.mantissa.numerator, numeral.mantissa.denominator) * Rational(10) ** numeral.exponent
+    mantissa: Any = Rational(numeral.mantissa.numerator, numeral.mantissa.denominator)
+    return mantissa * Rational(10) ** numeral.exponent
 
 
-def _has(formula: Formula, *values: Basic) -> bool:
+def _has(formula: Formula, *values: Formula) -> bool:
     return formula.has(*values)

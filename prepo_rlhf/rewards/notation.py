@@ -86,7 +86,8 @@ def _with_braces(text: str, start: int, end: int) -> str:
     opening = text[end : end + 1]
     if opening in _PAIR and (stop := _closing(text, end)):
         return rf"{text[:start]}\sqrt{{{text[end + 1 : stop]}}}{text[stop + 1 :]}"
-    argument = re.compile(r"\d+|[a-zA-Z]?").match(text, end).group()
+    match = re.compile(r"\d+|[a-zA-Z]").match(text, end)
+    argument = match.group() if match else ""
     return rf"{text[:start]}\sqrt{{{argument}}}{text[end + len(argument) :]}"
 
 

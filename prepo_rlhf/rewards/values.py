@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 
 import sympy
-from sympy import Basic, FiniteSet, Interval, MatrixBase, Rational, Set, Symbol, oo
+from sympy import FiniteSet, Interval, MatrixBase, Rational, Set, Symbol, oo
 
 from prepo_rlhf.rewards.formulas import Formula
 from prepo_rlhf.rewards.numerals import Numeral, close_decimals
@@ -75,24 +75,24 @@ def points(symbols: Sequence[Symbol], count: int = _POINTS) -> Iterator[dict[Sym
         }
 
 
-def at(formula: Formula, point: dict[Symbol, Rational], digits: int = _DIGITS) -> Basic | None:
+def at(formula: Formula, point: dict[Symbol, Rational], digits: int = _DIGITS) -> Formula | None:
     """The number that a formula is at a point; None where it has none there."""
     value = formula.subs(point).evalf(digits, maxn=4 * digits) if point else formula.evalf(digits, maxn=4 * digits)
     is_number = value.is_number and not value.has(oo, -oo, sympy.nan, sympy.zoo) and _is_plain(value)
     return value if is_number else None
 
 
-def _is_plain(value: Basic) -> bool:
+def _is_plain(value: Formula) -> bool:
     return all(part.is_Float or part.is_Rational for part in value.as_real_imag())
 
 
-def agree(first: Basic, second: Basic, digits: int) -> bool:
+def agree(first: Formula, second: Formula, digits: int) -> bool:
     """Whether two evaluated numbers have the same first digits."""
     size = max(abs(first).evalf(10), abs(second).evalf(10))
     return size == 0 or abs(first - second).evalf(10) <= size * Rational(10) ** -digits
 
 
-def _equal_constants(first: Basic, second: Basic) -> bool:
+def _equal_constants(first: Formula, second: Formula) -> bool:
     values = at(first, {}), at(second, {})
     if all(value is not None for value in values):
         if not agree(*values, _DIGITS // 2) and max(abs(value) for value in values) > Rational(10) ** -_DIGITS:
@@ -103,7 +103,7 @@ def _equal_constants(first: Basic, second: Basic) -> bool:
     return _is_zero(first - second)
 
 
-def _equal_functions(first: Basic, second: Basic, symbols: Sequence[Symbol]) -> bool:
+def _equal_functions(first: Formula, second: Formula, symbols: Sequence[Symbol]) -> bool:
     """Equal if algebra says so, or else at points, for expressions without steps; different if at one point."""
     evaluated = 0
     for number, point in enumerate(points(symbols)):
@@ -119,12 +119,12 @@ def _equal_functions(first: Basic, second: Basic, symbols: Sequence[Symbol]) -> 
     return is_sure or _is_zero(first - second)
 
 
-def _is_tame(formula: Basic) -> bool:
+def _is_tame(formula: Formula) -> bool:
     """Whether no number in it is so large or small that it could hide behind the digits compared."""
     return all(max(abs(number.p), number.q) < _LARGEST for number in formula.atoms(Rational))
 
 
-def _is_zero(difference: Basic) -> bool:
+def _is_zero(difference: Formula) -> bool:
     try:
         return sympy.expand(difference) == 0 or sympy.simplify(difference) == 0
     except MemoryError:
@@ -155,7 +155,7 @@ def _equal_sets(first: Formula, second: Formula) -> bool:
     return first.doit().symmetric_difference(second.doit()).is_empty is True
 
 
-def _members(value: Formula) -> list[Basic]:
+def _members(value: Formula) -> list[Formula]:
     if isinstance(value, Interval) and value.is_open:
         return [value.start, value.end]
     is_collection = isinstance(value, sympy.Tuple | sympy.FiniteSet)

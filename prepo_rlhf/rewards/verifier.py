@@ -104,7 +104,7 @@ class MathVerifier:
         if not works:
             raise BrokenProcessPool("no worker can be started")
 
-    def _new_pool(self, num_workers: int | None) -> ProcessPool:
+    def _new_pool(self, num_workers: int) -> ProcessPool:
         return ProcessPool(num_workers, initializer=_limit_worker, initargs=(self._memory,), context=self._context)
 
     def _schedule(self, function: Callable[..., Grade], arguments: tuple[Any, ...]) -> tuple[ProcessPool, Future]:
@@ -197,7 +197,8 @@ def _limit_worker(memory: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # PDEATHSIG fires when the fork server dies; the server exits when its owner's end of a pipe closes, of
     # which every worker has a copy.
-    os.close(forkserver._forkserver._forkserver_alive_fd)
+    server: Any = forkserver._forkserver
+    os.close(server._forkserver_alive_fd)
     # math-verify warns that it has no time limit of its own, which is what the worker is for.
     logging.getLogger("math_verify").setLevel(logging.ERROR)
 

@@ -33,6 +33,7 @@ PROMISED = {
     *dir(ast),
     *dir(Path.cwd),
     "__future__",
+    "__traceback__",
     "_exit",
 }  # by Python's documentation
 
