@@ -16,6 +16,7 @@ LIGHT = "jinja2 matplotlib numpy>=2 pandas pydantic>=2 pyyaml rich scipy torch t
 STACK = [
     "datasets",
     "deepspeed==0.19.6",
+    "latex2sympy2_extended==1.11.0",
     "math-verify==0.9.0",
     "pebble==5.2.3",
     "peft==0.21.2",

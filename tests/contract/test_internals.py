@@ -34,6 +34,7 @@ PROMISED = {
     *dir(Path.cwd),
     "__future__",
     "__traceback__",
+    "_asdict",
     "_exit",
 }  # by Python's documentation
 
