@@ -14,7 +14,7 @@ from sympy.functions.elementary.trigonometric import TrigonometricFunction
 
 from prepo_rlhf.rewards.formulas import Formula
 from prepo_rlhf.rewards.pairs import both
-from prepo_rlhf.rewards.values import agree, at, equal, evaluate, points, same_members
+from prepo_rlhf.rewards.values import agree, at, equal, evaluate, points, same_members, without_calls
 
 _SEVERAL = (TrigonometricFunction, sympy.floor, sympy.ceiling, sympy.Mod, sympy.Sum, sympy.Product)
 """What has infinitely many solutions, of which sympy names a few."""
@@ -101,8 +101,7 @@ def _solutions(formula: Formula) -> Set | None:
     if isinstance(formula, Set):
         return formula
     try:
-        calls = formula.atoms(AppliedUndef)
-        formula = formula.subs({call: sympy.Symbol(f"value{place}", real=True) for place, call in enumerate(calls)})
+        formula = without_calls(formula, formula.atoms(AppliedUndef))
         return formula.as_set() if len(formula.free_symbols) == 1 else None
     except (AttributeError, NotImplementedError, TypeError, ValueError):  # not a relation, or none that sympy can solve
         return None

@@ -50,6 +50,8 @@ _PAIR = {"(": ")", "{": "}"}
 
 def normalise(answer: str) -> str:
     """One notation for what differs only in typography; mixed numbers in LaTeX, grouped digits joined."""
+    if answer.isdigit():
+        return answer
     text = _THIN_SPACE.sub(_join_or_part, answer)
     text = " ".join(_NOISE.sub("", _TEXT_WITH_NUMBER.sub(r" \1 ", text)).split())
     text = _HABIT.sub(lambda match: _HABITS[match.group()], text)
@@ -61,7 +63,7 @@ def normalise(answer: str) -> str:
         text = _GROUP.sub(lambda match: match[1].replace(",", ""), text)
     if _MIXED.fullmatch(text):
         return _MIXED.sub(r"\1\\frac{\2}{\3}", text)
-    return text if text.isdigit() else _from_plain_text(_LEADING.sub("", text, count=1))
+    return _from_plain_text(_LEADING.sub("", text, count=1))
 
 
 def _join_or_part(space: re.Match[str]) -> str:

@@ -20,6 +20,7 @@ _SIX = Context(prec=SIGNIFICANT_DIGITS, rounding=ROUND_HALF_EVEN, Emax=MAX_EMAX,
 
 _SIGN = r"([+-]?)\s*"
 _TIMES_TEN = r"(?:\\times|\\cdot|\*|x)\s*10\s*\^\s*(?:\{\s*([+-]?\d+)\s*\}|\(\s*([+-]?\d+)\s*\)|([+-]?\d+))"
+_POWER = re.compile(rf"{_SIGN}(\d{{1,20}})\s*\^\s*\{{\s*([+-]?\d{{1,3}})\s*\}}")
 _POWER_OF_TEN = re.compile(rf"{_SIGN}10\s*\^\s*(?:\{{\s*([+-]?\d+)\s*\}}|([+-]?\d+))")
 _SCIENTIFIC = re.compile(
     rf"{_SIGN}(\d{{1,3}}(?:,\d{{3}})+(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE]([+-]?\d+)|\s*{_TIMES_TEN})?"
@@ -74,6 +75,9 @@ def read_numeral(text: str) -> Numeral | None:
     if match := _POWER_OF_TEN.fullmatch(text):
         sign, *exponents = match.groups()
         return Numeral(_signed(sign, Fraction(1)), _exponent(next(power for power in exponents if power)))
+    if match := _POWER.fullmatch(text):
+        sign, base, power = match.groups()
+        return Numeral(_signed(sign, Fraction(int(base)) ** int(power))) if int(base) else None
     if match := _FRACTION.fullmatch(text):
         sign, *parts = match.groups()
         numerator, denominator = (Fraction(part) for part in parts if part)

@@ -6,11 +6,12 @@ Boundary: sympy; knows no text. It has no limit on time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 
 import sympy
 from sympy import FiniteSet, Interval, MatrixBase, Rational, Set, Symbol, oo
+from sympy.core.function import AppliedUndef
 
 from prepo_rlhf.rewards.formulas import Formula
 from prepo_rlhf.rewards.numerals import Numeral, close_decimals
@@ -31,7 +32,10 @@ def equal(first: Formula, second: Formula) -> bool:
         return first == second
     if first == second:
         return True
-    first, second = evaluate(first), evaluate(second)
+    calls = first.atoms(AppliedUndef)
+    if calls != second.atoms(AppliedUndef) or (calls and first.has(sympy.Derivative, sympy.Integral)):
+        return False
+    first, second = (evaluate(without_calls(value, calls)) for value in (first, second))
     if first == second:
         return not first.has(sympy.nan, sympy.zoo)
     if first.has(oo, -oo, sympy.nan, sympy.zoo) or second.has(oo, -oo, sympy.nan, sympy.zoo):
@@ -54,6 +58,11 @@ def close_to(numeral: Numeral, formula: Formula) -> bool:
         return close_decimals(numeral.decimal(), Decimal(str(value)), numeral.last_place, None)
     except InvalidOperation:
         return False
+
+
+def without_calls(formula: Formula, calls: Iterable[Formula]) -> Formula:
+    """Values of unknown functions, such as f(x), as variables."""
+    return formula.subs({call: Symbol(f"value of {call}", real=True) for call in calls})
 
 
 def same_members(first: Sequence[Formula], second: Sequence[Formula]) -> bool:
@@ -147,6 +156,8 @@ def _equal_sets(first: Formula, second: Formula) -> bool:
     first, second = (value if isinstance(value, Set) else FiniteSet(value) for value in (first, second))
     if first == second:
         return True
+    if None not in (first.is_finite_set, second.is_finite_set) and first.is_finite_set != second.is_finite_set:
+        return False
     if isinstance(first, sympy.FiniteSet) and isinstance(second, sympy.FiniteSet):
         return same_members(list(first.args), list(second.args))
     if isinstance(first, Interval) and isinstance(second, Interval):

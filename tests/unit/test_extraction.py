@@ -159,7 +159,7 @@ def test_nothing_raises(text: str) -> None:
 
 @given(st.text("0123456789+-/ "), st.lists(st.sampled_from(FRAGMENTS)).map("".join))
 def test_a_box_is_found_after_any_text(answer: str, before: str) -> None:
-    if not before.endswith("\\"):
+    if answer.strip() and not before.endswith("\\"):
         assert last_boxed(rf"{before}\boxed{{{answer}}}") == answer.strip()
 
 
