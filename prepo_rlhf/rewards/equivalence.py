@@ -17,7 +17,7 @@ from prepo_rlhf.rewards.notation import is_enclosed, normalise, split
 from prepo_rlhf.rewards.numerals import close, read_numeral
 from prepo_rlhf.rewards.pairs import both
 from prepo_rlhf.rewards.units import contradict, split_unit
-from prepo_rlhf.rewards.values import close_to, equal, evaluate
+from prepo_rlhf.rewards.values import close_to, equal
 from prepo_rlhf.rewards.words import compute_words, is_prose, words
 
 _INTEGER = re.compile(r"([+-]?)0*(\d+)")
@@ -189,12 +189,17 @@ def _as_formulas(answer: str, gold: str) -> bool:
         raise Unparsable(answer)
     if parsed is None or parsed_gold is None or is_prose(gold):
         return False
-    for numeral, formula in ((numerals[0], parsed_gold), (numerals[1], parsed)):
-        if numeral and numeral.last_place is not None and close_to(numeral, formula):
-            return True
-    if is_relation(parsed) or is_relation(parsed_gold):
-        return same_relation(parsed_gold, parsed)
-    return equal(parsed_gold, parsed)
+    try:
+        for numeral, formula in ((numerals[0], parsed_gold), (numerals[1], parsed)):
+            if numeral and numeral.last_place is not None and close_to(numeral, formula):
+                return True
+        if is_relation(parsed) or is_relation(parsed_gold):
+            return same_relation(parsed_gold, parsed)
+        return equal(parsed_gold, parsed)
+    except MemoryError:
+        raise
+    except Exception:  # sympy's own, of any class, for what it cannot compare
+        return False
 
 
 def _equal_terms(terms: Sequence[str], gold_terms: Sequence[str]) -> bool:
@@ -274,5 +279,8 @@ def canonical(answer: str) -> str:
         return canonical(computed)
     if (match := _DEGREES.fullmatch(text)) and not _TRIGONOMETRIC.search(text):
         return canonical(match[1])
-    formula = read_formula(text)
-    return text if formula is None or is_prose(text) else str(evaluate(formula))
+    formula = None if is_prose(text) else read_formula(text)
+    try:
+        return text if formula is None else str(formula)
+    except ValueError:  # an integer of more than 4300 digits
+        return text

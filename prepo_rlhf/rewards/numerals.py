@@ -74,17 +74,17 @@ def read_numeral(text: str) -> Numeral | None:
         return _decimal(sign, digits, next((power for power in exponents if power), "0"))
     if match := _POWER_OF_TEN.fullmatch(text):
         sign, *exponents = match.groups()
-        return Numeral(_signed(sign, Fraction(1)), _exponent(next(power for power in exponents if power)))
+        return Numeral(_signed(sign, Fraction(1)), _whole(next(power for power in exponents if power)))
     if match := _POWER.fullmatch(text):
         sign, base, power = match.groups()
         return Numeral(_signed(sign, Fraction(int(base)) ** int(power))) if int(base) else None
     if match := _FRACTION.fullmatch(text):
         sign, *parts = match.groups()
-        numerator, denominator = (Fraction(part) for part in parts if part)
+        numerator, denominator = (Fraction(_whole(part)) for part in parts if part)
         return Numeral(_signed(sign, numerator / denominator)) if denominator else None
     if match := _MIXED.fullmatch(text):
         sign, *parts = match.groups()
-        whole, numerator, denominator = (Fraction(part) for part in parts if part)
+        whole, numerator, denominator = (Fraction(_whole(part)) for part in parts if part)
         return Numeral(_signed(sign, whole + numerator / denominator)) if denominator else None
     return _read_repeating(text)
 
@@ -127,7 +127,7 @@ def _rounds_to(value: Decimal, written: Decimal, place: int) -> bool:
 
 def _decimal(sign: str, digits: str, power: str) -> Numeral:
     whole, point, places = digits.replace(",", "").partition(".")
-    exponent = _exponent(power) - len(places)
+    exponent = _whole(power) - len(places)
     mantissa = Fraction(_integer(whole + places))
     return Numeral(_signed(sign, mantissa), exponent, exponent if point and places else None)
 
@@ -153,8 +153,8 @@ def _integer(digits: str) -> int:
     return _integer(digits[:-half]) * 10**half + _integer(digits[-half:])
 
 
-def _exponent(power: str) -> int:
-    return _integer(power.lstrip("+-")) * (-1 if power.startswith("-") else 1)
+def _whole(number: str) -> int:
+    return _integer(number.lstrip("+-")) * (-1 if number.startswith("-") else 1)
 
 
 def _signed(sign: str, value: Fraction) -> Fraction:
