@@ -9,14 +9,16 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-parallel=()
-if [[ " $* " == *" --quick "* ]]; then
-    export OMP_NUM_THREADS=1
-    parallel=(-n 2) # jobs of the other tiers use all cores by themselves
-fi
+quick() { # without Ray, on both cores at once; jobs of the other tiers use all cores by themselves
+    OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q --quick -n 2 "$@"
+}
 
 bash examples/scripts/setup_cpu.sh
 .venv/bin/ruff check .
 .venv/bin/lint-imports
 .venv/bin/pyrefly check
-.venv/bin/python -m pytest -q "${parallel[@]}" "$@"
+case " $* " in
+*" --quick "*) quick "$@" ;;
+"  ") quick && .venv/bin/python -m pytest -q -m stack ;;
+*) .venv/bin/python -m pytest -q "$@" ;;
+esac
