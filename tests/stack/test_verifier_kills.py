@@ -81,12 +81,12 @@ def test_idle_workers_may_die(verifier: MathVerifier, workers: list[psutil.Proce
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_busy_workers_may_die(verifier: MathVerifier, workers: list[psutil.Process], count: int) -> None:
-    batch = Batch(verifier, FRACTIONS)
-    time.sleep(0.5)
+    batch = Batch(verifier, FRACTIONS * 8)
+    time.sleep(0.3)
     assert batch.is_alive()
     for worker in workers[:count]:
         worker.kill()
-    assert batch.statuses() == ["correct"] * 800
+    assert batch.statuses() == ["correct"] * 6400
     assert Batch(verifier, FRACTIONS[:50]).statuses() == ["correct"] * 50
 
 
