@@ -37,7 +37,7 @@ def test_scores_and_logs_are_optional(answer: dict[str, Any]) -> None:
 
 NO_NUMBERS = [
     "1.0", "", [], (), {}, [1.0, 2.0], torch.tensor([]), torch.tensor([1.0, 0.0]), torch.eye(2), np.zeros(3), {"a": 1},
-    [None], [[]], ["1"], b"1", 1j, Decimal("1"), object(), {1.0}, len,
+    [None], [[]], ["1"], b"1", 1j, Decimal("1"), object, {1.0}, len,
 ]  # fmt: skip
 NOT_FINITE = [NAN, INF, -INF, [NAN], torch.tensor(NAN), torch.tensor([INF]), np.float64("nan"), np.array([-INF])]
 
