@@ -20,10 +20,10 @@ from prepo_rlhf.config import Config
 class NotFiniteError(ArithmeticError):
     """A loss, a gradient or a weight is NaN or infinite: nothing of this step may be saved or sent to the engines."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"{what}, so no weight of this step is saved or sent to the engines; look at --actor.adam.lr, at the "
-            "rewards, and at the model's own weights"
+    def __str__(self) -> str:  # not in __init__, which runs once more where Ray unpickles the error
+        return (
+            f"{self.args[0]}, so no weight of this step is saved or sent to the engines; look at --actor.adam.lr, at "
+            "the rewards, and at the model's own weights"
         )
 
 

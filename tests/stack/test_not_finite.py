@@ -50,6 +50,7 @@ def test_a_gradient_that_is_not_finite(stage: int, tiny_llama: str, tiny_data: s
     done = run_job(options)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert "stopped in step 3, train: NotFiniteError: the " in done.stderr
+    assert done.stderr.count("look at --actor.adam.lr") == 1
     assert "global_step2 is complete, and --ckpt.load_enable goes on from it" in done.stderr
     saved = list((tmp_path / "run" / "checkpoints").rglob("*model_states.pt"))
     assert len(saved) == 2
