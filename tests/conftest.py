@@ -24,14 +24,14 @@ from tiny_tasks import BENCHMARKS, REWARD_FILE, job_options, question_rows
 
 MakeOptions = Callable[..., list[str]]
 TESTS = Path(__file__).parent
-QUICK, STACK, LONG, BY_HAND = ("unit", "contract"), ("stack",), ("long",), ("multinode",)
+QUICK, STACK, LONG, BY_HAND = ("unit", "contract", "hostile"), ("stack",), ("long",), ("multinode",)
 settings.register_profile("any machine", deadline=None)  # a fifth of a second passes by itself where others work too
 settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tiers", "by default: --quick, and the tests on the real stack")
-    group.addoption("--quick", action="store_true", help="unit and contract tests only, without Ray")
+    group.addoption("--quick", action="store_true", help="unit, contract and hostile tests only, without Ray")
     group.addoption("--long", action="store_true", help="the long tests too")
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up the environment, checks style, direction of imports and types, and runs one of three tiers of tests, by folder:
 #
-#     bash tests/run.sh --quick    unit and contract tests, without Ray: 2 minutes on 2 cores
+#     bash tests/run.sh --quick    unit, contract and hostile tests, without Ray: 3 minutes on 2 cores
 #     bash tests/run.sh            also jobs on the real stack: 20 minutes
 #     bash tests/run.sh --long     also the long ones: two hours
 #
