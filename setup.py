@@ -18,7 +18,6 @@ STACK = [
     "deepspeed==0.19.6",
     "latex2sympy2_extended==1.11.0",
     "math-verify==0.9.0",
-    "pebble==5.2.3",
     "peft==0.21.2",
     "ray[default]==2.55.0",
     "tensorboard",

@@ -106,7 +106,7 @@ class MathOptions(Options):
     extraction: Literal["boxed", "marked", "any"] = "marked"
     """Where the final answer is looked for: in \\boxed{} only; then after "the answer is" or ####; then anywhere."""
     timeout: Annotated[float, Gt(0)] = 5.0
-    """Seconds after which the grading of an answer is stopped, and earns 0."""
+    """Seconds of processor time after which the grading of an answer is stopped, and earns 0."""
     memory_gb: Annotated[float, Gt(0)] = 2.0
     """Gigabytes that the grading of an answer may take, before it is stopped."""
     max_answer_length: Annotated[int, Ge(1)] = 1000

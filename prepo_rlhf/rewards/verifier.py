@@ -1,68 +1,48 @@
-"""Answers graded by math-verify in a pool of worker processes with limits on time and memory.
+"""Answers graded by math-verify in worker processes with limits on time and memory.
 
-A worker that exceeds a limit, or dies, is replaced; an exception of the grading code is raised here.
-Boundary: knows texts and grades, neither rewards nor models.
+Each of `num_workers` threads owns one worker process and a pipe to it. It takes a few answers at a time from the queue
+of all callers, hands them to its worker, and starts a new worker when the old one has ended. Nothing is shared between
+workers, so the death of one disturbs no other, and there are never more processes than workers, the fork server and
+Python's resource tracker, however many answers wait.
+Boundary: knows texts and grades, neither rewards nor models; `worker` says what ends a worker.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import logging
-import multiprocessing
-import os
-import resource
-import signal
-import sys
-import time
-import weakref
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, TimeoutError
+from collections import deque
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver
-from multiprocessing.context import BaseContext
 from multiprocessing.util import Finalize
-from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from types import TracebackType
-from typing import Any
-
-from pebble import ProcessExpired, ProcessPool
-from sympy.core.cache import clear_cache
 
 from prepo_rlhf.config.training import MathOptions
-from prepo_rlhf.rewards.grading import Gold, Grade, grade_response
+from prepo_rlhf.rewards.batches import ATTEMPTS, Batch, BatchQueue
+from prepo_rlhf.rewards.grading import Gold, Grade
+from prepo_rlhf.rewards.worker import END_SECONDS, Worker, WorkerDied, fork_server
 
-POLL_SECONDS = 5
-PATIENCE_SECONDS = 60  # beyond the time limit of an answer
-ATTEMPTS = 3  # a worker, and then the next attempt's pool, may be killed from outside, through no fault of the answer
-_PR_SET_PDEATHSIG = 1
+START_ATTEMPTS = 6  # in a row, of all threads together, while no worker lives
+PAUSE_SECONDS = 0.5  # after the first failed start; twice as long after each that follows
+LONGEST_PAUSE_SECONDS = 8
 
 
 class MathVerifier:
-    """A pool of worker processes that grade answers. It starts with the first batch, and again whenever it breaks; the
-    fork server starts with the verifier, to be ready by then.
+    """Worker processes that grade answers. They start with the first batch; the fork server starts with the verifier,
+    to be ready by then.
 
     Safe to use from several threads and event loops at once. Use it as a context manager, or `close` it.
     """
 
     def __init__(self, options: MathOptions | None = None) -> None:
         self._options = options or MathOptions()
-        self._memory = int(self._options.memory_gb * 2**30)
-        self._context = _context()
+        self._queue = BatchQueue(self._options.num_workers)
+        self._graders: list[_Grader] = []
         self._lock = Lock()
-        self._pool: ProcessPool | None = None
-        self._closed = False
-        self._last_news = 0.0  # when a call was last queued or answered
-        # At exit pebble kills its workers, but waits for one that it has just started: close the pool before.
-        Finalize(self, _close, args=(weakref.ref(self),), exitpriority=0)
+        fork_server()
 
     def grade(self, responses: Sequence[str], golds: Sequence[Gold]) -> list[Grade]:
-        """Grades of `responses[i]` against `golds[i]`, in that order, from a thread without an event loop."""
-        return asyncio.run(self.grade_async(responses, golds))
-
-    async def grade_async(self, responses: Sequence[str], golds: Sequence[Gold]) -> list[Grade]:
-        """The same for an event loop, which is free while the workers grade.
+        """Grades of `responses[i]` against `golds[i]`, in that order; blocks until all are there.
 
         Raises:
             ValueError: not as many golds as responses.
@@ -70,85 +50,38 @@ class MathVerifier:
             BrokenProcessPool: no worker can be started.
             Exception: whatever a bug in the grading raises.
         """
-        pairs = list(zip(responses, golds, strict=True))
-        return list(await asyncio.gather(*(self._grade_one(response, gold) for response, gold in pairs)))
+        batch = self._put(responses, golds)
+        try:
+            return batch.future.result()
+        finally:
+            batch.future.cancel()
 
-    async def _grade_one(self, response: str, gold: Gold) -> Grade:
-        options = self._options
-        arguments = (self._memory, response, gold, options.extraction, options.max_answer_length)
-        for attempts_left in reversed(range(ATTEMPTS)):
-            try:
-                return await self._result(*self._schedule(_grade_in_worker, arguments))
-            except (TimeoutError, MemoryError):
-                break
-            except ProcessExpired:
-                continue
-            except BrokenProcessPool:
-                # If no worker can start at all, raise: it must not look like wrong answers.
-                if not attempts_left:
-                    await self._check_that_workers_start()
-        return Grade("timeout", seconds=options.timeout)
+    async def grade_async(self, responses: Sequence[str], golds: Sequence[Gold]) -> list[Grade]:
+        """The same for an event loop, which is free while the workers grade."""
+        return await asyncio.wrap_future(self._put(responses, golds).future)
 
-    async def _check_that_workers_start(self) -> None:
-        """Run an empty call in a new pool with one worker, where no answer can break it.
-
-        Raises:
-            BrokenProcessPool: no worker can be started.
-        """
-        pool = self._new_pool(num_workers=1)
-        answer = asyncio.wrap_future(pool.schedule(_do_nothing))
-        await asyncio.wait([answer], timeout=PATIENCE_SECONDS)
-        works = answer.done() and not answer.exception()
-        pool.stop()
-        pool.join()
-        if not works:
-            raise BrokenProcessPool("no worker can be started")
-
-    def _new_pool(self, num_workers: int) -> ProcessPool:
-        return ProcessPool(num_workers, initializer=_limit_worker, initargs=(self._memory,), context=self._context)
-
-    def _schedule(self, function: Callable[..., Grade], arguments: tuple[Any, ...]) -> tuple[ProcessPool, Future]:
-        """Queue a call in the pool; start one if there is none, or if the death of an idle worker has broken it."""
-        options = self._options
+    def _put(self, responses: Sequence[str], golds: Sequence[Gold]) -> Batch:
+        batch = Batch(responses, golds)
+        self._queue.put(batch)
         with self._lock:
-            if self._closed:
-                raise RuntimeError("the verifier is closed")
-            if self._pool is None or not self._pool.active:
-                self._stop_pool()
-                self._pool = self._new_pool(options.num_workers)
-            self._last_news = time.monotonic()
-            return self._pool, self._pool.schedule(function, arguments, timeout=options.timeout)
-
-    async def _result(self, pool: ProcessPool, future: Future) -> Grade:
-        """What a worker answered.
-
-        Raises:
-            BrokenProcessPool: the pool has broken, or was stopped for its silence: a worker that dies while it takes a
-                call from the queue loses the call, and pebble does not notice.
-        """
-        answer = asyncio.wrap_future(future)
-        while not (await asyncio.wait([answer], timeout=POLL_SECONDS))[0]:
-            if time.monotonic() - self._last_news > self._options.timeout + PATIENCE_SECONDS:
-                pool.stop()
-            if not pool.active:
-                answer.cancel()
-                raise BrokenProcessPool
-        if answer.exception() and not pool.active:
-            raise BrokenProcessPool
-        self._last_news = time.monotonic()
-        return answer.result()
-
-    def _stop_pool(self) -> None:
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool.join()
-            self._pool = None
+            if batch.answers and not self._graders:
+                starts = _Starts(self._queue, self._graders)
+                self._graders += [_Grader(self._options, self._queue, starts) for _ in range(self._options.num_workers)]
+                # Before multiprocessing ends the workers at exit, which the graders would replace.
+                self._at_exit = Finalize(None, self.close, exitpriority=0)
+        return batch
 
     def close(self) -> None:
         """End the workers for good; what is being graded is given up with a RuntimeError."""
+        self._queue.close()
         with self._lock:
-            self._closed = True
-            self._stop_pool()
+            graders, self._graders = self._graders, []
+        for grader in graders:
+            grader.stop()
+        for grader in graders:
+            grader.join(2 * END_SECONDS)
+        if graders:
+            self._at_exit.cancel()
 
     def __enter__(self) -> MathVerifier:
         return self
@@ -157,52 +90,81 @@ class MathVerifier:
         self.close()
 
 
-def _context() -> BaseContext:
-    """A fork server with math-verify imported: workers start fast, without the threads and memory of the pool's owner.
-    Starts the server, which takes a few seconds, and does not wait for it."""
-    context = multiprocessing.get_context("forkserver")
-    # A worker imports its owner's main module, which in a Ray worker imports Ray: preload it, once for all workers.
-    modules = [__name__, "prepo_rlhf.rewards.warm_up", *(["ray"] if "ray" in sys.modules else [])]
-    context.set_forkserver_preload(modules)
-    forkserver.ensure_running()
-    return context
+class _Grader(Thread):
+    """The thread that feeds one worker process, and replaces it when it has ended."""
+
+    def __init__(self, options: MathOptions, queue: BatchQueue, starts: _Starts) -> None:
+        super().__init__(name="grader", daemon=True)
+        self._options, self._queue, self._starts = options, queue, starts
+        self._worker: Worker | None = None
+        self.start()
+
+    def run(self) -> None:
+        while self._queue.wait():
+            if self.has_worker or self._start_worker():
+                self._grade_chunk()
+        if self._worker:
+            self._worker.end()
+
+    @property
+    def has_worker(self) -> bool:
+        return self._worker is not None and self._worker.alive
+
+    def _start_worker(self) -> bool:
+        """Replace the worker, once it has ended; whether that worked."""
+        try:
+            if self._worker:
+                self._worker.end()
+            self._worker = Worker(self._options)
+            self._worker.wait_until_ready()
+        except Exception as error:
+            self._starts.failed(error)
+            return False
+        self._starts.worked()
+        return True
+
+    def _grade_chunk(self) -> None:
+        """Hand a few answers to the worker; what it has not graded goes back to the queue."""
+        if not (taken := self._queue.take()):
+            return
+        batch, numbers = taken
+        left = deque(numbers)
+        try:
+            for result in self._worker.grade([batch.answers[number] for number in numbers]):
+                self._queue.finish(batch, left.popleft(), result)
+        except WorkerDied:
+            batch.attempts[left[0]] += 1
+            if batch.attempts[left[0]] == ATTEMPTS:
+                self._queue.finish(batch, left.popleft(), Grade("timeout", seconds=self._options.timeout))
+        except Exception as error:  # a message that cannot be pickled, here or there
+            self._worker.kill()
+            self._queue.finish(batch, left.popleft(), error)
+        self._queue.give_back(batch, left)
+
+    def stop(self) -> None:
+        """End the worker in the midst of its answers; called from another thread, once the queue is closed."""
+        if self._worker:
+            self._worker.kill()
 
 
-def _close(verifier: weakref.ref[MathVerifier]) -> None:
-    """Close it if it is still there."""
-    if there := verifier():
-        there.close()
+class _Starts:
+    """Counts the failed starts of workers by all graders, who wait longer after each, one after the other. When there
+    have been too many in a row and no worker lives, whatever waits fails: it must not look like wrong answers."""
 
+    def __init__(self, queue: BatchQueue, graders: list[_Grader]) -> None:
+        self._queue, self._graders = queue, graders
+        self._failures = 0
+        self._lock = Lock()
 
-def _do_nothing() -> None:
-    """The empty call that shows that a worker runs."""
+    def worked(self) -> None:
+        self._failures = 0
 
-
-def _grade_in_worker(memory: int, *arguments: Any) -> Grade:
-    """Grade an answer, then clear sympy's caches, which keep huge integers, if less than half of the memory is left."""
-    try:
-        return grade_response(*arguments)
-    finally:
-        if resource.getrlimit(resource.RLIMIT_AS)[0] - _memory_in_use() < memory / 2:
-            clear_cache()
-
-
-def _limit_worker(memory: int) -> None:
-    """Initializer of each worker: limits its memory (bytes beyond what it starts with), and lets it die at once on
-    SIGTERM and when its owner dies, even by SIGKILL."""
-    limit = _memory_in_use() + memory
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pebble's handler would wait for a long computation in C to end
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # PDEATHSIG fires when the fork server dies; the server exits when its owner's end of a pipe closes, of
-    # which every worker has a copy.
-    server: Any = forkserver._forkserver
-    os.close(server._forkserver_alive_fd)
-    # math-verify warns that it has no time limit of its own, which is what the worker is for.
-    logging.getLogger("math_verify").setLevel(logging.ERROR)
-
-
-def _memory_in_use() -> int:
-    """Bytes, as the limit counts them."""
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    def failed(self, error: Exception) -> None:
+        with self._lock:
+            self._failures += 1
+            may_pass = isinstance(error, (OSError, EOFError)) and self._failures < START_ATTEMPTS
+            if may_pass or any(grader.has_worker for grader in self._graders):
+                self._queue.pause(min(PAUSE_SECONDS * 2 ** (self._failures - 1), LONGEST_PAUSE_SECONDS))
+            else:
+                self._queue.fail(BrokenProcessPool, f"no worker can be started: {error!r}")
+                self._failures = 0
