@@ -89,7 +89,7 @@ class BatchQueue:
     def wait(self) -> bool:
         """Wait for answers that wait; False if the queue is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._waiting)
+            self._changed.wait_for(lambda: self._closed or any(batch.waits for batch in self._waiting))
             return not self._closed
 
     def pause(self, seconds: float) -> None:

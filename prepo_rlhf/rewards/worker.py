@@ -166,7 +166,7 @@ def _grade(response: str, gold: Gold, options: MathOptions) -> Grade | Exception
         return grade_response(response, gold, options.extraction, options.max_answer_length)
     except MemoryError:
         return Grade("timeout", seconds=options.timeout)
-    except Exception as error:
+    except BaseException as error:  # math-verify has exceptions of this kind
         return ExceptionWithTraceback(error, error.__traceback__)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
