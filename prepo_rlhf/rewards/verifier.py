@@ -101,8 +101,8 @@ class _Grader(Thread):
 
     def run(self) -> None:
         while self._queue.wait():
-            if self.has_worker or self._start_worker():
-                self._grade_chunk()
+            if worker := self._living_worker():
+                self._grade_chunk(worker)
         if self._worker:
             self._worker.end()
 
@@ -110,8 +110,10 @@ class _Grader(Thread):
     def has_worker(self) -> bool:
         return self._worker is not None and self._worker.alive
 
-    def _start_worker(self) -> bool:
-        """Replace the worker, once it has ended; whether that worked."""
+    def _living_worker(self) -> Worker | None:
+        """The worker, or a new one once that has ended; None if no worker can be started."""
+        if self.has_worker:
+            return self._worker
         try:
             if self._worker:
                 self._worker.end()
@@ -119,25 +121,25 @@ class _Grader(Thread):
             self._worker.wait_until_ready()
         except Exception as error:
             self._starts.failed(error)
-            return False
+            return None
         self._starts.worked()
-        return True
+        return self._worker
 
-    def _grade_chunk(self) -> None:
+    def _grade_chunk(self, worker: Worker) -> None:
         """Hand a few answers to the worker; what it has not graded goes back to the queue."""
         if not (taken := self._queue.take()):
             return
         batch, numbers = taken
         left = deque(numbers)
         try:
-            for result in self._worker.grade([batch.answers[number] for number in numbers]):
+            for result in worker.grade([batch.answers[number] for number in numbers]):
                 self._queue.finish(batch, left.popleft(), result)
         except WorkerDied:
             batch.attempts[left[0]] += 1
             if batch.attempts[left[0]] == ATTEMPTS:
                 self._queue.finish(batch, left.popleft(), Grade("timeout", seconds=self._options.timeout))
         except Exception as error:  # a message that cannot be pickled, here or there
-            self._worker.kill()
+            worker.kill()
             self._queue.finish(batch, left.popleft(), error)
         self._queue.give_back(batch, left)
 

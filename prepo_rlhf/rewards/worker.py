@@ -24,7 +24,7 @@ import sys
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import BaseContext
+from multiprocessing.context import ForkServerContext
 from multiprocessing.pool import ExceptionWithTraceback
 from pathlib import Path
 from threading import Lock
@@ -42,7 +42,7 @@ _PR_SET_PDEATHSIG = 1
 _children = Lock()  # multiprocessing's table of child processes is not safe to use from several threads
 
 
-def fork_server() -> BaseContext:
+def fork_server() -> ForkServerContext:
     """A fork server with math-verify imported: workers start fast, without the threads and memory of their owner.
     Starts the server, which takes a few seconds, and does not wait for it."""
     context = multiprocessing.get_context("forkserver")

@@ -85,7 +85,6 @@ def most_processes() -> Iterator[list[int]]:
         thread.join()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("harm", [kill_together, kill_the_fork_server, refuse_forks, let_one_hang_that_cannot_be_ended])
 def test_harm_costs_no_grade_and_starts_no_storm(harm: Harm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "WALL_SECONDS", 2)
@@ -102,7 +101,6 @@ def test_harm_costs_no_grade_and_starts_no_storm(harm: Harm, monkeypatch: pytest
     assert most[0] <= NUM_WORKERS + 2
 
 
-@pytest.mark.slow
 def test_the_wait_for_a_processor_is_no_timeout() -> None:
     """Workers that get no processor for three seconds, with a time limit of one second."""
     before, grades = workers_of(), []
