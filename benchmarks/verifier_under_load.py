@@ -2,12 +2,12 @@
 
     python benchmarks/verifier_under_load.py --count 30000 --output under_load.json
 
-Beside the call run `--busy` processes that do nothing but compute, 10 for each core unless told otherwise, at the same
-priority. A row of the result is one call:
+Prints a row for each call. Beside it run `--busy` processes that do nothing but compute, 10 for each core unless told
+otherwise, at the same priority. A row says, beside the seconds and the load average:
 
 - right: share of the answers with the grade they deserve;
-- most processes: the verifier's own (workers, fork server, resource tracker), looked for all the time;
-- of fair share: answers a second over the fair rate. A busy process takes whatever a fair scheduler gives to a process,
+- most_processes: the verifier's own (workers, fork server, resource tracker), looked for all the time;
+- of_fair_share: answers a second over the fair rate. A busy process takes whatever a fair scheduler gives to a process,
   so the fair rate is `workers x processor seconds of a busy process a second x answers a processor second`; the last
   factor is measured before, without the busy processes, from the workers' own processor time. It holds whatever else
   the machine does.
@@ -29,8 +29,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.rewards.verifier import MathVerifier
@@ -103,21 +101,21 @@ def grade(verifier: MathVerifier, answers: Answers, busy: list[psutil.Process], 
     return row | {"busy_processor_seconds": taken, "load": os.getloadavg()[0]}
 
 
-def measure(count: int, busy: int, num_workers: int, kill_every: float) -> list[dict[str, float]]:
+def measure(count: int, busy: int, num_workers: int, kill_every: float) -> Iterator[dict[str, float]]:
     """Rows: not busy, busy, busy and killed."""
     with MathVerifier(MathOptions(num_workers=num_workers)) as verifier:
         while len(workers()) < num_workers:
             verifier.grade(*make_answers(200)[:2])
         graders = workers()
         before = processor_seconds(graders)
-        rows = [grade(verifier, make_answers(min(count, 5000)), [], 0)]
-        per_processor_second = rows[0]["answers"] / (processor_seconds(graders) - before)
+        row = grade(verifier, make_answers(min(count, 5000)), [], 0)
+        per_processor_second = row["answers"] / (processor_seconds(graders) - before)
+        yield row
         with busy_processes(busy) as processes:
             for every in (0, kill_every):
                 row = grade(verifier, make_answers(count), processes, every)
                 fair = num_workers * row["busy_processor_seconds"] / busy * per_processor_second
-                rows.append(row | {"of_fair_share": row["answers"] / fair})
-    return rows
+                yield row | {"of_fair_share": row["answers"] / fair}
 
 
 def main() -> None:
@@ -128,11 +126,10 @@ def main() -> None:
     parser.add_argument("--kill_every", type=float, default=10, help="seconds")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    rows = measure(arguments.count, arguments.busy, arguments.num_workers, arguments.kill_every)
-    table = Table(*(name.replace("_", " ") for name in rows[-1]))
-    for row in rows:
-        table.add_row(*(f"{row[name]:.3g}" if name in row else "" for name in rows[-1]))
-    Console().print(table)
+    rows = []
+    for row in measure(arguments.count, arguments.busy, arguments.num_workers, arguments.kill_every):
+        rows.append(row)
+        print({name: float(f"{value:.4g}") for name, value in row.items()}, flush=True)
     if arguments.output:
         arguments.output.write_text(json.dumps(rows, indent=2) + "\n")
 

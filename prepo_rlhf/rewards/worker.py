@@ -46,8 +46,10 @@ def fork_server() -> ForkServerContext:
     """A fork server with math-verify imported: workers start fast, without the threads and memory of their owner.
     Starts the server, which takes a few seconds, and does not wait for it."""
     context = multiprocessing.get_context("forkserver")
-    # A worker imports its owner's main module, which in a Ray worker imports Ray: preload it, once for all workers.
-    modules = [__name__, "prepo_rlhf.rewards.warm_up", *(["ray"] if "ray" in sys.modules else [])]
+    # A worker imports its owner's main module, and with it the verifier and, in a Ray worker, Ray: preload both, once
+    # for all workers. On a busy machine asyncio alone would take a new worker seconds.
+    verifier = ["prepo_rlhf.rewards.verifier", "prepo_rlhf.rewards.warm_up"]
+    modules = [*verifier, *(["ray"] if "ray" in sys.modules else [])]
     context.set_forkserver_preload(modules)
     forkserver.ensure_running()
     return context
@@ -119,7 +121,9 @@ class Worker:
                     return
                 yield self._pipe.recv()
         except (EOFError, OSError) as error:
-            if self._exit_code() != -signal.SIGPROF:
+            code = self._exit_code()
+            self.kill()  # the sentinel may take a moment to tell again that it has ended
+            if code != -signal.SIGPROF:
                 raise WorkerDied from error
             yield Grade("timeout", seconds=self._options.timeout)
 
