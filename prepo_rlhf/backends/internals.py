@@ -31,7 +31,6 @@ TESTED = {
     "ray": "2.55.0",
     "peft": "0.21.2",
     "torch": "2.13.0",
-    "pebble": "5.2.3",
     "latex2sympy2_extended": "1.11.0",
     "python": "3.11",
 }

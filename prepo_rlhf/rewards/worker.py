@@ -171,7 +171,7 @@ def _grade(response: str, gold: Gold, options: MathOptions) -> Grade | Exception
     except MemoryError:
         return Grade("timeout", seconds=options.timeout)
     except BaseException as error:  # math-verify has exceptions of this kind
-        return ExceptionWithTraceback(error, error.__traceback__)
+        return ExceptionWithTraceback(error, sys.exc_info()[2])
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         if resource.getrlimit(resource.RLIMIT_AS)[0] - _memory_in_use() < options.memory_gb * 2**30 / 2:

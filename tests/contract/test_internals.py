@@ -140,7 +140,7 @@ def test_what_has_changed_is_not_patched(monkeypatch: pytest.MonkeyPatch) -> Non
     where = "multiprocessing.forkserver:_forkserver"
     assert internals.require(where) is forkserver._forkserver
     monkeypatch.setattr(forkserver, "_forkserver", object())
-    with pytest.raises(RuntimeError, match=f"^{where} has no _forkserver_alive_fd: review prepo_rlhf.rewards.verifier"):
+    with pytest.raises(RuntimeError, match=f"^{where} has no _forkserver_alive_fd: review prepo_rlhf.rewards.worker"):
         internals.require(where)
 
 
