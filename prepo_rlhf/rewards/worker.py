@@ -20,17 +20,18 @@ import multiprocessing
 import os
 import resource
 import signal
-import sys
+import traceback
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
-from multiprocessing.pool import ExceptionWithTraceback
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from sympy.core.cache import clear_cache
 
+from prepo_rlhf.backends.main_module import leave_out_main_module
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.rewards.grading import Gold, Grade, grade_response
 
@@ -38,6 +39,7 @@ WALL_FACTOR = 60  # a computation that gets a sixtieth of a processor still has 
 WALL_SECONDS = 60  # at least
 START_SECONDS = 300  # that a new process may take to import what it needs, on a busy machine
 END_SECONDS = 10  # that a killed process may take to end
+PROCESS_NAME = "math verifier"
 _PR_SET_PDEATHSIG = 1
 _children = Lock()  # multiprocessing's table of child processes is not safe to use from several threads
 
@@ -46,11 +48,8 @@ def fork_server() -> ForkServerContext:
     """A fork server with math-verify imported: workers start fast, without the threads and memory of their owner.
     Starts the server, which takes a few seconds, and does not wait for it."""
     context = multiprocessing.get_context("forkserver")
-    # A worker imports its owner's main module, and with it the verifier and, in a Ray worker, Ray: preload both, once
-    # for all workers. On a busy machine asyncio alone would take a new worker seconds.
-    verifier = ["prepo_rlhf.rewards.verifier", "prepo_rlhf.rewards.warm_up"]
-    modules = [*verifier, *(["ray"] if "ray" in sys.modules else [])]
-    context.set_forkserver_preload(modules)
+    context.set_forkserver_preload([__name__, "prepo_rlhf.rewards.warm_up"])
+    leave_out_main_module(PROCESS_NAME)
     forkserver.ensure_running()
     return context
 
@@ -71,7 +70,7 @@ class Worker:
         self._wall_seconds = max(WALL_SECONDS, WALL_FACTOR * options.timeout)
         self._killed = False
         self._pipe, theirs = multiprocessing.Pipe()
-        self._process = fork_server().Process(target=serve, args=(theirs, options), daemon=True)
+        self._process = fork_server().Process(target=serve, args=(theirs, options), name=PROCESS_NAME, daemon=True)
         with _children, theirs:
             self._process.start()
 
@@ -162,7 +161,7 @@ def serve(pipe: Connection, options: MathOptions) -> None:
                 return
 
 
-def _grade(response: str, gold: Gold, options: MathOptions) -> Grade | ExceptionWithTraceback:
+def _grade(response: str, gold: Gold, options: MathOptions) -> Grade | BaseException:
     """Grade an answer within its limits, then clear sympy's caches, which keep huge integers, if less than half of the
     memory is left."""
     try:
@@ -171,7 +170,8 @@ def _grade(response: str, gold: Gold, options: MathOptions) -> Grade | Exception
     except MemoryError:
         return Grade("timeout", seconds=options.timeout)
     except BaseException as error:  # math-verify has exceptions of this kind
-        return ExceptionWithTraceback(error, sys.exc_info()[2])
+        error.add_note(f"in a worker process:\n{traceback.format_exc()}")
+        return error
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         if resource.getrlimit(resource.RLIMIT_AS)[0] - _memory_in_use() < options.memory_gb * 2**30 / 2:
@@ -190,7 +190,8 @@ def limit_worker(options: MathOptions) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # PDEATHSIG fires when the fork server dies; the server exits when its owner's end of a pipe closes, of
     # which every worker has a copy.
-    os.close(forkserver._forkserver._forkserver_alive_fd)
+    server: Any = forkserver._forkserver
+    os.close(server._forkserver_alive_fd)
     # math-verify warns that it has no time limit of its own, which is what the worker is for.
     logging.getLogger("math_verify").setLevel(logging.ERROR)
 
