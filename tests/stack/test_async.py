@@ -102,23 +102,28 @@ def test_windows_at_any_timing(
     assert_windows_are_the_schedules(tiny_llama, tiny_data, tmp_path, queue)
 
 
-def test_a_run_repeats_itself_and_its_resumption_uses_every_window_once(
+@pytest.mark.long
+def test_a_run_repeats_itself(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path) -> None:
+    changes = dict(ASYNC, train__full_determinism_enable=True)
+    for name in ("run", "twin"):
+        run(job_options(tiny_llama, tiny_data, parity_reward, tmp_path / name, **changes))
+    rows, twins = ([without_timings(row) for row in read_metrics(tmp_path / name)] for name in ("run", "twin"))
+    assert rows == twins
+
+
+def test_a_resumption_uses_every_window_once(
     tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
 ) -> None:
     """What was in the queue is drawn again as it was, and chosen and generated with the weights of the checkpoint."""
     changes = dict(ASYNC, train__full_determinism_enable=True)
-    options = {
-        name: job_options(tiny_llama, tiny_data, parity_reward, tmp_path / name, **changes) for name in ("run", "twin")
-    }
-    for name in options:
-        run(options[name])
+    options = job_options(tiny_llama, tiny_data, parity_reward, tmp_path / "run", **changes)
+    run(options)
     rows = [without_timings(row) for row in read_metrics(tmp_path / "run")]
-    assert [without_timings(row) for row in read_metrics(tmp_path / "twin")] == rows
     assert [row["rollout/staleness_max"] for row in rows] == [0, 1, 1, 1, 1, 1]
     assert_windows_are_the_schedules(tiny_llama, tiny_data, tmp_path / "run", queue=1)
 
     (tmp_path / "run" / "checkpoints" / "_actor" / "latest").write_text("global_step3")
-    run([*options["run"], "--ckpt.load_enable"])
+    run([*options, "--ckpt.load_enable"])
     resumed = [without_timings(row) for row in read_metrics(tmp_path / "run")]
     assert resumed[:3] == rows[:3]
     assert [row["prepo/progress"] for row in resumed] == [row["prepo/progress"] for row in rows]
@@ -126,6 +131,7 @@ def test_a_run_repeats_itself_and_its_resumption_uses_every_window_once(
     assert_windows_are_the_schedules(tiny_llama, tiny_data, tmp_path / "run", queue=1)
 
 
+@pytest.mark.long
 def test_partial_rollout_mixes_weights_in_rollouts_and_not_in_windows(
     tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
 ) -> None:

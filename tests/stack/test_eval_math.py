@@ -89,9 +89,9 @@ def arithmetic_options(arithmetic_data: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def unbroken(ray_head: str, arithmetic_options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What that evaluation leaves."""
+    """What that evaluation leaves, with the prompts' perplexities."""
     folder = tmp_path_factory.mktemp("unbroken")
-    done = eval_math(*arithmetic_options, "--output_dir", folder)
+    done = eval_math(*arithmetic_options, "--perplexity", "--output_dir", folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -99,7 +99,7 @@ def unbroken(ray_head: str, arithmetic_options: list[str], tmp_path_factory: pyt
 def test_killed_and_started_again_it_ends_as_the_unbroken_one(
     unbroken: Path, arithmetic_options: list[str], tmp_path: Path
 ) -> None:
-    options, broken = arithmetic_options, tmp_path / "broken"
+    options, broken = [*arithmetic_options, "--perplexity"], tmp_path / "broken"
     overall = json.loads((unbroken / "results.json").read_text())["benchmarks"]["heldout"]["overall"]
     assert 0.3 < overall["avg@8"] < 0.5 and overall["avg@8_low"] < overall["avg@8"] < overall["avg@8_high"]
 
@@ -128,18 +128,23 @@ def wait_for_samples(path: Path, process: subprocess.Popen, count: int = 80) -> 
         time.sleep(0.05)
 
 
-def test_perplexity_beside_samples(
-    unbroken: Path, arithmetic_data: Path, arithmetic_options: list[str], tmp_path: Path
-) -> None:
-    """Each prompt's is that of a plain forward; samples and metrics are those of an evaluation without it."""
-    scored = tmp_path / "scored"
-    done = eval_math(*arithmetic_options, "--perplexity", "--output_dir", scored)
+@pytest.mark.long
+def test_samples_are_the_same_without_perplexity(unbroken: Path, arithmetic_options: list[str], tmp_path: Path) -> None:
+    done = eval_math(*arithmetic_options, "--output_dir", tmp_path)
     assert done.returncode == 0, done.stderr
-    samples = read_samples(scored)
-    extra = ("perplexity", "prompt_tokens")
+    extra, samples = ("perplexity", "prompt_tokens"), read_samples(unbroken)
     bare = {key: {name: value for name, value in row.items() if name not in extra} for key, row in samples.items()}
-    assert bare == read_samples(unbroken)
+    assert bare == read_samples(tmp_path)
+    results = [json.loads((folder / "results.json").read_text())["benchmarks"] for folder in (unbroken, tmp_path)]
+    assert results[0]["heldout"]["overall"] == results[1]["heldout"]["overall"]
 
+    refused = eval_math(*arithmetic_options, "--perplexity", "--output_dir", tmp_path)
+    assert refused.returncode == 2 and "--perplexity: the samples in --output_dir were made without" in refused.stderr
+
+
+def test_perplexity_beside_samples(unbroken: Path, arithmetic_data: Path) -> None:
+    """Each prompt's is that of a plain forward."""
+    samples = read_samples(unbroken)
     model = AutoModelForCausalLM.from_pretrained(ARITHMETIC / "checkpoints" / "mid", dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(ARITHMETIC / "checkpoints" / "mid")
     questions = [json.loads(line)["prompt"] for line in arithmetic_data.read_text().splitlines()]
@@ -155,16 +160,11 @@ def test_perplexity_beside_samples(
         assert [row["perplexity"] for row in rows] == [pytest.approx((-log_probs.mean()).exp().item(), rel=1e-3)] * 8
         perplexities.append(rows[0]["perplexity"])
         rates.append(sum(row["score"] for row in rows) / 8)
-    results = json.loads((scored / "results.json").read_text())["benchmarks"]["heldout"]
+    results = json.loads((unbroken / "results.json").read_text())["benchmarks"]["heldout"]
     assert results["perplexity"][0]["spearman"] == pytest.approx(spearmanr(perplexities, rates).statistic)
     assert sum(row["number"] for row in results["perplexity"][1:]) == 120
-    assert "### Perplexity against pass rate" in (scored / "results.md").read_text()
-    assert (scored / "perplexity_heldout.png").is_file()
-    without = json.loads((unbroken / "results.json").read_text())["benchmarks"]["heldout"]
-    assert results["overall"] == without["overall"]
-
-    refused = eval_math(*arithmetic_options, "--perplexity", "--output_dir", unbroken)
-    assert refused.returncode == 2 and "--perplexity: the samples in --output_dir were made without" in refused.stderr
+    assert "### Perplexity against pass rate" in (unbroken / "results.md").read_text()
+    assert (unbroken / "perplexity_heldout.png").is_file()
 
 
 def test_coverage_of_a_training_run(finished_run: FinishedRun, tiny_llama: str, tiny_data: str) -> None:

@@ -34,6 +34,7 @@ def test_openrlhf_runs_no_code_of_a_model(tiny_llama: str, tmp_path: Path) -> No
     assert kinds["as_it_is"][0] == ["OwnModel"] and len(kinds["as_it_is"][1]) == 4
 
 
+@pytest.mark.long
 def test_a_job_runs_no_code_that_it_does_not_need(
     tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
 ) -> None:
@@ -47,9 +48,7 @@ def test_a_job_runs_no_code_that_it_does_not_need(
     assert read_metrics(tmp_path / "run") and not model.executed()
 
 
-def test_a_trusted_model_is_trained_and_judged(
-    tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
-) -> None:
+def test_a_trusted_model_is_trained(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path) -> None:
     model = ModelWithCode(tiny_llama, tmp_path / "model")
     options = job_options(
         model.path, tiny_data, parity_reward, tmp_path / "run", data__max_samples=20, algo__kl__init_coef=0.01,
@@ -59,6 +58,10 @@ def test_a_trusted_model_is_trained_and_judged(
     assert done.returncode == 0, done.stderr
     assert read_metrics(tmp_path / "run") and model.executed() == set(SOURCES)
 
+
+@pytest.mark.long
+def test_a_trusted_model_is_judged(tiny_llama: str, ray_head: str, tmp_path: Path) -> None:
+    model = ModelWithCode(tiny_llama, tmp_path / "model")
     problems = tmp_path / "problems.jsonl"
     problems.write_text(json.dumps({"question": "How many?", "answer": "2"}) + "\n")
     command = [sys.executable, "-m", "prepo_rlhf.cli.eval_math", "--model", model.path, "--benchmarks", str(problems)]
