@@ -18,7 +18,7 @@ _BRACES = re.compile(
     r"|\\.|[{}]",
     re.DOTALL,
 )
-_PHRASE = re.compile(r"\banswer[\s*]*(?:\bis\b|[:=])\s*:?\s*", re.IGNORECASE)
+_PHRASE = re.compile(r"\b(?:answer[\s*]*(?:\bis\b|[:=])|answers\s+are\b)\s*:?\s*", re.IGNORECASE)
 _INLINE_MATH = re.compile(r"\$([^$\n]+)\$")
 _NUMBER = re.compile(r"-?(?:\d[\d,]*)?\.?\d+(?:/\d+)?%?")
 _SENTENCE_END = re.compile(r"\.(?:\s|$)|\n")
@@ -40,9 +40,9 @@ def extract_answer(response: str, extraction: Extraction) -> str | None:
     r"""The final answer of a response, as it stands there; None where there is none.
 
     The last complete `\boxed{}` with something in it counts; without one, what follows `####` on the last line; then
-    the last "answer is" or "answer:", of whose sentence the value counts, without the words around it and the reason;
-    then the last `####` on any line; then, with "any", the last formula between dollar signs or number, whichever is
-    later.
+    the last "answer is", "answers are" or "answer:", of whose sentence the value counts, without the words around it
+    and the reason; then the last `####` on any line; then, with "any", the last formula between dollar signs or number,
+    whichever is later.
     """
     marked = (last_boxed, _after_closing_hashes, _after_phrase, _after_hashes)
     finders = {"boxed": (last_boxed,), "marked": marked, "any": (*marked, _last_value)}

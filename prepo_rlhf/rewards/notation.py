@@ -36,6 +36,11 @@ _PARTS = {"half": r"\frac{1}{2}", "third": r"\frac{1}{3}", "quarter": r"\frac{1}
 _TEXT_WITH_NUMBER = re.compile(r"\\(?:text|mbox|mathrm|textbf|mathbf)\s*\{([^{}]*\d[^{}]*)\}")
 _NEGATIVE_POWER = re.compile(r"\^\s*(-\d+)")
 _EMPTY_BRACES = re.compile(r"\\\{\s*\\\}")
+_NO_SOLUTION = re.compile(r"(?:\\text\s*\{\s*)?(?:no (?:real )?solutions?|(?:the )?empty set)(?:\s*\})?", re.IGNORECASE)
+_HALF_OF_DAY = re.compile(
+    r"(?:(?<=:\d\d)\s*(?:\\text\s*\{\s*)?([ap])\.?\s?m|(?<=\d)\s*(?:\\text\s*\{\s*)?([ap])\.\s?m)\.?(?![a-z])(?:\s*\})?",
+    re.IGNORECASE,
+)
 _ANGLE = re.compile(r"(?<=[\d}])\s*(?:\\text\s*\{\s*degrees?\s*\}|degrees?(?![a-z]))")
 _PLAIN_ROOT = re.compile(r"(?<![a-zA-Z\\])(?:sqrt|√)\s*(?=[(\d{a-zA-Z])|\\sqrt\s*(?=\()|√")
 _FUNCTIONS = (
@@ -75,6 +80,8 @@ def _from_plain_text(text: str) -> str:
     text = _PLAIN_NAME.sub(lambda match: "\\" + match[1].replace("infinity", "infty"), text)
     text = _TIMES.sub(r" \\cdot ", _EMPTY_BRACES.sub(r"\\emptyset", text))
     text = _NEGATIVE_POWER.sub(r"^{\1}", text)
+    text = r"\emptyset" if _NO_SOLUTION.fullmatch(text) else text
+    text = _HALF_OF_DAY.sub(lambda match: f" {(match[1] or match[2]).lower()}m", text)
     text = _AND_A_HALF.sub(lambda match: _PARTS[match[1]], text)
     if _TRIGONOMETRIC.search(text):
         text = _ANGLE.sub(r"^\\circ", text)

@@ -60,6 +60,7 @@ RIGHT: dict[str, list[tuple[Any, str]]] = {
         ("10", r"10 \text{ kg} \cdot \text{m/s}^2"), ("10", "10 ohms"),
     ],
     "units in text, and money": [
+        (r"7:30 \text{ p.m.}", "7:30 pm"), (r"7:30 \text{ p.m.}", r"7:30\text{ PM}"), ("7 p.m.", r"7\text{ pm}"),
         ("12 hours", r"\text{12 hours}"), ("5", "€5"), ("5", "5€"), ("5", "£5"), ("5", "¥5"), ("5", r"\$5"),
         ("5", "$5"), ("5", r"\text{\$}5"), ("5", r"\text{€}5"), ("12", r"\text{12 hours}"), ("12", r"\text{12}"),
         ("1000", "€1,000"), ("-5", "-€5"), ("-5", "-$5"), ("5.5", "£5.50"), ("5", "5 euros"), ("5", "USD 5"),
@@ -103,6 +104,7 @@ RIGHT: dict[str, list[tuple[Any, str]]] = {
         (r"\frac13", r"0.33\overline{3}"),
     ],
     "sets, lists and tuples": [
+        (r"\emptyset", "no solution"), (r"\emptyset", r"\text{no real solutions}"), (r"\emptyset", "The empty set"),
         (r"\emptyset", r"\varnothing"), (r"\emptyset", r"\{\}"), (r"\varnothing", "∅"), (r"\emptyset", r"\{ \}"),
         (r"\mathbb{R}", r"(-\infty,\infty)"), ("1,2", r"\{2,1\}"), ("1,2", "(1,2)"), ("(1,2)", "1,2"),
         ("(1,2)", r"\{1,2\}"), ("1,2,3", "(1,2,3)"), ("(2,1)", "2,1"), ("(1,2),(3,4)", "(3,4),(1,2)"),
@@ -195,6 +197,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         ("5", r"5 \text{ if } x>0"), ("5", "5 negative"),
     ],
     "units in text, and money": [
+        (r"7:30 \text{ p.m.}", "7:30 am"), ("7 p.m.", r"7\text{ a.m.}"),
         ("5", "-€5"), ("50", "€5"), ("13", r"\text{12 hours}"), ("5", r"\text{cm } 5"),
         ("12", r"\text{approximately } 12"), ("100", r"\text{\textdollar}100"), ("0.15", "15 cents"),
     ],
@@ -271,6 +274,7 @@ def test_no_part_of_an_answer_is_taken_for_it(answer: str) -> None:
     ("response", "gold"),
     [
         ("Final Answer: The largest $n$ is $34$.", "34"),
+        ("The answers are $5$ and $9$.", r"\{5,9\}"),
         ("Final answer: the largest n is 34.", "34"),
         ("**Final Answer:** The value of $x$ is $\\frac{1}{2}$, as required.", "0.5"),
         ("Answer: $34$ is the largest $n$.", "34"),
