@@ -33,6 +33,7 @@ _BRACKETS = re.compile(r"([(\[])(.*)([)\]])", re.DOTALL)
 _MATRIX = re.compile(r"[\[(]?\\begin\{([bp]?matrix)\}(.*)\\end\{\1\}[\])]?", re.DOTALL)
 _MEMBER = re.compile(r"([A-Za-z])\s*\\in(?![a-z])\s*")
 _NAME = re.compile(r"(?:[A-Za-z_'{}\\() ,|:/]|_\{?\d\}?|\^\{?-1\}?)+")
+_CALL = re.compile(r"[A-Za-z]'*\([^()]*\)")
 _DEGREES = re.compile(r"(.*[\d)}i])\s*\^\s*\{?\s*\\circ\s*\}?\s*(?:\\(?:text|mathrm)\{\s*[CF]\s*\}|[CF])?", re.DOTALL)
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _EULER = re.compile(r"\d+e[+-]\d+")
@@ -137,11 +138,14 @@ def _as_equations(answer: str, gold: str) -> bool | None:
 
 
 def _says_something(left: Sequence[str], right: str) -> bool:
-    """Whether an equation's right side is what it finds: its left side has a variable, or is equal; not 0=1 nor x=x."""
+    """Whether an equation's right side is what it finds: its left side has a variable, or is equal; not 0=1, nor x=x, nor
+    x^2+1=0, which is still to be solved."""
     if right in left:
         return False
     formula = read_formula(left[0])
-    return formula is None or bool(formula.free_symbols) or _equal(left[0], right)
+    if formula is None or len(formula.free_symbols) > 1 or _NAME.fullmatch(left[0]) or _CALL.fullmatch(left[0]):
+        return True
+    return _equal(left[0], right) if not formula.free_symbols else _integer(right) != "0"
 
 
 def _as_tuples(answer: str, gold: str) -> bool | None:
