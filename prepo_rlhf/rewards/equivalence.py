@@ -138,8 +138,10 @@ def _as_equations(answer: str, gold: str) -> bool | None:
 
 
 def _says_something(left: Sequence[str], right: str) -> bool:
-    """Whether an equation's right side is what it finds: its left side has a variable, or is equal; not 0=1, nor x=x, nor
-    x^2+1=0, which is still to be solved."""
+    """Whether an equation's right side is what it finds: its left side has a variable, or is equal.
+
+    Not so are 0=1, x=x, and x^2+1=0, which is still to be solved.
+    """
     if right in left:
         return False
     formula = read_formula(left[0])
