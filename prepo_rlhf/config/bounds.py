@@ -5,13 +5,35 @@ Boundary: pydantic; of the options it knows only which one is secret.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 SECRET = "logger.wandb.key"
 _SENTENCES = {"ge": "must be at least", "gt": "must be above", "le": "must not be above", "lt": "must be below"}
+
+
+def json_object(value: Any) -> Any:
+    """The text of a JSON object, in one spelling, from that text or from a mapping; None stays None.
+
+    Raises ValueError for what is neither.
+    """
+    if value is None:
+        return None
+    try:
+        found = json.loads(value, parse_constant=_refuse_constant) if isinstance(value, str) else value
+        text = json.dumps(found, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"must be a JSON object ({error})") from None
+    if not isinstance(found, dict):
+        raise ValueError('must be a JSON object, as in {"enable_thinking": false}')
+    return text
+
+
+JsonObject = Annotated[str, BeforeValidator(json_object)]
+"""Text on the command line; in a YAML file also a mapping."""
 
 
 def field_problems(kind: type, options: Mapping[str, Any]) -> list[str]:
@@ -32,4 +54,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
         if bound in _SENTENCES:
             return f"--{name} {problem['input']}: {_SENTENCES[bound]} {limit:g}"
     given = "" if name == SECRET else f", got {problem['input']!r}"
-    return f"--{name}: {problem['msg']}{given}"
+    return f"--{name}: {problem['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.bounds import field_problems
+from prepo_rlhf.config.input_template import around_question
 from prepo_rlhf.config.root import Config, GivenConfig
 from prepo_rlhf.config.training import AlgoOptions
 
@@ -24,8 +25,8 @@ def check(config: Config) -> Config:
     # The rest divides by sizes, so these come first and alone.
     problems = [*_required(config), *field_problems(GivenConfig, config.to_dict())]
     if not problems:
-        for rule in (_windows, _weights, _groups, _lengths, _train_batches, _rollout_batches, _placement, _precision,
-                     _engines, _loss, _records):  # fmt: skip
+        for rule in (_prompts, _windows, _weights, _groups, _lengths, _train_batches, _rollout_batches, _placement,
+                     _precision, _engines, _loss, _records):  # fmt: skip
             problems.extend(rule(config))
     if problems:
         raise ConfigError("\n".join(problems))
@@ -44,6 +45,22 @@ def _required(c: Config) -> Iterator[str]:
         )
     if c.reward.remote_url == "math" and not c.data.label_key:
         yield "--reward.remote_url math needs --data.label_key: name the column of the reference answer"
+
+
+def _prompts(c: Config) -> Iterator[str]:
+    template, chat = c.data.input_template, c.data.apply_chat_template
+    if template and chat:
+        yield (
+            "--data.input_template and --data.apply_chat_template: the chat template makes the whole prompt; give only "
+            "one of them"
+        )
+    if template:
+        try:
+            around_question(template)
+        except ValueError as error:
+            yield f"--data.input_template {template!r}: {error}"
+    if c.data.chat_template_kwargs is not None and not chat:
+        yield "--data.chat_template_kwargs needs --data.apply_chat_template: add it"
 
 
 def _windows(c: Config) -> Iterator[str]:

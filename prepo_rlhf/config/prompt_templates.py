@@ -21,9 +21,3 @@ TEMPLATES = {
     ),
     "plain": f"{PLACEHOLDER}\n{INSTRUCTION}",
 }
-
-
-def as_format_string(template: str) -> str:
-    """The template as OpenRLHF's `--data.input_template` has it: for `str.format`, with {} in the question's place."""
-    before, after = (part.replace("{", "{{").replace("}", "}}") for part in template.split(PLACEHOLDER))
-    return f"{before}{{}}{after}"

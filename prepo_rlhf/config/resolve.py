@@ -14,8 +14,9 @@ from typing import Any, Literal, get_type_hints
 from warnings import warn
 
 from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.config.bounds import json_object
+from prepo_rlhf.config.input_template import keeps_doubled_braces
 from prepo_rlhf.config.models import ActorOptions
-from prepo_rlhf.config.prompt_templates import TEMPLATES, as_format_string
 from prepo_rlhf.config.root import Config, GivenConfig
 
 # K / |B| = 20% in PREPO, arXiv 2511.00794.
@@ -85,14 +86,19 @@ def _reward_source(c: GivenConfig) -> Changes:
 
 
 def _prompt_template(c: GivenConfig) -> Changes:
-    template = c.data.input_template
-    if template in TEMPLATES:
-        yield "data.input_template", as_format_string(TEMPLATES[template])
-    elif template and "{}" not in template:
-        warn("--data.input_template has no {} for the prompt: it is ignored", stacklevel=3)
-        yield "data.input_template", None
-    elif template and "\\n" in template:
-        warn("--data.input_template holds a backslash and an n, no line break: in bash, write $'a\\nb'", stacklevel=3)
+    _warn_of_template(c.data.input_template or "")
+    if (kwargs := c.data.chat_template_kwargs) is not None:
+        try:
+            yield "data.chat_template_kwargs", json_object(kwargs)
+        except ValueError:  # told by `check`
+            return
+
+
+def _warn_of_template(template: str) -> None:
+    if "\\n" in template:
+        warn("--data.input_template holds a backslash and an n, no line break: in bash, write $'a\\nb'", stacklevel=4)
+    if keeps_doubled_braces(template):
+        warn("--data.input_template: its doubled braces, beside single ones, stay two: they are text", stacklevel=4)
 
 
 def _packing(c: GivenConfig) -> Changes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge, Gt, Le
 
 from prepo_rlhf.config.base import Options
+from prepo_rlhf.config.bounds import JsonObject
 from prepo_rlhf.config.selectors import SELECTORS
 
 if TYPE_CHECKING:
@@ -32,13 +33,15 @@ class DataOptions(Options):
     max_samples: Annotated[int, Ge(1)] = 100_000_000
     """Take at most this many prompts."""
     input_key: str = "input"
-    """Column of the prompt: a text, or a list of chat messages."""
+    """Column of the prompt: a text, or a list of chat messages. Dots reach into nested fields."""
     label_key: str | None = None
-    """Column of the reference answer, given to the reward function."""
+    """Column of the reference answer, given to the reward function. Dots reach into nested fields."""
     input_template: str | None = None
-    """Text around the prompt, with {} in its place; or a template by name: qwen-math, llama3 or plain."""
+    """Text around the prompt, with {} once, in its place; or a template by name: qwen-math, llama3 or plain."""
     apply_chat_template: bool = False
     """Put the prompt through the tokenizer's chat template."""
+    chat_template_kwargs: JsonObject | None = None
+    """JSON object of what the chat template takes besides, as in {"enable_thinking": false}."""
     max_len: Annotated[int, Ge(1)] = 2048
     """Longest sequence, prompt and response, in tokens."""
     dataloader_num_workers: Annotated[int, Ge(0)] = 0
