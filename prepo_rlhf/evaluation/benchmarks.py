@@ -7,12 +7,15 @@ Boundary: imports `datasets` only to download; knows no models or prompts.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from warnings import warn
 
 from prepo_rlhf.config.base import ConfigError
-from prepo_rlhf.files.rows import SUFFIXES, lookup, read_rows
+from prepo_rlhf.files.rows import GZIP, SUFFIXES, Table, read_table, row_suffix
+from prepo_rlhf.prompts.values import BadField, BadRows, BadValue, chat_of, label_of, repeated, told_copies, value_of
 
 
 class Keys(NamedTuple):
@@ -72,35 +75,39 @@ def load_benchmark(
 ) -> list[Problem]:
     """The problems of a benchmark, or the first `limit`, in the order of the data.
 
-    `name` is one of BENCHMARKS, which are read from `data_dir` or else from the hub, or the path of a .jsonl, .json or
-    .parquet file whose columns are `keys`. Raises ConfigError if there are no such data, they can't be read, or their
-    columns are not as expected.
+    `name` is one of BENCHMARKS, which are read from `data_dir` or else from the hub, or the path of a file of rows with
+    the columns `keys`. Raises ConfigError if there are no such data, they can't be read, or rows are no problems.
     """
-    rows, where = _rows(name, data_dir)
-    if not rows:
+    table, where = _table(name, data_dir)
+    if not len(table):
         raise ConfigError(f"{where}: there are no rows")
+    if limit is not None:
+        table = table.take(range(min(limit, len(table))))
     if name in BENCHMARKS:
         keys = BENCHMARKS[name].keys
-    problems = [_problem(row, number, keys, f"{where}, row {number}") for number, row in enumerate(rows[:limit])]
-    repeated = [f"`{one}`" for one, count in Counter(problem.id for problem in problems).items() if count > 1]
-    if repeated:
-        raise ConfigError(f"{where}: more than one row has the {keys.id} {', '.join(repeated[:5])}; leave one of each")
-    return problems
+    problems, bad = [], BadRows()
+    for number, row in enumerate(table.rows):
+        try:
+            problems.append(_problem(row, number, keys, by_name=name in BENCHMARKS))
+        except BadField as fault:
+            bad.add(table.places[number], fault)
+    bad.check(len(table), where)
+    if copies := repeated([problem.question for problem in problems], table.places):
+        warn(f"{where}: {told_copies(copies, len(table), 'question', table.places)}", stacklevel=2)
+    return _unique(problems, keys, where)
 
 
 def display_name(name: str) -> str:
     """What results call a benchmark: its name, or its file's without folder and suffix."""
-    return name if name in BENCHMARKS else Path(name).stem
+    return name if name in BENCHMARKS else Path(Path(name).name.removesuffix(GZIP)).stem
 
 
-def _rows(name: str, data_dir: str | None) -> tuple[list[dict[str, Any]], str]:
+def _table(name: str, data_dir: str | None) -> tuple[Table, str]:
     """All rows, and the option and the source that they are from, for messages."""
     if name not in BENCHMARKS:
         path, option = Path(name), f"--benchmarks {name}"
-        if path.suffix not in SUFFIXES:
-            raise ConfigError(
-                f"{option}: give {', '.join(BENCHMARKS)}, or the path of a file in {', '.join(SUFFIXES)}"
-            )
+        if row_suffix(path) is None:
+            raise ConfigError(f"{option}: give {', '.join(BENCHMARKS)}, or the path of a file in {', '.join(SUFFIXES)}")
         if not path.is_file():
             raise ConfigError(f"{option}: there is no such file")
         return _read_file(path, "--benchmarks"), option
@@ -113,71 +120,68 @@ def _rows(name: str, data_dir: str | None) -> tuple[list[dict[str, Any]], str]:
 
 def _local_copy(benchmark: Benchmark, data_dir: str) -> Path:
     stems = dict.fromkeys((benchmark.file or benchmark.name, benchmark.name))
-    names = [stem + suffix for stem in stems for suffix in SUFFIXES]
+    names = [stem + suffix + end for stem in stems for suffix in SUFFIXES for end in ("", GZIP)]
     found = [path for name in names if (path := Path(data_dir, name)).is_file()]
     if not found:
         raise ConfigError(
-            f"--data_dir {data_dir}: no {benchmark.name} there; put it in that folder as {' or '.join(names)}"
+            f"--data_dir {data_dir}: no {benchmark.name} there; put it in that folder as {' or '.join(stems)}, a file "
+            f"in {', '.join(SUFFIXES)}"
         )
     return found[0]
 
 
-def _read_file(path: Path, option: str) -> list[dict[str, Any]]:
+def _read_file(path: Path, option: str) -> Table:
     try:
-        return read_rows(path)
+        return read_table(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{option}: {path} can't be read ({error})") from error
 
 
-def _download(benchmark: Benchmark) -> list[dict[str, Any]]:
+def _download(benchmark: Benchmark) -> Table:
     from datasets import load_dataset
 
     try:
-        rows: Any = load_dataset(benchmark.dataset, benchmark.config, split=benchmark.split)  # for a split, a Dataset
-        return list(rows)
+        data: Any = load_dataset(benchmark.dataset, benchmark.config, split=benchmark.split)  # for a split, a Dataset
+        rows = list(data)
     except Exception as error:  # whatever `datasets` raises for a hub that is out of reach
         raise ConfigError(
             f"--benchmarks {benchmark.name}: {benchmark.dataset} can't be loaded from the Hugging Face hub "
             f"({type(error).__name__}: {error}); where the hub is out of reach, give --data_dir FOLDER with "
             f"{benchmark.file or benchmark.name}.jsonl in it"
         ) from error
+    return Table(rows, [f"row {number}" for number in range(1, len(rows) + 1)])
 
 
-def _problem(row: dict[str, Any], number: int, keys: Keys, where: str) -> Problem:
+def _unique(problems: list[Problem], keys: Keys, where: str) -> list[Problem]:
+    ids = [f"`{one}`" for one, count in Counter(problem.id for problem in problems).items() if count > 1]
+    if ids:
+        raise ConfigError(f"{where}: more than one row has the {keys.id} {', '.join(ids[:5])}; leave one of each")
+    return problems
+
+
+def _problem(row: dict[str, Any], number: int, keys: Keys, by_name: bool) -> Problem:
+    """The problem of a row; BadField if it has none. The columns of a benchmark known by name are no options."""
+
+    def read(column: str, convert: Callable[[Any], Any]) -> Any:
+        key = getattr(keys, column)
+        try:
+            return None if key is None else convert(value_of(row, key))
+        except BadValue as error:
+            raise BadField(f"column {key}" if by_name else f"--{column}_key {key}", error) from error
+
     return Problem(
-        id=str(number) if keys.id is None else str(_value(row, keys.id, where)),
-        question=_question(_value(row, keys.question, where), f"{where}, {keys.question}"),
-        gold=_gold(_value(row, keys.answer, where), f"{where}, {keys.answer}"),
-        subject=_label(row, keys.subject, where),
-        level=_label(row, keys.level, where),
+        id=str(number) if keys.id is None else read("id", str),
+        question=read("question", lambda value: chat_of(value)[-1]["content"]),  # of a chat, the last message
+        gold=read("answer", _gold),
+        subject=read("subject", _label),
+        level=read("level", _label),
     )
 
 
-def _value(row: dict[str, Any], key: str, where: str) -> Any:
-    try:
-        return lookup(row, key)
-    except (KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{where}: has no key {key}, but {', '.join(row)}; for a file given by its path, --question_key, "
-            "--answer_key, --subject_key and --level_key name its columns"
-        ) from error
+def _gold(value: Any) -> str | list[str]:
+    label = label_of(value, for_verifier=True)
+    return [str(answer) for answer in label] if isinstance(label, list) else str(label)
 
 
-def _label(row: dict[str, Any], key: str | None, where: str) -> str | None:
-    value = None if key is None else _value(row, key, where)
+def _label(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def _question(value: Any, where: str) -> str:
-    """The text itself, or the last message of a chat."""
-    text = value[-1].get("content") if isinstance(value, list) and value and isinstance(value[-1], dict) else value
-    if not isinstance(text, str) or not text.strip():
-        raise ConfigError(f"{where}: is no question, neither text nor chat messages; --question_key names the column")
-    return text
-
-
-def _gold(value: Any, where: str) -> str | list[str]:
-    answers = value if isinstance(value, list) else [value]
-    if not answers or not all(isinstance(answer, (str, int, float)) and str(answer).strip() for answer in answers):
-        raise ConfigError(f"{where}: is no answer, neither text, number nor a list; --answer_key names the column")
-    return [str(answer) for answer in answers] if isinstance(value, list) else str(value)

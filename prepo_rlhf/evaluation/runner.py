@@ -22,6 +22,7 @@ from prepo_rlhf.evaluation.tasks import Task, make_tasks
 from prepo_rlhf.files.model_files import ModelFiles
 from prepo_rlhf.metrics.samples import sample_of
 from prepo_rlhf.metrics.summary import summarise, summarise_by
+from prepo_rlhf.prompts.sources import split_names
 from prepo_rlhf.rewards.contract import RewardError
 from prepo_rlhf.rewards.sources import check_reward
 
@@ -61,11 +62,11 @@ def run(options: BenchmarkOptions) -> str:
 def _load_problems(options: BenchmarkOptions) -> dict[str, list[Problem]]:
     keys = Keys(options.question_key, options.answer_key, options.subject_key, options.level_key)
     problems: dict[str, list[Problem]] = {}
-    for name in options.benchmarks.split(","):
-        title = display_name(name.strip())
+    for name in split_names(options.benchmarks):
+        title = display_name(name)
         if title in problems:
             raise ConfigError(f"--benchmarks {options.benchmarks}: two of them are called {title}; rename one of them")
-        problems[title] = load_benchmark(name.strip(), options.data_dir, keys, options.limit)
+        problems[title] = load_benchmark(name, options.data_dir, keys, options.limit)
     return problems
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prepo_rlhf.config import Config, ConfigError
-from prepo_rlhf.files.rows import SUFFIXES, read_rows
+from prepo_rlhf.files.rows import read_rows, row_suffix
 
 
 class Schedule(NamedTuple):
@@ -44,7 +44,7 @@ def count_prompts(config: Config) -> int | None:
     """Rows of `--data.prompt_dataset`, at most `--data.max_samples`; None if it is no file that can be read here, and
     ConfigError if it is one, but broken."""
     path = Path(config.data.prompt_dataset)
-    if path.suffix not in SUFFIXES or not path.is_file():
+    if row_suffix(path) is None or not path.is_file():
         return None
     try:
         return min(len(read_rows(path)), config.data.max_samples)

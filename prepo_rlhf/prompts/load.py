@@ -1,31 +1,48 @@
-"""Loads the user's datasets as prompts: rows are read, templated, tokenized, and left out where they cannot fit.
+"""Loads the user's datasets as prompts: rows are checked, templated, tokenized, and left out where they cannot fit.
 
 Boundary: runs in the driver before Ray starts, so that every mistake about data and model files is found there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
+from warnings import warn
 
 from transformers import PreTrainedTokenizerBase
 
 from prepo_rlhf.config import Config, ConfigError
-from prepo_rlhf.config.prompt_templates import PLACEHOLDER
+from prepo_rlhf.config.input_template import around_question
 from prepo_rlhf.files.model_files import ModelFiles
-from prepo_rlhf.files.rows import lookup
+from prepo_rlhf.files.rows import Table
 from prepo_rlhf.prompts.prompt import Prompt
-from prepo_rlhf.prompts.render import chat_renderer, text_renderer, user_message
+from prepo_rlhf.prompts.render import ChatError, chat_renderer
+from prepo_rlhf.prompts.sources import Source, load_source
+from prepo_rlhf.prompts.values import (
+    BadField,
+    BadRows,
+    BadValue,
+    chat_of,
+    label_of,
+    question_of,
+    repeated,
+    told_copies,
+    value_of,
+)
 
 
 @dataclass
 class PromptSet:
-    """The prompts that fit the context; `num_left_out` were too long, or too short to have a perplexity."""
+    """The prompts that fit the context; `num_left_out` were too long, or too short to have a perplexity.
+
+    `places` says where a user finds each row of the data, by `Prompt.row`: "line 7".
+    """
 
     prompts: list[Prompt] = field(default_factory=list)
     num_left_out: int = 0
+    places: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -47,104 +64,107 @@ def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
 
 
 def load_prompts(config: Config, tokenizer: PreTrainedTokenizerBase, *, evaluation: bool = False) -> PromptSet:
-    """The training prompts, or those of `--eval.dataset`.
+    """The training prompts, or those of `--eval.dataset`. Rows that repeat a prompt are kept, and told of.
 
     Raises:
-        ConfigError: the dataset is missing or empty, or its rows have no such keys.
+        ConfigError: the dataset is missing or empty, or some rows are no prompts: how many, which, and what is wrong.
     """
-    option = "--eval.dataset" if evaluation else "--data.prompt_dataset"
-    rows = load_rows(config, evaluation=evaluation)
-    _check_keys(config, rows, option)
+    source = _source(config, evaluation)
+    table = load_source(source)
+    if config.prepo.ppl_tokens == "question" and not tokenizer.is_fast:
+        raise ConfigError(
+            "--prepo.ppl_tokens question: needs a fast tokenizer, which this model's is not; use `prompt`"
+        )
     read = _row_reader(config, tokenizer)
-    made = [_make_prompt(number, row, read, config, tokenizer) for number, row in enumerate(rows)]
+    made, bad = [], BadRows()
+    for number, row in enumerate(table.rows):
+        try:
+            made.append(_make_prompt(number, row, read, config, tokenizer))
+        except BadField as fault:
+            bad.add(table.places[number], fault)
+    bad.check(len(table), str(source))
     prompts = [prompt for prompt in made if prompt is not None]
     if not prompts:
         raise ConfigError(
-            f"{option}: none of its {len(rows)} prompts fits: --data.max_len {config.data.max_len} must hold prompt "
-            f"and response (--rollout.max_new_tokens {config.rollout.max_new_tokens})"
+            f"{source.option}: none of its {len(table)} prompts fits: --data.max_len {config.data.max_len} must hold "
+            f"prompt and response (--rollout.max_new_tokens {config.rollout.max_new_tokens})"
         )
-    return PromptSet(prompts, num_left_out=len(made) - len(prompts))
+    _tell_copies(prompts, table, source)
+    return PromptSet(prompts, len(made) - len(prompts), table.places)
+
+
+def load_rows(config: Config, *, evaluation: bool = False) -> Table:
+    """The rows of `--data.prompt_dataset` or of `--eval.dataset`.
+
+    Raises:
+        ConfigError: the dataset is missing or empty.
+    """
+    return load_source(_source(config, evaluation))
+
+
+def _source(config: Config, evaluation: bool) -> Source:
+    common = {"seed": config.train.seed, "max_rows": config.data.max_samples, "use_ms": config.use_ms}
+    if evaluation:
+        return Source("--eval.dataset", "--eval.split", str(config.eval.dataset), config.eval.split, **common)
+    data = config.data
+    names = ("--data.prompt_dataset", "--data.prompt_split", data.prompt_dataset, data.prompt_split)
+    return Source(*names, data.prompt_probs, **common)
 
 
 def _make_prompt(number: int, row: dict[str, Any], read: Callable, config: Config, tokenizer: Any) -> Prompt | None:
-    """The prompt of a row; None where it leaves no room for a response, or has no token with a predecessor."""
+    """The prompt of a row; None where it leaves no room for a response, or has no token with a predecessor.
+
+    Raises BadField if the row is no prompt."""
     question, text = read(row)
+    label = _label(row, config)
     by_question = config.prepo.ppl_tokens == "question"
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=by_question)
     token_ids = list(encoded["input_ids"])
     scored = _question_range(question, text, encoded["offset_mapping"]) if by_question else (1, len(token_ids))
     if scored[0] >= scored[1] or len(token_ids) > config.data.max_len - (config.rollout.max_new_tokens or 1):
         return None
-    label = "" if config.data.label_key is None else lookup(row, config.data.label_key)
-    return Prompt(text, token_ids, scored, label, number, row.get("datasource") or "default")
+    return Prompt(text, token_ids, scored, label, number, str(row.get("datasource") or "default"))
 
 
-def load_rows(config: Config, *, evaluation: bool = False) -> Any:
-    """The rows of `--data.prompt_dataset` or of `--eval.dataset`, as a `datasets.Dataset`.
-
-    Raises:
-        ConfigError: the dataset is missing or empty.
-    """
-    from openrlhf.datasets.utils import blending_datasets
-
-    option = "--eval.dataset" if evaluation else "--data.prompt_dataset"
-    names = config.eval.dataset if evaluation else config.data.prompt_dataset
-    quiet = SimpleNamespace(print=lambda *_: None, is_rank_0=lambda: False, args=config)
+def _label(row: dict[str, Any], config: Config) -> Any:
+    key = config.data.label_key
+    if key is None:
+        return ""
     try:
-        rows = blending_datasets(
-            names,
-            None if evaluation else config.data.prompt_probs,
-            quiet,
-            config.train.seed,
-            max_count=config.data.max_samples,
-            dataset_split=config.eval.split if evaluation else config.data.prompt_split,
-        )
-    except Exception as error:  # whatever `datasets` raises for a path, a format or a split
-        raise ConfigError(f"{option} {names}: cannot be loaded ({type(error).__name__}: {error})") from error
-    if len(rows) == 0:
-        raise ConfigError(f"{option} {names}: the dataset is empty")
-    return rows.select(range(min(config.data.max_samples, len(rows))))
-
-
-def _check_keys(config: Config, rows: Any, option: str) -> None:
-    for key_option, key in (("--data.input_key", config.data.input_key), ("--data.label_key", config.data.label_key)):
-        try:
-            if key is not None:
-                lookup(rows[0], key)
-        except (KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{key_option} {key}: the rows of {option} have no such key, but {', '.join(rows.column_names)}"
-            ) from error
+        return label_of(value_of(row, key), for_verifier=config.reward.remote_url == "math")
+    except BadValue as error:
+        raise BadField(f"--data.label_key {key}", error) from error
 
 
 def _row_reader(config: Config, tokenizer: Any) -> Callable[[dict[str, Any]], tuple[str, str]]:
-    """A function from a row to its question and to the text that the model reads."""
-    key, template = config.data.input_key, config.data.input_template
+    """A function from a row to its question and to the text that the model reads; it raises BadField."""
+    key = config.data.input_key
+    option = f"--data.input_key {key}"
     if not config.data.apply_chat_template:
-        # OpenRLHF's templates are for str.format: {} is the question's place, and doubled braces are braces.
-        render_text = text_renderer(template.format(PLACEHOLDER) if template else PLACEHOLDER)
+        before, after = around_question(config.data.input_template or "{}")
 
         def read_text(row: dict[str, Any]) -> tuple[str, str]:
-            question = lookup(row, key)
-            if not isinstance(question, str):
-                raise ConfigError(
-                    f"--data.input_key {key}: holds {type(question).__name__}, not text; for chat messages give "
-                    "--data.apply_chat_template"
-                )
-            return question, render_text(question)
+            try:
+                question = question_of(value_of(row, key))
+            except BadValue as error:
+                raise BadField(option, error) from error
+            return question, before + question + after
 
         return read_text
 
-    render_chat = chat_renderer(
-        tokenizer,
-        f"--data.apply_chat_template: the tokenizer of {config.actor.model_name_or_path} has no chat template; leave "
-        "the switch out and give --data.input_template, or use a model that has one",
-    )
+    remedy = "leave the switch out and give --data.input_template, or use a model that has one"
+    kwargs = json.loads(config.data.chat_template_kwargs or "{}")
+    render_chat = chat_renderer(tokenizer, "--data.apply_chat_template", remedy, kwargs)
 
     def read_chat(row: dict[str, Any]) -> tuple[str, str]:
-        value = lookup(row, key)
-        chat = [user_message(value)] if isinstance(value, str) else value
-        return chat[-1]["content"], render_chat(chat)
+        try:
+            chat = chat_of(value_of(row, key))
+        except BadValue as error:
+            raise BadField(option, error) from error
+        try:
+            return chat[-1]["content"], render_chat(chat)
+        except ChatError as error:
+            raise BadField("--data.apply_chat_template", BadValue(str(error))) from error
 
     return read_chat
 
@@ -152,7 +172,16 @@ def _row_reader(config: Config, tokenizer: Any) -> Callable[[dict[str, Any]], tu
 def _question_range(question: str, prompt: str, offsets: Iterable[tuple[int, int]]) -> tuple[int, int]:
     start = prompt.rfind(question.strip())
     if start < 0:
-        raise ConfigError("--prepo.ppl_tokens question: the template changes the question's text; use `prompt`")
+        fault = BadValue("the template changes the question's text; use `prompt`")
+        raise BadField("--prepo.ppl_tokens question", fault)
     stop = start + len(question.strip())
     inside = [i for i, (left, right) in enumerate(offsets) if left < stop and right > start and i > 0]
     return (inside[0], inside[-1] + 1) if inside else (0, 0)
+
+
+def _tell_copies(prompts: Sequence[Prompt], table: Table, source: Source) -> None:
+    places = [table.places[prompt.row] for prompt in prompts]
+    if pairs := repeated([prompt.text for prompt in prompts], places):
+        others = sum(prompts[number].label != prompts[earlier].label for number, earlier in pairs)
+        told = told_copies(pairs, len(table), "prompt", places)
+        warn(f"{source}: {told}{f', {others} of them with another label' if others else ''}", stacklevel=3)

@@ -30,7 +30,7 @@ CHECKPOINT_CONFIG = "config.yaml"
 RESUME_OPTIONS = (
     "actor.model_name_or_path", "actor.num_nodes", "actor.num_gpus_per_node", "data.prompt_dataset",
     "data.prompt_split", "data.max_samples", "data.max_len", "data.input_key", "data.input_template",
-    "data.apply_chat_template", "ds.zero_stage", "ds.lora.rank", "rollout.batch_size",
+    "data.apply_chat_template", "data.chat_template_kwargs", "ds.zero_stage", "ds.lora.rank", "rollout.batch_size",
     "rollout.n_samples_per_prompt", "rollout.max_new_tokens", "train.batch_size", "train.num_episodes", "train.seed",
     "prepo.selector", "prepo.pacing", "prepo.ppl_length_bins", "prepo.candidate_batch_size",
 )  # fmt: skip
@@ -144,8 +144,10 @@ def _check_reward(config: Config) -> None:
 def _check_golds(option: str, data: PromptSet | None) -> None:
     """Refuse prompts without a reference answer, which no response could earn a reward on."""
     missing = [prompt for prompt in data.prompts if not gold_answer(prompt.label)] if data else []
-    if missing:
+    if data and missing:
+        places = ", ".join(data.places[prompt.row] for prompt in missing[:5])
         raise ConfigError(
-            f"--reward.remote_url math: {len(missing)} rows of {option} have no reference answer, the first with the "
-            f"prompt {missing[0].text[:80]!r}: complete or remove them, or check --data.label_key"
+            f"--reward.remote_url math: {len(missing)} rows of {option} have no reference answer ({places}"
+            f"{', ...' if len(missing) > 5 else ''}), the first with the prompt {missing[0].text[:80]!r}: complete or "
+            "remove them, or check --data.label_key"
         )

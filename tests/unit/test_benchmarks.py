@@ -182,12 +182,12 @@ def _offline(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_names_a_benchmark_or_file_that_is_not_there(tmp_path: Path) -> None:
     assert message_of("math") == (
         "--benchmarks math: give gsm8k, math500, aime24, aime25, olympiadbench, or the path of a file in "
-        ".jsonl, .parquet, .json"
+        ".jsonl, .parquet, .json, .csv, .arrow"
     )
     assert message_of(f"{tmp_path}/no.jsonl") == f"--benchmarks {tmp_path}/no.jsonl: there is no such file"
     assert message_of("aime24", str(tmp_path)) == (
-        f"--data_dir {tmp_path}: no aime24 there; put it in that folder as aime24.jsonl or aime24.parquet or "
-        "aime24.json"
+        f"--data_dir {tmp_path}: no aime24 there; put it in that folder as aime24, a file in .jsonl, .parquet, .json, "
+        ".csv, .arrow"
     )
 
 
@@ -211,32 +211,32 @@ def test_names_a_broken_file(tmp_path: Path, name: str, content: str, complaint:
 def test_names_missing_columns(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", ROWS)
     assert message_of(path) == (
-        f"--benchmarks {path}, row 0: has no key question, but task, topic, grade; for a file given by its path, "
-        "--question_key, --answer_key, --subject_key and --level_key name its columns"
+        f"--question_key question: 2 of the 2 rows of --benchmarks {path} cannot be used (line 1, line 2: has no such "
+        "key, but task, topic, grade); correct or remove them"
     )
-    assert "row 0: has no key task.answer, but task" in message_of(path, keys=Keys("task.text", "task.answer"))
-    assert "row 0: has no key topic.name, but task" in message_of(
-        path, keys=Keys("task.text", "task.gold", "topic.name")
-    )
-    assert "has no key kind" in message_of(path, keys=Keys("task.text", "task.gold", level="kind"))
+    assert "--answer_key task.answer: 2 of the 2 rows" in message_of(path, keys=Keys("task.text", "task.answer"))
+    nowhere = message_of(path, keys=Keys("task.text", "task.gold", "topic.name"))
+    assert "--subject_key topic.name: 2 of the 2 rows" in nowhere
+    assert "--level_key kind: 2 of the 2 rows" in message_of(path, keys=Keys("task.text", "task.gold", level="kind"))
     write_lines(tmp_path / "aime25.jsonl", [{"id": 1, "problem": "1?", "answer": "1"}, {"id": 2, "answer": "1"}])
     assert message_of("aime25", str(tmp_path)).startswith(
-        f"--data_dir {tmp_path}: aime25.jsonl, row 1: has no key problem, but id, answer;"
+        f"column problem: 1 of the 2 rows of --data_dir {tmp_path}: aime25.jsonl cannot be used (line 2: has no such "
+        "key, but id, answer)"
     )
 
 
 @pytest.mark.parametrize("question", [None, 7, " ", [], ["text"], [{"role": "user"}]])
 def test_names_a_question_that_is_none(tmp_path: Path, question: Any) -> None:
     path = write_lines(tmp_path / "a.jsonl", [{"question": question, "answer": "1"}])
-    assert message_of(path).startswith(f"--benchmarks {path}, row 0, question: is no question")
-    assert message_of(path).endswith("--question_key names the column")
+    assert message_of(path).startswith("--question_key question: 1 of the 1 rows")
+    assert f"{path} cannot be used (line 1: " in message_of(path)
 
 
-@pytest.mark.parametrize("answer", [None, "", " ", [], ["1", None], {"value": 1}])
+@pytest.mark.parametrize("answer", [None, "", " ", [], ["1", None], {"value": 1}, float("nan"), ["1", float("nan")]])
 def test_names_an_answer_that_is_none(tmp_path: Path, answer: Any) -> None:
     path = write_lines(tmp_path / "a.jsonl", [{"question": "1?", "answer": answer}])
-    assert message_of(path).startswith(f"--benchmarks {path}, row 0, answer: is no answer")
-    assert message_of(path).endswith("--answer_key names the column")
+    assert message_of(path).startswith("--answer_key answer: 1 of the 1 rows")
+    assert f"{path} cannot be used (line 1: " in message_of(path)
 
 
 def test_names_repeated_ids(tmp_path: Path) -> None:

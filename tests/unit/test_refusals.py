@@ -44,7 +44,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "math without labels": ({"reward__remote_url": "math", "data__label_key": None}, "needs --data.label_key"),
     "math without a reference answer": (
         {"reward__remote_url": "math", "data__label_key": "blank"},
-        "2 rows of --data.prompt_dataset have no reference answer",
+        "2 rows of --data.prompt_dataset have no reference answer (line 8, line 10)",
     ),
     "no such reward": ({"reward__remote_url": "maths"}, "--reward.remote_url maths: give math"),
     "missing agent": ({"train__agent_func_path": "/nowhere/agent.py"}, "--train.agent_func_path"),
@@ -58,7 +58,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "empty.jsonl").write_text("")
     (folder / "empty.py").write_text("")
     rows = [row | {"chat": [{"role": "user", "content": row["question"]}], "blank": "1"} for row in question_rows(60)]
-    rows[7]["blank"], rows[9]["blank"] = " ", None
+    rows[7]["blank"], rows[9]["blank"] = "####", "It is so. #### "
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     plain = make_tiny_model(folder / "plain", [row["question"] for row in rows])
     (folder / "plain" / "chat_template.jinja").unlink()
