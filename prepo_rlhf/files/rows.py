@@ -13,6 +13,7 @@ import re
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,13 +88,14 @@ def complete_lines(path: Path) -> list[str]:
 def lookup(row: Any, key: str) -> Any:
     """A row's value under `key`; dots reach into nested fields (`reward_model.ground_truth`), and numbers, counted from
     0, into lists (`prompt.0.content`). Without such a key it raises KeyError."""
-    if isinstance(row, dict) and key in row:
-        return row[key]
-    head, dot, rest = key.partition(".")
-    if isinstance(row, dict) and dot and head in row:
-        return lookup(row[head], rest)
-    if isinstance(row, list) and head.isdecimal() and int(head) < len(row):
-        return lookup(row[int(head)], rest) if dot else row[int(head)]
+    if isinstance(row, list):
+        row = {str(number): item for number, item in enumerate(row)}
+    if isinstance(row, dict):
+        if key in row:
+            return row[key]
+        for dot in (i for i, character in enumerate(key) if character == "." and key[:i] in row):
+            with suppress(KeyError):
+                return lookup(row[key[:dot]], key[dot + 1 :])
     raise KeyError(key)
 
 
@@ -135,7 +137,7 @@ def _numbered_values(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
         line = line.lstrip("\ufeff")  # files with a byte order mark that were put together
         try:
             if line.strip():
-                yield number, _parsed(line)
+                yield number, _parsed(line.rstrip())
         except ValueError as error:
             wrong.append(f"line {number} is not JSON: {_told(error)}")
     if wrong:
