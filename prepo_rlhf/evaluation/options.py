@@ -30,7 +30,7 @@ class BenchmarkOptions(Options):
     trust_remote_code: bool = False
     """Run Python code that the model brings along, and load weights that are pickles: only if you trust its authors."""
     benchmarks: str = "gsm8k,math500,aime24,aime25,olympiadbench"
-    """Benchmarks, separated by commas: names, or paths of .jsonl, .json or .parquet files."""
+    """Benchmarks, separated by commas: names, or paths of .jsonl, .json, .csv, .parquet or .arrow files."""
     data_dir: str | None = None
     """Folder with the benchmarks' files; by default they come from the Hugging Face hub."""
     question_key: str = "question"

@@ -8,6 +8,7 @@ Boundary: names in, rows out; what rows must hold is not looked at.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from glob import glob
@@ -77,7 +78,7 @@ def split_names(names: str) -> list[str]:
     while parts:
         ends = range(len(parts), 0, -1)
         tried = [(end, text) for end in ends for whole in [",".join(parts[:end])] for text in (whole, whole.strip())]
-        end, name = next(((end, text) for end, text in tried if text and Path(text).exists()), (1, parts[0].strip()))
+        end, name = next(((end, text) for end, text in tried if os.path.exists(text)), (1, parts[0].strip()))
         found.append(name)
         parts = parts[end:]
     return found
@@ -85,12 +86,12 @@ def split_names(names: str) -> list[str]:
 
 def _load(name: str, source: Source) -> Table:
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(name):
         return _file(path, source)
-    if path.is_dir():
+    if os.path.isdir(name):
         return _folder(path, None, source)
     for at in (i for i in range(len(name), 0, -1) if name[i - 1] == "@"):
-        if Path(name[: at - 1]).is_dir():
+        if os.path.isdir(name[: at - 1]):
             return _folder(Path(name[: at - 1]), name[at:].strip(), source)
     if "://" not in name:
         if files := sorted(glob(name)):

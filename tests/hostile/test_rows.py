@@ -156,6 +156,8 @@ NAMES = {
     "no folder there": ("no", "there is no such file or folder"),
     "nothing between commas": ("rows.jsonl,", "names nothing, or nothing between two commas"),
     "an empty folder": ("void", "cannot be loaded"),
+    "a text": ("What is 1 + 1? " * 99, "there is no such file or folder"),
+    "a program": ("rows.py", "the name ends in none of .jsonl"),
 }
 
 
@@ -270,6 +272,7 @@ def test_a_broken_file_is_named(case: str, configure: Configure, tokenizer: Any,
 def test_a_name_that_names_nothing(case: str, configure: Configure, tokenizer: Any, tmp_path: Path) -> None:
     name, told = NAMES[case]
     (tmp_path / "void").mkdir()
+    (tmp_path / "rows.py").write_text("raise SystemExit(3)")
     write_lines(tmp_path / "rows.jsonl", GOOD)
     message = refusal(configure(tmp_path / "x").replaced({"data.prompt_dataset": f"{tmp_path}/{name}"}), tokenizer)
     assert message.startswith("--data.prompt_dataset ") and told.format(folder=tmp_path) in message
