@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_tasks import job_options, question_rows
+from row_files import RowJob
+from tiny_tasks import gpu_config, job_options, question_rows
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from prepo_rlhf.config import Config, GivenConfig, parse_args
 
 GoodJob = Callable[..., list[str]]
 
@@ -27,5 +31,27 @@ def good_job(tiny_llama: str, parity_reward: str, tmp_path: Path) -> GoodJob:
 
     def make(**changes: Any) -> list[str]:
         return job_options(str(model), str(data), parity_reward, tmp_path / "run", **changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tiny_llama: str) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(tiny_llama)
+
+
+@pytest.fixture(scope="session")
+def row_options(tiny_llama: str, tmp_path_factory: pytest.TempPathFactory) -> GivenConfig:
+    folder = tmp_path_factory.mktemp("row_jobs")
+    return parse_args(job_options(tiny_llama, "rows", "reward.py", folder, data__max_len=512))
+
+
+@pytest.fixture
+def row_job(row_options: GivenConfig) -> RowJob:
+    """The options of a job on the rows of a path, with changes as `job_options` takes them; no command line is read."""
+
+    def make(path: Path | str, **changes: Any) -> Config:
+        named = {name.replace("__", "."): value for name, value in changes.items()}
+        return gpu_config(row_options.replaced({"data.prompt_dataset": str(path)} | named))
 
     return make

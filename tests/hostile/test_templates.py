@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from attempts import attempt
 from tiny_tasks import ROOT, gpu_config, job_options
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from prepo_rlhf.config import Config, ConfigError, GivenConfig, check, parse_args
 from prepo_rlhf.config.files import from_yaml, to_yaml
@@ -94,11 +94,6 @@ KWARGS = {
     "NaN": ('{"a": NaN}', "must be a JSON object (NaN is no JSON)"),
     "empty": ("", "must be a JSON object"),
 }
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_llama: str) -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(tiny_llama)
 
 
 @pytest.fixture(scope="module")
