@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
@@ -36,10 +37,16 @@ JsonObject = Annotated[str, BeforeValidator(json_object)]
 """Text on the command line; in a YAML file also a mapping."""
 
 
+@cache
+def adapter(kind: type) -> TypeAdapter[Any]:
+    """What reads the dataclass `kind` from nested options; made once, which takes longer than reading."""
+    return TypeAdapter(kind)
+
+
 def field_problems(kind: type, options: Mapping[str, Any]) -> list[str]:
     """A line for each of the nested `options` that the dataclass `kind` doesn't have, or not with that value."""
     try:
-        TypeAdapter(kind).validate_python(options)
+        adapter(kind).validate_python(options)
     except ValidationError as error:
         return [_explain(problem) for problem in error.errors()]
     return []

@@ -1,7 +1,7 @@
 """Options from and to YAML: nested keys as in the dotted names, unknown keys refused.
 
-Boundary: pydantic and yaml; knows nothing of the command line, completes and validates nothing but types and
-the bounds of single options.
+Boundary: yaml, and pydantic by `bounds`; knows nothing of the command line, completes and validates nothing but types
+and the bounds of single options.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter
 
 from prepo_rlhf.config.base import ConfigError
-from prepo_rlhf.config.bounds import field_problems
+from prepo_rlhf.config.bounds import adapter, field_problems
 from prepo_rlhf.config.refused import refusal
 from prepo_rlhf.config.root import GivenConfig
 
@@ -28,7 +27,7 @@ def from_dict(options: Mapping[str, Any]) -> GivenConfig:
     refused = [text for name, value in flatten(options) if (text := refusal(name, value))]
     if problems := refused or field_problems(GivenConfig, options):
         raise ConfigError("\n".join(problems))
-    return TypeAdapter(GivenConfig).validate_python(options)
+    return adapter(GivenConfig).validate_python(options)
 
 
 def from_yaml(path: str | Path) -> GivenConfig:
