@@ -43,7 +43,7 @@ def main() -> int:
     except ConfigError as error:
         print(f"report: {error}", file=sys.stderr)
         return 2
-    print(page)
+    print(page.absolute())
     return 0
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
 from prepo_rlhf import backends
 from prepo_rlhf.config import Config, ConfigError, check, parse_args, resolve
-from prepo_rlhf.trainer.stopped import TrainingStopped, keep_traceback
+from prepo_rlhf.trainer.stopped import TrainingStopped, how_to_go_on, keep_traceback
 
 
 def job_config(argv: Sequence[str] | None = None) -> Config:
@@ -40,10 +41,20 @@ def main(**scoring: Any) -> int:
         except TrainingStopped as error:
             print(f"train_prepo_ray: {error}. {keep_traceback(error, config.logger.run_dir)}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print(f"train_prepo_ray: stopped at once; {_how_to_go_on(config)}", file=sys.stderr)
+            return 130
     except ConfigError as error:
         print(f"train_prepo_ray: {error}", file=sys.stderr)
         return 2
     return 130 if stopped is SIGINT else 0
+
+
+def _how_to_go_on(config: Config) -> str:
+    from prepo_rlhf.files import checkpoint_manifest, outputs
+
+    folder = Path(config.ckpt.path) / outputs.ACTOR_FOLDER
+    return how_to_go_on(folder, checkpoint_manifest.newest(folder))
 
 
 if __name__ == "__main__":

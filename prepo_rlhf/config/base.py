@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Any, ClassVar
 
 from typing_extensions import Self
@@ -13,9 +14,23 @@ class ConfigError(ValueError):
     """An option that can't be used: the message names it as `--group.name` and says what to do."""
 
 
+class OnResume(Enum):
+    """What becomes of an option that has another value when `--ckpt.load_enable` goes on from a checkpoint."""
+
+    SAME = auto()
+    """Refused: with another value the checkpoint means nothing, or the run is no longer the one that was begun."""
+    KEPT = auto()
+    """The checkpoint's value stays: the optimizer and its schedule are restored with it."""
+    TAKES_EFFECT = auto()
+    """The new value holds from the next step on: it changes where and how fast a job runs, or what it tells."""
+
+
 @dataclass(frozen=True)
 class Options:
     """Base of all groups, which are frozen dataclasses: a changed value is a changed copy."""
+
+    on_resume: ClassVar[OnResume]
+    """Of every option of the group that is not annotated with another: `Annotated[int, OnResume.KEPT]`."""
 
     # Read by pydantic when a YAML file is loaded: a misspelt key is an error.
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}

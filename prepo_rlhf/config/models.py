@@ -10,12 +10,14 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from prepo_rlhf.config.base import Options
+from prepo_rlhf.config.base import OnResume, Options
 
 
 @dataclass(frozen=True)
 class AdamOptions(Options):
     """AdamW; with `--actor.optim muon`, for the parameters that Muon leaves out."""
+
+    on_resume = OnResume.KEPT
 
     lr: Annotated[float, Ge(0)] = 1e-6
     """Peak learning rate."""
@@ -31,6 +33,8 @@ class AdamOptions(Options):
 class MuonOptions(Options):
     """Muon, used with `--actor.optim muon`."""
 
+    on_resume = OnResume.KEPT
+
     lr: Annotated[float, Ge(0)] = 0.02
     """Peak learning rate of the two-dimensional weights."""
     momentum: float = 0.95
@@ -45,18 +49,20 @@ class MuonOptions(Options):
 class ActorOptions(Options):
     """The policy that is trained."""
 
+    on_resume = OnResume.SAME
+
     num_nodes: Annotated[int, Ge(1)] = 1
     """Machines for the policy; above 1, as many different ones."""
     num_gpus_per_node: Annotated[int, Ge(1)] = 8
     """GPUs for the policy on each machine (logical GPUs on a CPU)."""
     model_name_or_path: str | None = None
     """Folder or Hugging Face name of the model to start from. Required."""
-    trust_remote_code: bool = False
+    trust_remote_code: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Run Python code that the model brings along, and load weights that are pickles: only if you trust its authors
     (OpenRLHF always does)."""
-    gradient_checkpointing_enable: bool = False
+    gradient_checkpointing_enable: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Recompute activations in the backward pass, to save memory."""
-    gradient_checkpointing_reentrant: bool = False
+    gradient_checkpointing_reentrant: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Use torch's re-entrant form of gradient checkpointing."""
     eps_clip: float | None = None
     """One clip range for both sides, in place of eps_clip_low_high (OpenRLHF's default is 0.2)."""
@@ -76,19 +82,21 @@ class ActorOptions(Options):
     """Optimizer."""
     muon: MuonOptions = field(default_factory=MuonOptions)
     adam: AdamOptions = field(default_factory=AdamOptions)
-    lr_scheduler: str = "cosine_with_min_lr"
+    lr_scheduler: Annotated[str, OnResume.KEPT] = "cosine_with_min_lr"
     """Learning-rate schedule, by its name in transformers."""
-    lr_warmup_ratio: Annotated[float, Ge(0), Le(1)] = 0.03
+    lr_warmup_ratio: Annotated[float, Ge(0), Le(1), OnResume.KEPT] = 0.03
     """Share of the steps in which the learning rate rises from 0."""
-    min_lr_ratio: Annotated[float, Ge(0), Le(1)] = 0.1
+    min_lr_ratio: Annotated[float, Ge(0), Le(1), OnResume.KEPT] = 0.1
     """Last learning rate as a share of the peak."""
-    max_norm: Annotated[float, Gt(0)] = 1.0
+    max_norm: Annotated[float, Gt(0), OnResume.KEPT] = 1.0
     """Gradients are scaled down to this norm."""
 
 
 @dataclass(frozen=True)
 class RefOptions(Options):
     """The frozen reference model, started only with `--algo.kl.init_coef` above 0."""
+
+    on_resume = OnResume.TAKES_EFFECT
 
     num_nodes: Annotated[int, Ge(1)] = 1
     """Machines for the reference model, as for the policy."""
@@ -101,6 +109,8 @@ class RefOptions(Options):
 @dataclass(frozen=True)
 class VllmOptions(Options):
     """The rollout engines."""
+
+    on_resume = OnResume.TAKES_EFFECT
 
     num_engines: Annotated[int, Ge(1)] = 1
     """Number of vLLM engines; at least 1 (OpenRLHF's default is none)."""
@@ -124,6 +134,8 @@ class VllmOptions(Options):
 class LoraOptions(Options):
     """Low-rank adapters."""
 
+    on_resume = OnResume.SAME
+
     rank: Annotated[int, Ge(0)] = 0
     """Rank of the adapters; 0 trains all weights."""
     alpha: int = 16
@@ -138,20 +150,24 @@ class LoraOptions(Options):
 class DeepSpeedOptions(Options):
     """How the policy is held, split and computed."""
 
+    on_resume = OnResume.SAME
+
     zero_stage: Annotated[int, Ge(0), Le(3)] = 2
     """DeepSpeed's ZeRO stage, 0 to 3."""
     param_dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
     """Data type of the weights, in policy and engines. Many CPUs can only emulate bf16 and are faster with fp32."""
-    attn_implementation: str | None = None
+    attn_implementation: Annotated[str | None, OnResume.TAKES_EFFECT] = None
     """Attention of the policy, by its name in transformers; by default flash_attention_2 if installed and the data type
     is one of its own, else sdpa. For packed samples that is packed_sdpa, which pads in attention alone."""
-    experts_implementation: Literal["eager", "batched_mm", "grouped_mm", "deepgemm"] | None = None
+    experts_implementation: Annotated[
+        Literal["eager", "batched_mm", "grouped_mm", "deepgemm"] | None, OnResume.TAKES_EFFECT
+    ] = None
     """How experts are computed in mixture-of-experts models; by default transformers chooses."""
-    packing_samples: bool = False
+    packing_samples: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Train on sequences laid end to end, without padding."""
     ring_attn_size: Annotated[int, Ge(1)] = 1
     """GPUs that share one sequence by ring attention; above 1 implies packing_samples and needs flash-attn."""
-    ring_attn_head_stride: Annotated[int, Ge(1)] = 1
+    ring_attn_head_stride: Annotated[int, Ge(1), OnResume.TAKES_EFFECT] = 1
     """Heads in one pass of ring attention; a divisor of the number of heads."""
     tensor_parallel_size: Annotated[int, Ge(1)] = 1
     """GPUs that share each layer of the policy."""
@@ -159,17 +175,17 @@ class DeepSpeedOptions(Options):
     """Size of the secondary partition of ZeRO++."""
     adam_offload: bool = False
     """Keep the optimizer's state in CPU memory."""
-    overlap_comm: bool = False
+    overlap_comm: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Overlap the reduction of gradients with the backward pass."""
     grad_accum_dtype: str | None = None
     """Data type in which gradients are accumulated."""
-    deepcompile: bool = False
+    deepcompile: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Compile the training graph with DeepCompile."""
-    use_liger_kernel: bool = False
+    use_liger_kernel: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Use Liger's fused kernels."""
-    use_universal_ckpt: bool = False
+    use_universal_ckpt: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Load DeepSpeed's universal checkpoints, which allow another number of ranks."""
-    enable_sleep: bool = False
+    enable_sleep: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Move the policy's states to CPU memory while the engines generate (with --train.colocate_all)."""
     load_in_4bit: bool = False
     """Load the frozen weights in 4 bits (with LoRA)."""

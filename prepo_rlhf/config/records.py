@@ -11,18 +11,20 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from prepo_rlhf.config.base import Options
+from prepo_rlhf.config.base import OnResume, Options
 
 
 @dataclass(frozen=True)
 class EvalOptions(Options):
     """Evaluation during training."""
 
+    on_resume = OnResume.SAME
+
     dataset: str | None = None
     """File, folder or Hugging Face name of the held-out prompts."""
     split: str = "train"
     """Split of that dataset."""
-    steps: int = -1
+    steps: Annotated[int, OnResume.TAKES_EFFECT] = -1
     """Evaluate after every so many steps; -1 is never."""
     temperature: Annotated[float, Ge(0)] = 0.6
     """Sampling temperature."""
@@ -33,6 +35,8 @@ class EvalOptions(Options):
 @dataclass(frozen=True)
 class CheckpointOptions(Options):
     """What is saved, and where."""
+
+    on_resume = OnResume.TAKES_EFFECT
 
     output_dir: str = "./ckpt"
     """Folder of the final model."""
@@ -49,14 +53,16 @@ class CheckpointOptions(Options):
     max_mem: float = float("inf")
     """Keep at most this many gigabytes of checkpoints."""
     load_enable: bool = False
-    """Resume from the newest checkpoint in path, if there is one."""
-    best_metric_key: str = ""
+    """Resume from the newest checkpoint in path, if there is one; without one the job starts afresh."""
+    best_metric_key: Annotated[str, OnResume.SAME] = ""
     """Evaluation metric whose best checkpoint is kept; empty finds one, none keeps none."""
 
 
 @dataclass(frozen=True)
 class WandbOptions(Options):
     """Weights & Biases."""
+
+    on_resume = OnResume.TAKES_EFFECT
 
     enable: bool = False
     """Log there as well, with the key of the environment variable WANDB_API_KEY or of an earlier `wandb login`."""
@@ -76,10 +82,16 @@ class WandbOptions(Options):
 class LoggerOptions(Options):
     """Records."""
 
+    on_resume = OnResume.TAKES_EFFECT
+
     run_dir: str = "./runs/prepo"
     """Folder of the run's records: config.yaml, metrics.jsonl and tensorboard/."""
     tensorboard_dir: str | None = None
     """Folder of the TensorBoard files; by default tensorboard/ in run_dir."""
+    overwrite: bool = False
+    """Start afresh although the job's folders hold what another run wrote: that is moved into a dated folder,
+    before-DATE, beside the new files, and nothing is deleted. Without effect where --ckpt.load_enable finds a
+    checkpoint."""
     logging_steps: Annotated[int, Ge(1)] = 1
     """Log after every so many steps."""
     wandb: WandbOptions = field(default_factory=WandbOptions)

@@ -7,9 +7,9 @@ classes get the `Config` as `strategy.args`, pickled, and none that is used here
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from prepo_rlhf.config.base import Options
+from prepo_rlhf.config.base import OnResume, Options
 from prepo_rlhf.config.models import ActorOptions, DeepSpeedOptions, RefOptions, VllmOptions
 from prepo_rlhf.config.records import CheckpointOptions, EvalOptions, LoggerOptions
 from prepo_rlhf.config.training import (
@@ -39,11 +39,11 @@ class GivenConfig(Options):
     ckpt: CheckpointOptions = field(default_factory=CheckpointOptions)
     logger: LoggerOptions = field(default_factory=LoggerOptions)
     prepo: PrepoOptions = field(default_factory=PrepoOptions)
-    backend: Literal["auto", "cpu", "cuda"] = "auto"
+    backend: Annotated[Literal["auto", "cpu", "cuda"], OnResume.SAME] = "auto"
     """Where to run; auto takes GPUs if there are any."""
-    use_ms: bool = False
+    use_ms: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Download models from ModelScope instead of Hugging Face."""
-    local_rank: int = -1
+    local_rank: Annotated[int, OnResume.TAKES_EFFECT] = -1
     """Set by DeepSpeed's launcher."""
 
     def to_dict(self) -> dict[str, Any]:

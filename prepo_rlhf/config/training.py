@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from prepo_rlhf.config.base import Options
+from prepo_rlhf.config.base import OnResume, Options
 from prepo_rlhf.config.bounds import JsonObject
 from prepo_rlhf.config.selectors import SELECTORS
 
@@ -23,6 +23,8 @@ else:
 @dataclass(frozen=True)
 class DataOptions(Options):
     """The prompts."""
+
+    on_resume = OnResume.SAME
 
     prompt_dataset: str | None = None
     """File, folder or Hugging Face name of the prompts; several, separated by commas. Required."""
@@ -44,7 +46,7 @@ class DataOptions(Options):
     """JSON object of what the chat template takes besides, as in {"enable_thinking": false}."""
     max_len: Annotated[int, Ge(1)] = 2048
     """Longest sequence, prompt and response, in tokens."""
-    dataloader_num_workers: Annotated[int, Ge(0)] = 0
+    dataloader_num_workers: Annotated[int, Ge(0), OnResume.TAKES_EFFECT] = 0
     """Taken for the sake of OpenRLHF command lines: prompts are loaded once, before training, without workers."""
     disable_fast_tokenizer: bool = False
     """Use the slow, pure-Python tokenizer."""
@@ -53,6 +55,8 @@ class DataOptions(Options):
 @dataclass(frozen=True)
 class PrepoOptions(Options):
     """PREPO (arXiv 2511.00794): which prompts get rollouts, and the weight of each rollout."""
+
+    on_resume = OnResume.SAME
 
     selector: SelectorName = "prepo"
     """Who gets rollouts: the perplexity window of the schedule (prepo), always its low or high end, or a random choice;
@@ -84,17 +88,19 @@ class PrepoOptions(Options):
 class RolloutOptions(Options):
     """Sampling of responses for training."""
 
+    on_resume = OnResume.SAME
+
     batch_size: Annotated[int, Ge(1)] = 1024
     """Prompts that get rollouts in a step: K of PREPO."""
     n_samples_per_prompt: Annotated[int, Ge(1)] = 8
     """Rollouts for each prompt. PREPO's value (OpenRLHF's default is 1)."""
-    micro_batch_size: Annotated[int, Ge(1)] = 1
+    micro_batch_size: Annotated[int, Ge(1), OnResume.TAKES_EFFECT] = 1
     """Sequences of one forward pass when experience is made, on each GPU."""
     vllm_generate_batch_size: Annotated[int, Ge(1)] | None = None
     """Prompts in one call of generation: always batch_size, the window of a step; other values are refused."""
     max_new_tokens: Annotated[int, Ge(1)] | None = None
     """Longest response in tokens; by default what --data.max_len leaves after the prompt."""
-    max_tokens_per_gpu: Annotated[int, Ge(1)] | None = None
+    max_tokens_per_gpu: Annotated[Annotated[int, Ge(1)] | None, OnResume.TAKES_EFFECT] = None
     """Tokens of a dynamic micro batch when experience is made; by default --train.max_tokens_per_gpu."""
     temperature: Annotated[float, Gt(0)] = 1.0
     """Sampling temperature, above 0."""
@@ -106,15 +112,17 @@ class RolloutOptions(Options):
 class MathOptions(Options):
     """The built-in math verifier, used with `--reward.remote_url math`."""
 
+    on_resume = OnResume.SAME
+
     extraction: Literal["boxed", "marked", "any"] = "marked"
     """Where the final answer is looked for: in \\boxed{} only; then after "the answer is" or ####; then anywhere."""
-    timeout: Annotated[float, Gt(0)] = 5.0
+    timeout: Annotated[float, Gt(0), OnResume.TAKES_EFFECT] = 5.0
     """Seconds of processor time after which the grading of an answer is stopped, and earns 0."""
-    memory_gb: Annotated[float, Gt(0)] = 2.0
+    memory_gb: Annotated[float, Gt(0), OnResume.TAKES_EFFECT] = 2.0
     """Gigabytes that the grading of an answer may take, before it is stopped."""
     max_answer_length: Annotated[int, Ge(1)] = 1000
     """Characters of the longest answer that is graded; longer ones earn 0."""
-    num_workers: Annotated[int, Ge(1)] = 2
+    num_workers: Annotated[int, Ge(1), OnResume.TAKES_EFFECT] = 2
     """Worker processes that grade, for each rollout engine."""
     format_coef: float = 0.0
     """Added to the reward of a response that holds a \\boxed{}, right or wrong."""
@@ -124,7 +132,9 @@ class MathOptions(Options):
 class RewardOptions(Options):
     """Verifiable rewards."""
 
-    remote_url: str | None = None
+    on_resume = OnResume.SAME
+
+    remote_url: Annotated[str | None, OnResume.TAKES_EFFECT] = None
     """`math` for the built-in verifier, a Python file with reward_func(queries, prompts, labels), or the URL of a
     reward server. Required."""
     clip_range: tuple[float, float] = (-10.0, 10.0)
@@ -141,6 +151,8 @@ class RewardOptions(Options):
 @dataclass(frozen=True)
 class AdvantageOptions(Options):
     """From rewards to advantages."""
+
+    on_resume = OnResume.SAME
 
     estimator: Literal[
         "reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce"
@@ -164,6 +176,8 @@ class AdvantageOptions(Options):
 class KLOptions(Options):
     """Distance to the reference model."""
 
+    on_resume = OnResume.SAME
+
     init_coef: Annotated[float, Ge(0)] = 0.0
     """Coefficient of the KL term; 0, as in PREPO, starts no reference model (OpenRLHF's default is 0.01)."""
     target: Annotated[float, Gt(0)] | None = None
@@ -182,6 +196,8 @@ class KLOptions(Options):
 class AlgoOptions(Options):
     """Algorithm."""
 
+    on_resume = OnResume.SAME
+
     advantage: AdvantageOptions = field(default_factory=AdvantageOptions)
     kl: KLOptions = field(default_factory=KLOptions)
     dynamic_filtering_enable: bool = False
@@ -196,25 +212,27 @@ class AlgoOptions(Options):
 class TrainOptions(Options):
     """Optimisation, and where processes are placed."""
 
-    num_episodes: Annotated[int, Ge(1)] = 1
+    on_resume = OnResume.SAME
+
+    num_episodes: Annotated[int, Ge(1), OnResume.TAKES_EFFECT] = 1
     """Passes over the prompts."""
     max_epochs: Annotated[int, Ge(1)] = 1
     """Passes over each step's rollouts."""
     batch_size: Annotated[int, Ge(1)] = 128
     """Sequences in one update, over all ranks."""
-    micro_batch_size: Annotated[int, Ge(1)] = 1
+    micro_batch_size: Annotated[int, Ge(1), OnResume.TAKES_EFFECT] = 1
     """Sequences in one forward and backward pass, on each GPU."""
     dynamic_batch_enable: bool = False
     """Fill micro batches up to max_tokens_per_gpu instead of a fixed number; implies --ds.packing_samples."""
-    max_tokens_per_gpu: Annotated[int, Ge(1)] = 16192
+    max_tokens_per_gpu: Annotated[int, Ge(1), OnResume.TAKES_EFFECT] = 16192
     """Tokens of a dynamic micro batch in training."""
     seed: int = 42
     """Seed of everything random."""
     full_determinism_enable: bool = False
     """Deterministic kernels, a seed for every request and the same batches in the engines: repeatable, slower."""
-    colocate_actor_ref: bool = False
+    colocate_actor_ref: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Policy and reference model share their GPUs."""
-    colocate_all: bool = False
+    colocate_all: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Policy, reference model and engines share their GPUs."""
     async_enable: bool = False
     """Generate the next rollouts while the policy trains on the last ones."""

@@ -24,7 +24,7 @@ def read_step_rows(path: Path) -> list[dict[str, Any]]:
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
     for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict) or "step" not in row:
+        if not isinstance(row, dict) or type(row.get("step")) is not int:
             raise ValueError(f"{path.name}: line {number} is no row of a step")
     return rows
 

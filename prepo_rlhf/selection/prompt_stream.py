@@ -97,7 +97,6 @@ class PromptStream:
             "data.prompt_dataset": f"{len(prompts)} prompts",
             "prepo.candidate_batch_size": num_candidates,
             "rollout.batch_size": num_selected,
-            "train.num_episodes": num_episodes,
             "train.seed": seed,
         }
         self._next_draw = 0

@@ -19,9 +19,10 @@ from ray.exceptions import RayTaskError
 from prepo_rlhf.config import Config, to_yaml
 from prepo_rlhf.files import checkpoint_manifest
 from prepo_rlhf.files.atomic import replace_text
+from prepo_rlhf.files.outputs import CONFIG_FILE, FINISHED_FILE
+from prepo_rlhf.files.run_start import checkpoint_folder
 from prepo_rlhf.trainer.faults import reason
-from prepo_rlhf.trainer.preflight import CHECKPOINT_CONFIG, checkpoint_folder
-from prepo_rlhf.trainer.stopped import TrainingStopped
+from prepo_rlhf.trainer.stopped import TrainingStopped, how_to_go_on
 
 
 class CheckpointError(TrainingStopped):
@@ -43,8 +44,9 @@ class LoopState:
 class Checkpoints:
     """Saves every `--ckpt.save_steps` steps, and whenever the evaluation is the best so far."""
 
-    def __init__(self, config: Config, policy: RayActorGroup) -> None:
+    def __init__(self, config: Config, policy: RayActorGroup, prompts_digest: str) -> None:
         self._config = config
+        self._prompts_digest = prompts_digest
         self._policy = policy
         self._folder = checkpoint_folder(config)
         self._saved: str | None = None  # the last one of this run, or the one that it goes on from
@@ -83,9 +85,12 @@ class Checkpoints:
 
     def how_to_go_on(self) -> str:
         """A sentence about the newest checkpoint, for the end of a message."""
-        if self._saved is None:
-            return "there is no checkpoint yet, so a new start begins with step 1"
-        return f"{self._folder / self._saved} is complete, and --ckpt.load_enable goes on from it"
+        return how_to_go_on(self._folder, self._saved)
+
+    def mark_finished(self, state: LoopState) -> None:
+        """Note that the model is saved, so that a later start knows that there is nothing left to do."""
+        finished = checkpoint_manifest.Finished(state.step, self._config.train.num_episodes, self._saved)
+        checkpoint_manifest.write_finished(Path(self._config.ckpt.path) / FINISHED_FILE, finished)
 
     def _metric_key(self, metrics: dict[str, float]) -> str | None:
         wanted = self._config.ckpt.best_metric_key
@@ -98,11 +103,11 @@ class Checkpoints:
         options, folder = self._config.ckpt, self._folder / tag
         try:
             shutil.rmtree(folder, ignore_errors=True)  # of a save that was cut short, or of a longer run before this
-            replace_text(Path(options.path) / CHECKPOINT_CONFIG, to_yaml(self._config))
+            replace_text(Path(options.path) / CONFIG_FILE, to_yaml(self._config))
             ray.get(self._policy.async_run_method("save_checkpoint", tag, {"prepo_loop": asdict(state)}))
             if options.disable_ds:
                 return
-            checkpoint_manifest.seal(folder)
+            checkpoint_manifest.seal(folder, self._prompts_digest)
             checkpoint_manifest.point_latest(self._folder, tag)
         except (OSError, RayTaskError) as error:
             shutil.rmtree(folder, ignore_errors=True)

@@ -30,19 +30,21 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     """Train as `config` says; `make_scorer` may put another score in the place of candidates' perplexity.
 
     Returns:
-        None when training has come to its end and the model is saved; the signal that stopped it before, with all steps
-        saved.
+        None when training has come to its end, now or in an earlier start, and the model is saved; the signal that
+        stopped it before, with all steps saved.
     Raises:
         ConfigError: before anything heavy is started, if the job cannot work.
         TrainingStopped: something broke on the way; the message says what to go on from.
     """
     apply_backend(config)
-    from prepo_rlhf.files import checkpoint_manifest
+    from prepo_rlhf.files.run_start import make_way
     from prepo_rlhf.selection.registry import make_selector
     from prepo_rlhf.trainer import preflight, wandb_log
 
-    config = wandb_log.log_in(config)
-    prepared = preflight.prepare(config)
+    prepared = preflight.prepare(wandb_log.log_in(config))
+    config = prepared.start.config
+    if prepared.start.finished:
+        return None
     for name, data in (("training", prepared.train), ("evaluation", prepared.evaluation)):
         if data is not None:
             print(f"{len(data)} {name} prompts; left out because they do not fit: {data.num_left_out}", flush=True)
@@ -66,8 +68,7 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
         prepared.train.prompts, selector, config.prepo.candidate_batch_size, config.rollout.batch_size,
         config.train.num_episodes, config.train.seed, schedule.with_steady_weights(make_scorer(config, fleet)),
     )  # fmt: skip
-    if prepared.resume_tag is not None:
-        checkpoint_manifest.point_latest(preflight.checkpoint_folder(config), prepared.resume_tag)
+    make_way(prepared.start)
     try:
         load_models(config, strategy, fleet, stream.total_draws)
     except RayError as error:

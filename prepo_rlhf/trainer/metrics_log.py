@@ -13,6 +13,8 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from prepo_rlhf.config import Config, to_yaml
+from prepo_rlhf.files.atomic import replace_text
+from prepo_rlhf.files.outputs import CONFIG_FILE
 from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE, StepRows
 from prepo_rlhf.selection.base import PromptOutcome
 from prepo_rlhf.trainer import wandb_log
@@ -25,7 +27,7 @@ class MetricsLog:
         """`resumed_step`: the step of the checkpoint, after which earlier rows are dropped; None for a new run."""
         self._run_dir = Path(config.logger.run_dir)
         self._total_steps, self._logging_steps = total_steps, config.logger.logging_steps
-        (self._run_dir / "config.yaml").write_text(to_yaml(config))
+        replace_text(self._run_dir / CONFIG_FILE, to_yaml(config))
         self._metrics = StepRows(self._run_dir / METRICS_FILE, resumed_step)
         self._prompts = StepRows(self._run_dir / PROMPTS_FILE, resumed_step)
         folder = config.logger.tensorboard_dir or str(self._run_dir / "tensorboard")

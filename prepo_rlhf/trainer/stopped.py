@@ -15,9 +15,19 @@ class TrainingStopped(RuntimeError):
     """Training broke off; the message says where, why, and what to go on from."""
 
 
+def how_to_go_on(checkpoints: Path, tag: str | None) -> str:
+    """A sentence about the newest checkpoint, None if there is none, for the end of a message."""
+    if tag is None:
+        return "there is no checkpoint yet, so --ckpt.load_enable or --logger.overwrite begins again with step 1"
+    return f"{checkpoints / tag} is complete, and --ckpt.load_enable goes on from it"
+
+
 def keep_traceback(error: BaseException, run_dir: str) -> str:
     """Write the whole traceback into the run's folder; returns where it is, for the end of a message."""
-    path = Path(run_dir).absolute() / TRACEBACK_FILE
+    path, number = Path(run_dir).absolute() / TRACEBACK_FILE, 1
+    while path.exists():  # of an earlier start
+        number += 1
+        path = path.with_name(TRACEBACK_FILE.replace(".", f"-{number}."))
     try:
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
     except OSError as problem:

@@ -5,6 +5,7 @@ Runs in the driver, and holds no model: it tells the Ray actors what to do and w
 
 from __future__ import annotations
 
+import shlex
 import time
 from contextlib import closing
 from functools import partial
@@ -59,8 +60,8 @@ class Trainer:
         self._gpus = GpuTurns(config, fleet)
         self._collector = RolloutCollector(strategy, fleet.engines, prepared.tokenizer, self._gpus)
         self._evaluate = Evaluator(config, self._collector, prepared.evaluation)
-        self._checkpoints = Checkpoints(config, fleet.policy)
-        self._state = self._checkpoints.load(prepared.resume_tag)
+        self._checkpoints = Checkpoints(config, fleet.policy, prepared.prompts_digest)
+        self._state = self._checkpoints.load(prepared.start.tag)
         self._between_steps = True  # the policy is what `_state` says, and so are the records
         kl = config.algo.kl
         coef = kl.init_coef if self._state.kl_coef is None else self._state.kl_coef
@@ -100,6 +101,8 @@ class Trainer:
     def _begin(self) -> None:
         if self._state.stream is not None:
             self._stream.load_state_dict(self._state.stream)
+            if self._stream.exhausted:
+                print(f"No step is left after step {self._state.step}: only the model is saved", flush=True)
             self._sync_weights()
         elif self._evaluate.due(0, last=False):
             metrics = self._evaluate(0)
@@ -135,7 +138,9 @@ class Trainer:
         except RayError as error:
             fault = f"--ckpt.output_dir {output}: the model could not be saved: {describe(error, self._fleet)}"
             raise TrainingStopped(f"all steps are done, but {fault}. {self._save_after_fault()}") from error
-        print(f"Model: {output}\nRecords: {records}", flush=True)
+        self._checkpoints.mark_finished(self._state)
+        report = f"python -m prepo_rlhf.cli.report --runs {shlex.quote(str(records))}"
+        print(f"Model: {output}\nRecords: {records}\nReport: {report}", flush=True)
 
     def _save_after_fault(self) -> str:
         """Save the last whole step, which takes only the policy; returns what to tell the user about going on."""

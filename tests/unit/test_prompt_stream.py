@@ -126,7 +126,6 @@ def test_a_scorer_that_forgets_prompts_is_an_error() -> None:
     [
         ({"num_candidates": 6}, "--prepo.candidate_batch_size"),
         ({"num_selected": 3}, "--rollout.batch_size"),
-        ({"num_episodes": 3}, "--train.num_episodes"),
         ({"seed": 8}, "--train.seed"),
         ({"dataset": DATASET[:-1]}, "--data.prompt_dataset"),
     ],
@@ -134,6 +133,19 @@ def test_a_scorer_that_forgets_prompts_is_an_error() -> None:
 def test_a_checkpoint_of_other_options_is_refused_by_name(changes: dict[str, Any], option: str) -> None:
     with pytest.raises(ValueError, match=option):
         make_stream(**changes).load_state_dict(make_stream().state_dict())
+
+
+@pytest.mark.parametrize(("num_episodes", "left"), [(3, 7), (2, 3), (1, 0)])
+def test_a_checkpoint_goes_on_for_more_episodes_or_fewer(num_episodes: int, left: int) -> None:
+    """Over the same candidates; the window follows the new length."""
+    begun, resumed = make_stream(), make_stream(num_episodes=num_episodes)
+    for _ in range(5):
+        begun.draw()
+    resumed.load_state_dict(begun.state_dict())
+    assert resumed.exhausted == (left == 0)
+    rest, anew = all_draws(resumed), all_draws(make_stream(num_episodes=num_episodes))
+    assert len(rest) == left and indices(rest) == indices(anew[5:])
+    assert [d.progress for d in rest] == [d.progress for d in anew[5:]]
 
 
 def test_refuses_sizes_without_a_draw_and_scores_without_a_scorer() -> None:
