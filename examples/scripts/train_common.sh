@@ -58,6 +58,7 @@ FILES=(
     --ckpt.path "$RUN/checkpoints"
     --ckpt.save_steps 20
     --logger.run_dir "$RUN"
+    --logger.overwrite # an earlier run in $RUN is set aside, unless --ckpt.load_enable goes on from it
 )
 if [[ -n ${EVAL_DATA:-} ]]; then
     FILES+=(--eval.dataset "$EVAL_DATA" --eval.steps 20)

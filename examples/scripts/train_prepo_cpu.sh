@@ -5,6 +5,7 @@
 #
 # Options given here win over those below. Ctrl-C stops the job, which saves its last step, and the Ray that this script
 # started (no other); metrics and checkpoints stay in runs/arithmetic, and --ckpt.load_enable goes on from the newest.
+# Without it a new run begins, and an earlier one in that folder is set aside in runs/arithmetic/before-DATE.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 ROOT=$PWD
@@ -60,6 +61,7 @@ JOB=(
     --ckpt.path "$RUN/checkpoints"
     --ckpt.save_steps 20
     --logger.run_dir "$RUN"
+    --logger.overwrite
     "$@"
 )
 
@@ -127,4 +129,4 @@ SUBMIT_PID=$!
 wait "$SUBMIT_PID"
 
 python -m prepo_rlhf.cli.summary "$RUN_DIR"
-echo "Records: $RUN_DIR"
+echo "Records: $(realpath "$RUN_DIR")"
