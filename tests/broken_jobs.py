@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -179,8 +179,11 @@ def unbroken_metrics(options: list[str], run_dir: Path) -> list[dict[str, float]
     return [without_timings(row) for row in read_metrics(run_dir)]
 
 
-def broken_and_resumed(options: list[str], run_dir: Path, strikes: list[tuple[int, Fault]]) -> Report:
-    """Run the job, let each fault strike once the metrics of its step are written, resume, and so on to the end."""
+def broken_and_resumed(
+    options: list[str], run_dir: Path, strikes: list[tuple[int, Fault]], last_start: Sequence[str] = ()
+) -> Report:
+    """Run the job, let each fault strike once the metrics of its step are written, resume, and so on to the end; the
+    last time with more options, `last_start`."""
     report, options = Report(), [*options, "--ckpt.load_enable"]
     for step, fault in strikes:
         with running_job(options, run_dir) as job:
@@ -194,7 +197,7 @@ def broken_and_resumed(options: list[str], run_dir: Path, strikes: list[tuple[in
         report.said.append(said)
         report.steps_lost.append(reached)  # until the next start says where it goes on
         report.steps_lost[-1] -= _resumed_step(run_dir)
-    report.metrics = unbroken_metrics(options, run_dir)
+    report.metrics = unbroken_metrics([*options, *last_start], run_dir)
     return report
 
 

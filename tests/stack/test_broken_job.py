@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import yaml
 from broken_jobs import KILLS, SAVE_STEPS, broken_and_resumed
 from finished_runs import FinishedRun
 from tiny_tasks import read_metrics, without_timings
 
 
 def test_a_signal_and_a_dead_engine(finished_run: FinishedRun, tmp_path: Path) -> None:
-    """Stopped by a scheduler, resumed, and broken by a dead engine before it is resumed again."""
-    strikes = [(1, KILLS["SIGTERM"]), (4, KILLS["rollout engine"])]
-    report = broken_and_resumed(finished_run.options_in(tmp_path / "broken"), tmp_path / "broken", strikes)
+    """Stopped by a scheduler, resumed, and broken by a dead engine before it is resumed again.
+
+    The last time another learning rate and schedule are asked for, which the optimizer does not take: it is said so,
+    and recorded truly.
+    """
+    strikes, run_dir = [(1, KILLS["SIGTERM"]), (4, KILLS["rollout engine"])], tmp_path / "broken"
+    others = ["--actor.adam.lr", "0.5", "--actor.lr_scheduler", "constant", "--logger.logging_steps", "2"]
+    report = broken_and_resumed(finished_run.options_in(run_dir), run_dir, strikes, others)
     assert report.steps_lost[0] == 0 and report.steps_lost[1] <= SAVE_STEPS
     assert report.metrics == [without_timings(row) for row in read_metrics(finished_run.folder)]
+    told, options = run_dir.with_suffix(".log").read_text(), yaml.safe_load((run_dir / "config.yaml").read_text())
+    assert re.search(rf"Going on after step \d+, from {run_dir}/checkpoints/_actor/global_step\d+\n", told)
+    assert "--actor.adam.lr was 0.001 and is now 0.5: the checkpoint's value is kept" in told
+    assert "--logger.logging_steps was 1 and is now 2: that takes effect" in told
+    assert options["actor"]["adam"]["lr"] == 1e-3 and options["actor"]["lr_scheduler"] == "cosine_with_min_lr"
+    assert options["logger"]["logging_steps"] == 2

@@ -36,6 +36,8 @@ def assert_follows_the_schedule(steps: list[dict[str, float]], num_candidates: i
 def test_what_a_run_leaves(finished_run: FinishedRun) -> None:
     """Metrics, files and best model."""
     folder = finished_run.folder
+    last_lines = f"Model: {folder}/model\nRecords: {folder}\nReport: python -m prepo_rlhf.cli.report --runs {folder}\n"
+    assert finished_run.stdout.endswith(last_lines)
     assert "120 training prompts; left out because they do not fit: 0" in finished_run.stdout
     rows = read_metrics(folder)
     steps = rows[1:]
@@ -59,6 +61,20 @@ def test_a_run_is_not_resumed_as_another(finished_run: FinishedRun) -> None:
     other = run_job([*options, "--ckpt.load_enable", "--train.seed", "1", "--prepo.selector", "random"])
     assert other.returncode == 2
     assert "--train.seed was 42 and is now 1" in other.stderr and "--prepo.selector" in other.stderr
+
+
+def test_a_finished_run_is_neither_written_over_nor_saved_again(finished_run: FinishedRun) -> None:
+    options = finished_run.options_in(finished_run.folder)
+    before = changes_of(finished_run.folder)
+    anew, resumed = run_job(options), run_job([*options, "--ckpt.load_enable"])
+    assert anew.returncode == 2 and "another run wrote that. Give --ckpt.load_enable" in anew.stderr
+    assert resumed.returncode == 0 and "is finished, after step 12, and its model is in" in resumed.stdout
+    assert changes_of(finished_run.folder) == before
+
+
+def changes_of(folder: Path) -> dict[Path, int]:
+    """When each file was changed last."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
