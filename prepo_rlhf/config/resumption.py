@@ -7,6 +7,7 @@ the caller.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
 from operator import attrgetter
@@ -70,8 +71,13 @@ def read_options(path: Path) -> GivenConfig:
 def changed(saved: GivenConfig, now: GivenConfig, kind: OnResume) -> list[str]:
     """`--name was X and is now Y` for each option of this class that differs."""
     names = [name for name, its_kind in on_resume().items() if its_kind is kind and name not in _OF_A_START]
-    values = dict(flatten(now.to_dict()))
-    return differences(dict(flatten(saved.to_dict())), {name: values[name] for name in names})
+    return differences(_values(saved, names), _values(now, names))
+
+
+def _values(config: GivenConfig, names: Sequence[str]) -> dict[str, Any]:
+    """Options by their names, tuples as lists, which is what YAML makes of them."""
+    values = {name: attrgetter(name)(config) for name in names}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def keep(saved: GivenConfig, now: Config) -> Config:
