@@ -12,7 +12,7 @@ from dataclasses import fields
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import yaml
 
@@ -39,7 +39,7 @@ def classes_of(group: type[Options], prefix: str = "") -> dict[str, OnResume]:
         if isinstance(kind, type) and issubclass(kind, Options):
             found |= classes_of(kind, f"{name}.")
             continue
-        markers = [marker for marker in getattr(kind, "__metadata__", ()) if isinstance(marker, OnResume)]
+        markers = [marker for marker in get_args(kind) if isinstance(marker, OnResume)]
         if not markers and not hasattr(group, "on_resume"):
             raise TypeError(f"--{name}: neither its field nor {group.__name__} says what becomes of it on resumption")
         found[name] = markers[0] if markers else group.on_resume
