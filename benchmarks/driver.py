@@ -99,6 +99,7 @@ class Driver:
         from openrlhf.trainer.ppo_utils.kl_controller import FixedKLController
         from transformers import AutoTokenizer
 
+        from prepo_rlhf.prompts.stops import Stops
         from prepo_rlhf.ray.gpu_turns import GpuTurns
         from prepo_rlhf.ray.placement import Fleet
         from prepo_rlhf.ray.strategy import make_strategy
@@ -107,7 +108,7 @@ class Driver:
 
         strategy = make_strategy(config)
         tokenizer = AutoTokenizer.from_pretrained(config.actor.model_name_or_path)
-        self._collector = RolloutCollector(strategy, [], tokenizer, GpuTurns(config, Fleet(policy, None, [])))
+        self._collector = RolloutCollector(strategy, [], tokenizer, GpuTurns(config, Fleet(policy, None, [])), Stops())
         self._maker = ExperienceMaker(policy, None, None, None, FixedKLController(0.0), strategy, tokenizer)
         self._policy = policy
 

@@ -16,10 +16,11 @@ RUN=${RUN:-$ROOT/runs/prepo_qwen3_4b}
 # shellcheck source=examples/scripts/train_common.sh
 source "$ROOT/examples/scripts/train_common.sh"
 
-# Not published; our choice: the chat template, in which the model thinks before it answers, and the room for that. On
-# 17,000 problems 13 episodes are 338 steps and 346,112 rollouts, about the 348,000 that the paper reports for PREPO.
+# Not published; our choice: the chat template, in which the model thinks before it answers, around question and
+# instruction, as eval_qwen3_4b.sh has them, and the room for that. On 17,000 problems 13 episodes are 338 steps and
+# 346,112 rollouts, about the 348,000 that the paper reports for PREPO.
 MODEL_OPTIONS=(
-    --data.apply_chat_template
+    --data.input_template chat
     --data.max_len 9216
     --rollout.max_new_tokens 8192
     --train.num_episodes 13

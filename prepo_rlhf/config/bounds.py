@@ -6,9 +6,10 @@ Boundary: pydantic; of the options it knows only which one is secret.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
@@ -48,13 +49,13 @@ def field_problems(kind: type, options: Mapping[str, Any]) -> list[str]:
     try:
         adapter(kind).validate_python(options)
     except ValidationError as error:
-        return [_explain(problem) for problem in error.errors()]
+        return list(dict.fromkeys(_explain(kind, problem) for problem in error.errors()))
     return []
 
 
-def _explain(problem: Mapping[str, Any]) -> str:
+def _explain(kind: type, problem: Mapping[str, Any]) -> str:
     """One of pydantic's errors as a line that names the option."""
-    name = ".".join(str(part) for part in problem["loc"])
+    name = ".".join(_option(kind, problem["loc"]))
     if problem["type"] == "unexpected_keyword_argument":
         return f"--{name}: unknown option; --help lists all of them"
     for bound, limit in problem.get("ctx", {}).items():
@@ -62,6 +63,17 @@ def _explain(problem: Mapping[str, Any]) -> str:
             return f"--{name} {problem['input']}: {_SENTENCES[bound]} {limit:g}"
     given = "" if name == SECRET else f", got {problem['input']!r}"
     return f"--{name}: {problem['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _option(kind: Any, place: Sequence[str | int]) -> list[str]:
+    """The option that holds `place`, which goes on into the option's value: its item, its member of a union."""
+    parts: list[str] = []
+    for part in place:
+        if not is_dataclass(kind):
+            break
+        parts.append(str(part))
+        kind = get_type_hints(kind).get(str(part))
+    return parts
 
 
 def _refuse_constant(name: str) -> None:

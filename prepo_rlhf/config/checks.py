@@ -6,11 +6,12 @@ Each check yields one line a problem; `check` reports all of them at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.bounds import field_problems
 from prepo_rlhf.config.input_template import around_question
+from prepo_rlhf.config.prompt_templates import CHAT
 from prepo_rlhf.config.root import Config, GivenConfig
 from prepo_rlhf.config.training import AlgoOptions
 
@@ -25,8 +26,8 @@ def check(config: Config) -> Config:
     # The rest divides by sizes, so these come first and alone.
     problems = [*_required(config), *field_problems(GivenConfig, config.to_dict())]
     if not problems:
-        for rule in (_prompts, _windows, _weights, _groups, _lengths, _train_batches, _rollout_batches, _placement,
-                     _precision, _engines, _loss, _records):  # fmt: skip
+        for rule in (_prompts, _stops, _windows, _weights, _groups, _lengths, _train_batches, _rollout_batches,
+                     _placement, _precision, _engines, _loss, _records):  # fmt: skip
             problems.extend(rule(config))
     if problems:
         raise ConfigError("\n".join(problems))
@@ -59,8 +60,8 @@ def _prompts(c: Config) -> Iterator[str]:
             around_question(template)
         except ValueError as error:
             yield f"--data.input_template {template!r}: {error}"
-    if c.data.chat_template_kwargs is not None and not chat:
-        yield "--data.chat_template_kwargs needs --data.apply_chat_template: add it"
+    if c.data.chat_template_kwargs is not None and not chat and template != CHAT:
+        yield "--data.chat_template_kwargs needs --data.apply_chat_template or --data.input_template chat: add one"
 
 
 def _windows(c: Config) -> Iterator[str]:
@@ -135,6 +136,19 @@ def _lengths(c: Config) -> Iterator[str]:
     buffer = c.reward.overlong_buffer_len
     if buffer is not None and buffer > (new or longest):
         yield f"--reward.overlong_buffer_len {buffer}: is longer than the longest response, {new or longest} tokens"
+
+
+def _stops(c: Config) -> Iterator[str]:
+    return stop_problems("--rollout.stop", c.rollout.stop)
+
+
+def stop_problems(option: str, stops: Sequence[str]) -> Iterator[str]:
+    """A line for each text that can end no response."""
+    for text in stops:
+        if not text:
+            yield f"{option} {text!r}: an empty text would end every response before it begins: remove it"
+        elif any("\ud800" <= character <= "\udfff" for character in text):  # how Python keeps bytes it cannot decode
+            yield f"{option} {text!r}: is no text, but bytes that are not UTF-8: give it in UTF-8"
 
 
 def _data_parallel_size(c: Config) -> int | None:

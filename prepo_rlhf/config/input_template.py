@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from difflib import get_close_matches
 
-from prepo_rlhf.config.prompt_templates import PLACEHOLDER, TEMPLATES
+from prepo_rlhf.config.prompt_templates import CHAT, NAMES, PLACEHOLDER, TEMPLATES
 
 _BRACES = re.compile(r"\{\{|\}\}|\{\}|\{|\}")
 # What takes the braces after it as its own: a command of LaTeX with the arguments before them (\boxed, \frac{1}), or a
@@ -22,14 +22,14 @@ _REMEDY = "write {} once, where the question goes (after a LaTeX command, as in 
 
 def around_question(template: str) -> tuple[str, str]:
     """What stands before and after the question. Raises ValueError, with a sentence, if that is not plain."""
-    if template in TEMPLATES:
-        before, after = TEMPLATES[template].split(PLACEHOLDER)
+    if template in NAMES:
+        before, after = TEMPLATES["plain" if template == CHAT else template].split(PLACEHOLDER)
         return before, after
     if "{}" not in template and not re.search(r"[{}\s]", template):
-        near = get_close_matches(template.lower(), TEMPLATES, n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        known = ", ".join(TEMPLATES)
-        raise ValueError(f"there is no such template{meant or ';'} Give {known}, or a text with {{}} for the question")
+        near = get_close_matches(template.lower(), NAMES, n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        known = ", ".join(NAMES)
+        raise ValueError(f"there is no such template{meant}; give {known}, or a text with {{}} for the question")
     places = _places(template)
     if len(places) != 1:
         found = f"{len(places)} places" if places else "no place"
@@ -40,7 +40,7 @@ def around_question(template: str) -> tuple[str, str]:
 
 def keeps_doubled_braces(template: str) -> bool:
     """Whether doubled braces, which OpenRLHF's reading would make one, or refuse, stay two here."""
-    if template in TEMPLATES or not re.search(r"\{\{|\}\}", template):
+    if template in NAMES or not re.search(r"\{\{|\}\}", template):
         return False
     try:
         return "{}".join(around_question(template)) == template

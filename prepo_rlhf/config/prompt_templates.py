@@ -1,4 +1,5 @@
-"""Prompt templates by name: what models of a family read, for training (`--data.input_template`) and benchmarks.
+"""Prompt templates by name: what models of a family read, in training (`--data.input_template`) and in benchmarks
+(`--prompt`), and the token that ends their responses.
 
 The text is complete: whoever tokenizes it adds no special tokens, so a template whose model expects a BOS contains it.
 
@@ -21,3 +22,8 @@ TEMPLATES = {
     ),
     "plain": f"{PLACEHOLDER}\n{INSTRUCTION}",
 }
+CHAT = "chat"
+"""The name of `plain`, as the user's message in the tokenizer's own chat template."""
+NAMES = (*TEMPLATES, CHAT)
+END_TOKENS = {"qwen-math": "<|im_end|>", "llama3": "<|eot_id|>"}
+"""What ends a turn in a template. Base models need not have it as their EOS: Qwen's have <|endoftext|>."""

@@ -53,7 +53,8 @@ def resolve(given: GivenConfig, machine: Machine) -> Config:
 def completed(given: GivenConfig) -> GivenConfig:
     """The options with all that follows from others on any machine; what depends on it is left as given."""
     _warn_of_kl(given)
-    for rule in (_clip_range, _advantage, _reward_source, _prompt_template, _packing, _placement, _lora, _defaults):
+    for rule in (_clip_range, _advantage, _reward_source, _prompt_template, _stops, _packing, _placement, _lora,
+                 _defaults):  # fmt: skip
         given = given.replaced(dict(rule(given)))
     return given
 
@@ -99,6 +100,11 @@ def _warn_of_template(template: str) -> None:
         warn("--data.input_template holds a backslash and an n, no line break: in bash, write $'a\\nb'", stacklevel=4)
     if keeps_doubled_braces(template):
         warn("--data.input_template: its doubled braces, beside single ones, stay two: they are text", stacklevel=4)
+
+
+def _stops(c: GivenConfig) -> Changes:
+    if isinstance(c.rollout.stop, str):
+        yield "rollout.stop", [c.rollout.stop]
 
 
 def _packing(c: GivenConfig) -> Changes:

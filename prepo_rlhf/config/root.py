@@ -66,6 +66,7 @@ class _Data(DataOptions):
 class _Rollout(RolloutOptions):
     vllm_generate_batch_size: int
     max_tokens_per_gpu: int
+    stop: list[str]
 
 
 class _Reward(RewardOptions):

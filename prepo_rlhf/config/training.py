@@ -39,9 +39,10 @@ class DataOptions(Options):
     label_key: str | None = None
     """Column of the reference answer, given to the reward function. Dots reach into nested fields."""
     input_template: str | None = None
-    """Text around the prompt, with {} once, in its place; or a template by name: qwen-math, llama3 or plain."""
+    """Text around the prompt, with {} once, in its place; or a template by name: qwen-math, llama3, plain, or chat, the
+    tokenizer's chat template around question and instruction. The names are those of eval_math's --prompt."""
     apply_chat_template: bool = False
-    """Put the prompt through the tokenizer's chat template."""
+    """Put the prompt through the tokenizer's chat template as it is, without an instruction."""
     chat_template_kwargs: JsonObject | None = None
     """JSON object of what the chat template takes besides, as in {"enable_thinking": false}."""
     max_len: Annotated[int, Ge(1)] = 2048
@@ -106,6 +107,8 @@ class RolloutOptions(Options):
     """Sampling temperature, above 0."""
     top_p: Annotated[float, Gt(0), Le(1)] = 1.0
     """Sample from the most probable tokens that make up this share."""
+    stop: str | list[str] = field(default_factory=list)
+    """Texts that end a response, which keeps them; besides the model's EOS tokens and the prompt template's own."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from prepo_rlhf.backends.launch import apply_backend, ray, start_ray
 from prepo_rlhf.config import Config, GivenConfig, resolve
 from prepo_rlhf.evaluation.options import BenchmarkOptions
 from prepo_rlhf.evaluation.tasks import Task
+from prepo_rlhf.prompts.stops import Stops
 
 SEQUENCES_IN_FLIGHT = 1024  # requests queued at one engine: more than vLLM runs at a time, so that it is never idle
 
@@ -39,7 +40,7 @@ def running_engines(options: BenchmarkOptions, max_len: int) -> Generator[list[A
 
 
 def sample(
-    engines: Sequence[Any], tasks: Sequence[Task], options: BenchmarkOptions
+    engines: Sequence[Any], tasks: Sequence[Task], stops: Stops, options: BenchmarkOptions
 ) -> Iterator[tuple[Task, list[dict[str, Any]]]]:
     """`--n` graded responses to each task, as `RolloutEngine.rollout` gives them, in the order in which they finish.
 
@@ -54,7 +55,9 @@ def sample(
         task = next(waiting, None)
         if task is not None:
             seed = derived_seed(options.seed, task.benchmark, task.problem.id)
-            params = generation_params(options.n, options.temperature, task.max_new_tokens, options.top_p, seed)
+            params = generation_params(
+                options.n, options.temperature, task.max_new_tokens, options.top_p, seed, stops=stops
+            )
             calls[engine.rollout.remote(task.prompt, task.token_ids, task.problem.gold, params)] = engine, task
 
     for _ in range(max(1, SEQUENCES_IN_FLIGHT // options.n)):

@@ -11,13 +11,15 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from prepo_rlhf.config.base import ConfigError, Options
-from prepo_rlhf.config.bounds import field_problems
+from prepo_rlhf.config.bounds import JsonObject, field_problems
+from prepo_rlhf.config.checks import stop_problems
 from prepo_rlhf.config.training import MathOptions
 
 # A sample means nothing under other values of these: a stopped evaluation goes on only with the same.
 SAMPLE_OPTIONS = (
     "model", "data_dir", "question_key", "answer_key", "n", "temperature", "top_p", "max_new_tokens", "seed",
-    "prompt", "prompt_file", "truncate_prompts", "reward", "math", "param_dtype",
+    "prompt", "chat_template_kwargs", "prompt_file", "prompt_run", "stop", "truncate_prompts", "reward", "math",
+    "param_dtype",
 )  # fmt: skip
 
 
@@ -43,10 +45,17 @@ class BenchmarkOptions(Options):
     """Column of its level of difficulty; results are shown for each."""
     limit: Annotated[int, Ge(1)] | None = None
     """Take the first so many problems of each benchmark."""
-    prompt: Literal["qwen-math", "llama3", "plain", "chat", "file"] = "chat"
-    """What the model reads around a question: a template by name, its tokenizer's chat template, or a file's text."""
+    prompt: Literal["qwen-math", "llama3", "plain", "chat", "file", "run"] = "chat"
+    """What the model reads around a question: as --data.input_template of that name in training (chat is the
+    tokenizer's chat template around question and instruction); a file's text; or as a training run had it."""
+    chat_template_kwargs: JsonObject | None = None
+    """JSON object of what the chat template takes besides, for --prompt chat: as --data.chat_template_kwargs."""
     prompt_file: str | None = None
     """Text file with {question} in it, for --prompt file."""
+    prompt_run: str | None = None
+    """Folder of a training run's records (its --logger.run_dir), for --prompt run: its template and its stops."""
+    stop: str | list[str] = field(default_factory=list)
+    """Texts that end a response, as --rollout.stop in training; besides the model's EOS tokens and the template's."""
     truncate_prompts: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Leave out the last share of each question, from 0 to below 1. Right answers to a question cut by 0.4 are a sign
     of memorisation (PREPO)."""
@@ -82,10 +91,16 @@ class BenchmarkOptions(Options):
     coverage: list[str] | None = None
     """Folders of training runs: instead of judging a model, show how many prompts of each --subject_key they used."""
 
+    @property
+    def stops(self) -> list[str]:
+        """`stop` as a list."""
+        return [self.stop] if isinstance(self.stop, str) else self.stop
+
 
 def check(options: BenchmarkOptions) -> None:
     """Raise ConfigError that lists every option that cannot work."""
     problems = field_problems(BenchmarkOptions, asdict(options))
+    problems += stop_problems("--stop", options.stops)
     if not options.model:
         problems.append("--model is missing: give a folder or a Hugging Face name")
     if options.temperature == 0 and options.n > 1:

@@ -22,7 +22,9 @@ from prepo_rlhf.evaluation.tasks import Task, make_tasks
 from prepo_rlhf.files.model_files import ModelFiles
 from prepo_rlhf.metrics.samples import sample_of
 from prepo_rlhf.metrics.summary import summarise, summarise_by
+from prepo_rlhf.prompts.render import benchmark_style
 from prepo_rlhf.prompts.sources import split_names
+from prepo_rlhf.prompts.stops import Stops, find_stops
 from prepo_rlhf.rewards.contract import RewardError
 from prepo_rlhf.rewards.sources import check_reward
 
@@ -34,20 +36,13 @@ def run(options: BenchmarkOptions) -> str:
 
     Raises ConfigError, before anything heavy is started, if it cannot work.
     """
-    try:
-        check_reward(options.reward)
-    except RewardError as error:
-        raise ConfigError(str(error).replace("--reward.remote_url", "--reward")) from error
-    problems = _load_problems(options)
-    files = ModelFiles(options.model, options.trust_remote_code, "--model", "--trust_remote_code")
-    context = files.check().get_text_config().max_position_embeddings
-    tasks = make_tasks(problems, files.tokenizer(), options, context)
+    problems, tasks, stops = prepare(options)
     folder = Path(options.output_dir)
     log = SampleLog(folder, {name: asdict(options)[name] for name in SAMPLE_OPTIONS}, options.n)
     try:
         if options.perplexity:
             perplexity.check_perplexity(tasks, log)
-        _sample_missing(tasks, log, options)
+        _sample_missing(tasks, stops, log, options)
     finally:
         log.close()
     results = _results(problems, log)
@@ -57,6 +52,24 @@ def run(options: BenchmarkOptions) -> str:
     (folder / RESULTS_FILE).write_text(json.dumps({"model": options.model, "benchmarks": results}, indent=2) + "\n")
     (folder / TABLE_FILE).write_text(table)
     return table
+
+
+def prepare(options: BenchmarkOptions) -> tuple[dict[str, list[Problem]], list[Task], Stops]:
+    """The problems by benchmark, the same as a model reads them, and what ends its responses.
+
+    Raises ConfigError if options or files cannot work.
+    """
+    try:
+        check_reward(options.reward)
+    except RewardError as error:
+        raise ConfigError(str(error).replace("--reward.remote_url", "--reward")) from error
+    problems = _load_problems(options)
+    files = ModelFiles(options.model, options.trust_remote_code, "--model", "--trust_remote_code")
+    context = files.check().get_text_config().max_position_embeddings
+    tokenizer = files.tokenizer()
+    style = benchmark_style(options.prompt, options.prompt_file, options.prompt_run, options.chat_template_kwargs)
+    tasks = make_tasks(problems, tokenizer, style, options, context)
+    return problems, tasks, find_stops(style, options.stops, "--stop", tokenizer, files)
 
 
 def _load_problems(options: BenchmarkOptions) -> dict[str, list[Problem]]:
@@ -70,7 +83,7 @@ def _load_problems(options: BenchmarkOptions) -> dict[str, list[Problem]]:
     return problems
 
 
-def _sample_missing(tasks: list[Task], log: SampleLog, options: BenchmarkOptions) -> None:
+def _sample_missing(tasks: list[Task], stops: Stops, log: SampleLog, options: BenchmarkOptions) -> None:
     left = [task for task in tasks if task.key not in log.done]
     if not left:
         return
@@ -82,7 +95,7 @@ def _sample_missing(tasks: list[Task], log: SampleLog, options: BenchmarkOptions
         tqdm(total=len(tasks), initial=len(tasks) - len(left), unit="problem", smoothing=0) as progress,
     ):
         scores = perplexity.score_prompts(engines, left) if options.perplexity else {}
-        for task, responses in sample(engines, left, options):
+        for task, responses in sample(engines, left, stops, options):
             score = scores.get(task.key, {})
             log.append(task.key, [_row(task, i, score, response) for i, response in enumerate(responses)])
             progress.update()

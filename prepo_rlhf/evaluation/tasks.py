@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.evaluation.benchmarks import Problem
 from prepo_rlhf.evaluation.options import BenchmarkOptions
-from prepo_rlhf.prompts.render import benchmark_renderer, truncate_question
+from prepo_rlhf.prompts.render import ChatError, PromptStyle, truncate_question
 
 
 class Task(NamedTuple):
@@ -34,16 +34,21 @@ class Task(NamedTuple):
 def make_tasks(
     problems: Mapping[str, Sequence[Problem]],
     tokenizer: PreTrainedTokenizerBase,
+    style: PromptStyle,
     options: BenchmarkOptions,
     context: int,
 ) -> list[Task]:
     """All problems of all benchmarks; a response gets what the model's `context` (tokens) leaves, up to
-    `--max_new_tokens`. Raises ConfigError for no such prompt, or a problem that fills the context alone."""
-    render = benchmark_renderer(options.prompt, tokenizer, options.prompt_file)
+    `--max_new_tokens`. Raises ConfigError for a tokenizer without the chat template that `style` asks for, or a
+    problem that fills the context alone."""
+    render = style.renderer(tokenizer)
     tasks = []
     for benchmark, members in problems.items():
         for problem in members:
-            prompt = render(truncate_question(problem.question, options.truncate_prompts))
+            try:
+                prompt = render(truncate_question(problem.question, options.truncate_prompts))
+            except ChatError as error:
+                raise ConfigError(f"{style.option}: for problem {problem.id} of {benchmark}, {error}") from error
             token_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
             room = min(options.max_new_tokens, context - len(token_ids))
             if room < 1:

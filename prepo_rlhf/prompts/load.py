@@ -5,7 +5,6 @@ Boundary: runs in the driver before Ray starts, so that every mistake about data
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +13,10 @@ from warnings import warn
 from transformers import PreTrainedTokenizerBase
 
 from prepo_rlhf.config import Config, ConfigError
-from prepo_rlhf.config.input_template import around_question
 from prepo_rlhf.files.model_files import ModelFiles
 from prepo_rlhf.files.rows import Table
 from prepo_rlhf.prompts.prompt import Prompt
-from prepo_rlhf.prompts.render import ChatError, chat_renderer
+from prepo_rlhf.prompts.render import ChatError, training_style
 from prepo_rlhf.prompts.sources import Source, load_source
 from prepo_rlhf.prompts.values import (
     BadField,
@@ -139,22 +137,23 @@ def _label(row: dict[str, Any], config: Config) -> Any:
 def _row_reader(config: Config, tokenizer: Any) -> Callable[[dict[str, Any]], tuple[str, str]]:
     """A function from a row to its question and to the text that the model reads; it raises BadField."""
     key = config.data.input_key
-    option = f"--data.input_key {key}"
+    option, style = f"--data.input_key {key}", training_style(config.data)
     if not config.data.apply_chat_template:
-        before, after = around_question(config.data.input_template or "{}")
+        render = style.renderer(tokenizer)
 
         def read_text(row: dict[str, Any]) -> tuple[str, str]:
             try:
                 question = question_of(value_of(row, key))
             except BadValue as error:
                 raise BadField(option, error) from error
-            return question, before + question + after
+            try:
+                return question, render(question)
+            except ChatError as error:
+                raise BadField(style.option, BadValue(str(error))) from error
 
         return read_text
 
-    remedy = "leave the switch out and give --data.input_template, or use a model that has one"
-    kwargs = json.loads(config.data.chat_template_kwargs or "{}")
-    render_chat = chat_renderer(tokenizer, "--data.apply_chat_template", remedy, kwargs)
+    render_chat = style.chat_renderer(tokenizer)
 
     def read_chat(row: dict[str, Any]) -> tuple[str, str]:
         try:
@@ -164,7 +163,7 @@ def _row_reader(config: Config, tokenizer: Any) -> Callable[[dict[str, Any]], tu
         try:
             return chat[-1]["content"], render_chat(chat)
         except ChatError as error:
-            raise BadField("--data.apply_chat_template", BadValue(str(error))) from error
+            raise BadField(style.option, BadValue(str(error))) from error
 
     return read_chat
 

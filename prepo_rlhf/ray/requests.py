@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
+from prepo_rlhf.prompts.stops import EOS_ALONE, Stops
+
 
 def derived_seed(seed: int, *purpose: object) -> int:
     """A seed of its own for each purpose, in 31 bits, from the run's seed."""
@@ -38,8 +40,12 @@ def generation_params(
     seed: int | None = None,
     min_tokens: int = 0,
     log_probs: bool = False,
+    stops: Stops = EOS_ALONE,
 ) -> SamplingParams:
-    """Asks for `num_samples` responses of up to `max_tokens`; with `log_probs` for those of their tokens too."""
+    """Asks for `num_samples` responses of up to `max_tokens`; with `log_probs` for those of their tokens too.
+
+    Whatever ends a response stays in it: the policy is to learn to end there.
+    """
     return SamplingParams(
         n=num_samples,
         temperature=temperature,
@@ -48,6 +54,9 @@ def generation_params(
         min_tokens=min_tokens,
         seed=seed,
         logprobs=1 if log_probs else None,
+        stop_token_ids=list(stops.token_ids),
+        stop=list(stops.texts),
+        include_stop_str_in_output=bool(stops.texts),
         skip_special_tokens=False,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )

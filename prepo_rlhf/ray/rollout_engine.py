@@ -108,7 +108,8 @@ class RolloutEngine(plain_class(RolloutRayActor)):
             OpenRLHF's response dictionaries, in the order of vLLM's samples, with `syncs`, the number of weight syncs
             before the sample's first token and before its last.
         """
-        params.detokenize = False  # token by token, while others compute; the reward's texts are decoded below
+        # Token by token, while others compute: only where a text ends responses. The reward's are decoded below.
+        params.detokenize = bool(params.stop)
         request_id, before = random_uuid(), self._syncs
         seen = self._syncs_seen[request_id] = [[0, 0] for _ in range(params.n)]
         try:

@@ -23,6 +23,7 @@ from vllm import SamplingParams
 
 from prepo_rlhf.metrics.samples import ProblemSamples, sample_of
 from prepo_rlhf.prompts.prompt import Prompt
+from prepo_rlhf.prompts.stops import Stops
 from prepo_rlhf.ray.gpu_turns import GpuTurns
 from prepo_rlhf.ray.request_waves import Wave
 from prepo_rlhf.ray.requests import derived_seed, generation_params
@@ -53,8 +54,11 @@ class RolloutBatch:
 class RolloutCollector(SamplesGenerator):
     """Sends prompts to the rollout engines and collects what comes back."""
 
-    def __init__(self, strategy: DeepspeedStrategy, engines: Sequence[Any], tokenizer: Any, gpus: GpuTurns) -> None:
+    def __init__(
+        self, strategy: DeepspeedStrategy, engines: Sequence[Any], tokenizer: Any, gpus: GpuTurns, stops: Stops
+    ) -> None:
         super().__init__(strategy, None, None, tokenizer, list(engines))
+        self._stops = stops
         self._gpus = gpus
         self._submitted = 0
 
@@ -128,6 +132,7 @@ class RolloutCollector(SamplesGenerator):
             seed=seed,
             min_tokens=1,
             log_probs=self.args.algo.advantage.is_correction_level != "off",
+            stops=self._stops,
         )
 
     def _rollout(self, engine: Any, prompt: Prompt, params: SamplingParams, wave: Wave) -> ray.ObjectRef:

@@ -48,6 +48,7 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     for name, data in (("training", prepared.train), ("evaluation", prepared.evaluation)):
         if data is not None:
             print(f"{len(data)} {name} prompts; left out because they do not fit: {data.num_left_out}", flush=True)
+    print(f"responses end with {prepared.stops.described(prepared.tokenizer)}", flush=True)
     selector = make_selector(config.prepo, config.train.seed)
     start_ray(config)
     from prepo_rlhf.ray import nodes, placement

@@ -17,6 +17,8 @@ from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.files.model_files import ModelFiles
 from prepo_rlhf.files.run_start import Start, find_start
 from prepo_rlhf.prompts.load import PromptSet, load_prompts, load_tokenizer
+from prepo_rlhf.prompts.render import training_style
+from prepo_rlhf.prompts.stops import Stops, find_stops
 from prepo_rlhf.rewards.contract import RewardError
 from prepo_rlhf.rewards.extraction import gold_answer
 from prepo_rlhf.rewards.sources import MATH, check_reward
@@ -28,6 +30,7 @@ class Prepared:
 
     start: Start
     tokenizer: Any
+    stops: Stops
     train: PromptSet
     evaluation: PromptSet | None
     prompts_digest: str
@@ -45,8 +48,10 @@ def prepare(config: Config) -> Prepared:
     _check_reward(config)
     start = find_start(config)
     config = start.config
-    ModelFiles(config.actor.model_name_or_path, config.actor.trust_remote_code).check()
+    files = ModelFiles(config.actor.model_name_or_path, config.actor.trust_remote_code)
+    files.check()
     tokenizer = load_tokenizer(config)
+    stops = _find_stops(config, tokenizer, files)
     train = load_prompts(config, tokenizer)
     if len(train) < config.prepo.candidate_batch_size:
         raise ConfigError(
@@ -63,7 +68,7 @@ def prepare(config: Config) -> Prepared:
     if config.reward.remote_url == MATH:
         _check_golds("--data.prompt_dataset", train)
         _check_golds("--eval.dataset", evaluation)
-    return Prepared(start, tokenizer, train, evaluation, digest)
+    return Prepared(start, tokenizer, stops, train, evaluation, digest)
 
 
 def _check_writable(option: str, folder: str) -> None:
@@ -101,6 +106,16 @@ def _digest(data: PromptSet) -> str:
     """Of the prompts, their order and their labels: a checkpoint knows prompts by their row."""
     parts = (repr((prompt.row, prompt.text, prompt.label)) for prompt in data.prompts)
     return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+def _find_stops(config: Config, tokenizer: Any, files: ModelFiles) -> Stops:
+    stops = find_stops(training_style(config.data), config.rollout.stop, "--rollout.stop", tokenizer, files)
+    if stops.texts and config.train.full_determinism_enable:
+        raise ConfigError(
+            f"--rollout.stop {stops.texts[0]!r}: is no special token, so it is found in the text beside the engine, at "
+            "a moment that no --train.full_determinism_enable can fix: remove one of them"
+        )
+    return stops
 
 
 def _check_golds(option: str, data: PromptSet | None) -> None:

@@ -58,7 +58,7 @@ class Trainer:
         self._fleet = fleet
         self._stream = stream
         self._gpus = GpuTurns(config, fleet)
-        self._collector = RolloutCollector(strategy, fleet.engines, prepared.tokenizer, self._gpus)
+        self._collector = RolloutCollector(strategy, fleet.engines, prepared.tokenizer, self._gpus, prepared.stops)
         self._evaluate = Evaluator(config, self._collector, prepared.evaluation)
         self._checkpoints = Checkpoints(config, fleet.policy, prepared.prompts_digest)
         self._state = self._checkpoints.load(prepared.start.tag)

@@ -58,9 +58,9 @@ REFUSED = {
     "a format": ("Solve {:>9}", "has no place"),
     "doubled and single": (r"{} {x} {{y}}", "doubled and single braces"),
     "a set of sets": (r"{} {{1}, {2}}", "doubled and single braces"),
-    "almost a name": ("qwen_math", "there is no such template; did you mean qwen-math?"),
-    "a name in capitals": ("LLAMA3", "did you mean llama3?"),
-    "a name of chat templates": ("chatml", "there is no such template; Give qwen-math, llama3, plain"),
+    "almost a name": ("qwen_math", "there is no such template (did you mean qwen-math?)"),
+    "a name in capitals": ("LLAMA3", "(did you mean llama3?)"),
+    "a name of chat templates": ("chatml", "(did you mean chat?); give qwen-math, llama3, plain, chat"),
     "a word": ("Question:", "there is no such template"),
     "blank": ("  ", "has no place"),
 }

@@ -16,6 +16,7 @@ from prepo_rlhf.evaluation.runner import run
 from prepo_rlhf.evaluation.sample_log import SampleLog, read_samples
 from prepo_rlhf.evaluation.tasks import make_tasks
 from prepo_rlhf.files.model_files import ModelFiles
+from prepo_rlhf.prompts.render import benchmark_style
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +64,17 @@ def test_files_that_cannot_work(changes: dict[str, str], message: str, model: st
 
 def test_a_response_gets_what_the_context_leaves(model: str) -> None:
     tokenizer = ModelFiles(model, trusted=False).tokenizer()
-    options = BenchmarkOptions(model=model, prompt="plain", max_new_tokens=1000)
+    options, style = BenchmarkOptions(model=model, max_new_tokens=1000), benchmark_style("plain")
     short = Problem("0", "How many apples?", "1", None, None)
     long = replace(short, id="1", question="How many apples? " * 200)
-    tasks = make_tasks({"set": [short, long]}, tokenizer, options, 2048)
+    tasks = make_tasks({"set": [short, long]}, tokenizer, style, options, 2048)
     assert [task.key for task in tasks] == [("set", "0"), ("set", "1")]
     assert tasks[0].max_new_tokens == 1000
     assert tasks[1].max_new_tokens == 2048 - len(tasks[1].token_ids) < 1000
     assert tokenizer.decode(tasks[0].token_ids) == tasks[0].prompt
     with pytest.raises(ConfigError, match="problem 2 has"):
-        make_tasks({"set": [replace(short, id="2", question=long.question * 3)]}, tokenizer, options, 2048)
-    (cut,) = make_tasks({"set": [long]}, tokenizer, replace(options, truncate_prompts=0.4), 2048)
+        make_tasks({"set": [replace(short, id="2", question=long.question * 3)]}, tokenizer, style, options, 2048)
+    (cut,) = make_tasks({"set": [long]}, tokenizer, style, replace(options, truncate_prompts=0.4), 2048)
     assert cut.prompt.count("How") == 120
 
 
