@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from prepo_rlhf.config.base import ConfigError
-from prepo_rlhf.config.files import flatten
+from prepo_rlhf.config.base import ConfigError, flatten
 from prepo_rlhf.config.root import GivenConfig
 from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE, read_step_rows
 

@@ -12,13 +12,20 @@ from pathlib import Path
 
 import tyro
 
+from prepo_rlhf.config.arguments import understood
 from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.config.option_names import option_types
 from prepo_rlhf.evaluation.options import BenchmarkOptions, check
 
 
 def main() -> int:
     """Print the tables that the command line asks for; 2 when it cannot work, with the reason on stderr."""
-    options = tyro.cli(BenchmarkOptions, use_underscores=True)
+    try:
+        arguments = understood(sys.argv[1:], option_types(BenchmarkOptions))
+        options = tyro.cli(BenchmarkOptions, args=arguments, use_underscores=True)
+    except ConfigError as error:
+        print(f"eval_math: {error}", file=sys.stderr)
+        return 2
     try:
         print(_tables(options))
     except ConfigError as error:

@@ -20,7 +20,9 @@ from annotated_types import Gt
 from rich.console import Console
 
 from prepo_rlhf.config import Config, ConfigError, Machine, check, parse_args, resolve
+from prepo_rlhf.config.arguments import understood
 from prepo_rlhf.config.bounds import field_problems
+from prepo_rlhf.config.option_names import option_types
 from prepo_rlhf.planning.cluster import Cluster
 from prepo_rlhf.planning.cost import Lengths, Speed
 from prepo_rlhf.planning.plan import make_plan
@@ -58,8 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the plan; 1 when the job can't fit, 2 when the options can't be planned, with the reason on stderr."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     at = arguments.index("--") if "--" in arguments else len(arguments)
-    options = tyro.cli(PlanOptions, args=arguments[:at], use_underscores=True)
     try:
+        own = understood(arguments[:at], option_types(PlanOptions))
+        options = tyro.cli(PlanOptions, args=own, use_underscores=True)
         if problems := field_problems(PlanOptions, asdict(options)):
             raise ConfigError("\n".join(problems))
         if not 0 <= options.reserve < options.gpu_memory:

@@ -1,8 +1,8 @@
-"""The error, the base class of all option groups, and how their values differ."""
+"""The error, the base class of all option groups, their dotted names, and how their values differ."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any, ClassVar
@@ -42,6 +42,15 @@ class Options:
             group, _, rest = name.partition(".")
             values[group] = values.get(group, getattr(self, group)).replaced({rest: value}) if rest else value
         return replace(self, **values)
+
+
+def flatten(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of every option in nested groups; tuples become lists, which is what YAML has."""
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
 
 
 def differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

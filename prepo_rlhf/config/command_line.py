@@ -1,6 +1,6 @@
 """Command line to `GivenConfig`: dotted flags over a YAML file over the defaults.
 
-Boundary: tyro; the only module here that prints or exits (for `--help`, `--print_config` and ill-formed flags).
+Boundary: tyro; the only module here that prints or exits (for `--help`, `--print_config` and values of a wrong type).
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Annotated
 
 import tyro
 
+from prepo_rlhf.config.arguments import understood
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.bounds import SECRET
 from prepo_rlhf.config.files import from_yaml, to_yaml
-from prepo_rlhf.config.refused import refusal
+from prepo_rlhf.config.option_names import option_types
 from prepo_rlhf.config.resolve import completed
 from prepo_rlhf.config.root import GivenConfig
 
@@ -36,15 +36,17 @@ class _CommandLine:
 def parse_args(argv: Sequence[str] | None = None) -> GivenConfig:
     """The options of a command line (by default the process's own), neither completed nor validated.
 
-    Raises ConfigError for refused options. Exits with 0 after `--help` and `--print_config` (which skips validation, so
-    that it can start a file), with 2 for an unknown flag or a value of the wrong type.
+    Raises ConfigError for options that are refused, unknown or without a value. Exits with 0 after `--help` and
+    `--print_config` (which skips validation, so that it can start a file), with 2 for a value of the wrong type.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
-    _refuse(argv)
+    options = {**option_types(GivenConfig), "config": str, "print_config": bool}
+    argv = understood(sys.argv[1:] if argv is None else argv, options, as_openrlhf=True)
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config")
     path = finder.parse_known_args(argv)[0].config
-    base = from_yaml(path) if path else GivenConfig()
+    if path == "":
+        raise ConfigError("--config: give a YAML file of options, or leave it out")
+    base = GivenConfig() if path is None else from_yaml(path)
     shown = base.replaced({SECRET: None})  # --help shows defaults
     parsed = tyro.cli(_CommandLine, args=argv, default=_CommandLine(options=shown), use_underscores=True)
     given = parsed.options.replaced({SECRET: parsed.options.logger.wandb.key or base.logger.wandb.key})
@@ -52,14 +54,3 @@ def parse_args(argv: Sequence[str] | None = None) -> GivenConfig:
         print(to_yaml(completed(given)), end="")
         raise SystemExit(0)
     return given
-
-
-def _refuse(argv: Sequence[str]) -> None:
-    """Raise for flags that OpenRLHF has and this project leaves out."""
-    problems = []
-    for token, following in pairwise([*argv, ""]):
-        if token.startswith("--"):
-            name, _, value = token[2:].partition("=")
-            problems.append(refusal(name.replace("-", "_"), value or following))
-    if any(problems):
-        raise ConfigError("\n".join(problem for problem in problems if problem))

@@ -22,12 +22,14 @@ REFUSED = {
 }
 
 
-def refusal(name: str, value: object) -> str | None:
-    """What to tell a user who gave option `name` (dotted) the `value`; None if this project has the option."""
-    if name == "critic" or name.startswith("critic."):
-        return f"--{name}: {_NO_CRITIC}"
+def refusal(name: str, value: object, shown: str | None = None) -> str | None:
+    """What to tell a user who gave option `name` (dotted) the `value`; None if this project has the option. The
+    message calls the option by the name that is `shown`, if that is another."""
+    shown = shown or name
+    if name == "critic" or name.startswith(("critic.", "critic_")):
+        return f"--{shown}: {_NO_CRITIC}"
     if name in REFUSED:
-        return f"--{name}: {REFUSED[name]}"
+        return f"--{shown}: {REFUSED[name]}"
     if name == "algo.advantage.estimator" and value == "gae":
-        return f"--{name} gae: GAE needs a critic, which is not part of this framework; take group_norm"
+        return f"--{shown} gae: GAE needs a critic, which is not part of this framework; take group_norm"
     return None

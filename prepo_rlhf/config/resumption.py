@@ -16,9 +16,9 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 
-from prepo_rlhf.config.base import ConfigError, OnResume, Options, differences
+from prepo_rlhf.config.base import ConfigError, OnResume, Options, differences, flatten
 from prepo_rlhf.config.bounds import SECRET
-from prepo_rlhf.config.files import flatten, from_dict
+from prepo_rlhf.config.files import from_dict
 from prepo_rlhf.config.root import Config, GivenConfig
 
 # Of one start, not of the run; each has another value as a rule, which nobody needs to be told.

@@ -229,7 +229,7 @@ class TrainOptions(Options):
     """Fill micro batches up to max_tokens_per_gpu instead of a fixed number; implies --ds.packing_samples."""
     max_tokens_per_gpu: Annotated[int, Ge(1), OnResume.TAKES_EFFECT] = 16192
     """Tokens of a dynamic micro batch in training."""
-    seed: int = 42
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 42
     """Seed of everything random."""
     full_determinism_enable: bool = False
     """Deterministic kernels, a seed for every request and the same batches in the engines: repeatable, slower."""

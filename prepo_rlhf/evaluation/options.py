@@ -67,7 +67,7 @@ class BenchmarkOptions(Options):
     """Sample from the most probable tokens that make up this share."""
     max_new_tokens: Annotated[int, Ge(1)] = 3072
     """Longest response in tokens; less where the model's context leaves less."""
-    seed: int = 0
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
     """Seed of the samples."""
     perplexity: bool = False
     """Score every prompt as PREPO does, and show how its perplexity goes with its pass rate."""

@@ -13,8 +13,7 @@ import pytest
 from job_folders import job_in, leave_checkpoints
 
 from prepo_rlhf.config import ConfigError, GivenConfig, from_dict, to_yaml
-from prepo_rlhf.config.base import OnResume, Options
-from prepo_rlhf.config.files import flatten
+from prepo_rlhf.config.base import OnResume, Options, flatten
 from prepo_rlhf.config.resumption import changed, classes_of, keep, on_resume
 from prepo_rlhf.files.run_start import find_start
 

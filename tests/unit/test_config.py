@@ -197,8 +197,8 @@ def test_all_refused_flags_are_told_at_once() -> None:
         parse("--data.image_key", "x", "--vllm.sync_with_ray")
 
 
-@pytest.mark.parametrize("flags", ["--actor.adam.lrr 1", "--prepo.selector best", "--train.seed one"])
-def test_an_unknown_flag_or_bad_value_names_itself(flags: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("flags", ["--prepo.selector best", "--train.seed one"])
+def test_a_bad_value_names_its_flag(flags: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         parse(*flags.split())
     assert stopped.value.code == 2
