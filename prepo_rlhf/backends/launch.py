@@ -8,19 +8,28 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 # Read when Ray is imported: this process then hands tensors to the actors without pickling them.
 os.environ.setdefault("RAY_ENABLE_ZERO_COPY_TORCH_TENSORS", "1")
 import ray
 
 from prepo_rlhf import backends
-from prepo_rlhf.backends import internals
+from prepo_rlhf.backends import internals, ray_address
+from prepo_rlhf.backends.announce import announced
+from prepo_rlhf.backends.environment import check_environment, use_short_temp_folders
 from prepo_rlhf.config import Config, ConfigError, from_yaml, resolve
+from prepo_rlhf.config.bundles import required_bundles
 
 
 def apply_backend(config: Config) -> None:
-    """Make this process, and those that it starts, run on the job's backend."""
+    """Make this process, and those that it starts, run on the job's backend.
+
+    Raises:
+        ConfigError: the environment holds what no job can work with.
+    """
+    check_environment()
+    use_short_temp_folders()
     internals.warn_of_other_versions()  # here and not in `backends.activate`: once a job, not in every actor
     os.environ[backends.BACKEND_VARIABLE] = config.backend
     if config.backend == "cpu":
@@ -38,14 +47,33 @@ def reopen_run(folder: Path) -> Config:
     return config
 
 
-def start_ray(config: Config, logical_gpus: int | None = None) -> None:
-    """Join the Ray cluster of this machine or job, or start one for this process alone.
+def start_ray(config: Config, logical_gpus: int | None = None, stream: TextIO | None = None) -> None:
+    """Join the Ray that the environment names, or start one for this process alone; says which on `stream`.
 
-    On a CPU the latter has as many CPUs and GPUs as `logical_gpus` says, whatever the machine has.
+    On a CPU the latter has as many CPUs and GPUs as `logical_gpus` says, or else as the job needs, whatever the machine
+    has.
 
     Raises:
-        ConfigError: the environment names a cluster that does not answer.
+        ConfigError: the named Ray cannot be joined, or one with GPUs runs here and none is named.
     """
+    address = ray_address.to_join(config.backend)
+    arguments: dict[str, Any] = {"runtime_env": {"env_vars": _worker_variables(config)}, "log_to_driver": False}
+    # Tensors that Ray shares between processes are read-only, and nothing here writes to them.
+    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+    if address is not None:
+        with announced(f"Joining Ray at {address}", stream):
+            _join(address, arguments)
+        return
+    os.environ.pop("RAY_ADDRESS", None)  # says `local`, which no process of the new Ray is to start another for
+    if config.backend == "cpu":
+        count = required_bundles(config) if logical_gpus is None else logical_gpus
+        arguments |= {"num_gpus": count, "num_cpus": count}
+    with announced("Starting Ray", stream):
+        ray.init(address="local", include_dashboard=False, **arguments)
+
+
+def _worker_variables(config: Config) -> dict[str, str]:
+    """Environment variables of the job's actors."""
     defaults = {"TOKENIZERS_PARALLELISM": "true", "NCCL_DEBUG": "WARN", "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1"}
     # What the user has set, in the shell or in the job's runtime environment, stays.
     variables = {name: value for name, value in defaults.items() if name not in os.environ}
@@ -54,14 +82,14 @@ def start_ray(config: Config, logical_gpus: int | None = None) -> None:
         from prepo_rlhf.backends import cpu
 
         variables |= cpu.environment()
-    # Tensors that Ray shares between processes are read-only, and nothing here writes to them.
-    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-    arguments: dict[str, Any] = {"runtime_env": {"env_vars": variables}, "log_to_driver": False}
+    return variables
+
+
+def _join(address: str, arguments: dict[str, Any]) -> None:
+    # Variables that a submitted job's runtime environment has too would be an error; where it may, theirs is in ours.
+    os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
     try:
-        ray.init(address="auto", **arguments)
-    except ConnectionError as error:
-        if address := os.environ.get("RAY_ADDRESS"):
-            raise ConfigError(f"RAY_ADDRESS {address}: no Ray answers there; start it, or unset RAY_ADDRESS") from error
-        if config.backend == "cpu":
-            arguments |= {"num_gpus": logical_gpus, "num_cpus": logical_gpus}
-        ray.init(address="local", include_dashboard=False, **arguments)
+        ray.init(address=address, **arguments)
+    except (ConnectionError, RuntimeError, ValueError) as error:  # another version of Ray, no raylet on this machine
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise ConfigError(f"RAY_ADDRESS {address}: Ray answers there and could not be joined: {reason}") from error

@@ -5,11 +5,13 @@ Boundary: prompts in, graded responses out; knows no files.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from prepo_rlhf import backends
+from prepo_rlhf.backends.announce import announced
 from prepo_rlhf.backends.launch import apply_backend, ray, start_ray
 from prepo_rlhf.config import Config, GivenConfig, resolve
 from prepo_rlhf.evaluation.options import BenchmarkOptions
@@ -21,19 +23,21 @@ SEQUENCES_IN_FLIGHT = 1024  # requests queued at one engine: more than vLLM runs
 
 @contextmanager
 def running_engines(options: BenchmarkOptions, max_len: int) -> Generator[list[Any]]:
-    """Rollout engines for sequences of up to `max_len` tokens, on the Ray cluster or on a Ray of this process alone;
-    ConfigError if the cluster can never hold them."""
+    """Rollout engines for sequences of up to `max_len` tokens, on the Ray that is named or one of this process alone;
+    ConfigError if it can never hold them. What happens meanwhile is told on stderr, beside the progress."""
     config = _engine_config(options, max_len)
-    apply_backend(config)
+    with announced("Loading OpenRLHF", sys.stderr):
+        apply_backend(config)
     needed = options.num_engines * options.tensor_parallel_size
-    start_ray(config, logical_gpus=needed)
-    from prepo_rlhf.ray import placement
-    from prepo_rlhf.ray.nodes import reserve
-
+    start_ray(config, logical_gpus=needed, stream=sys.stderr)
     try:
-        placement.check_bundles(needed, options.tensor_parallel_size, "lower --num_engines")
-        engines = placement.create_engines(config, reserve(1, needed))
-        ray.get([engine.get_num_unfinished_requests.remote() for engine in engines])
+        with announced("Starting the engines", sys.stderr):
+            from prepo_rlhf.ray import placement
+            from prepo_rlhf.ray.nodes import reserve
+
+            placement.check_bundles(needed, options.tensor_parallel_size, "lower --num_engines")
+            engines = placement.create_engines(config, reserve(1, needed))
+            ray.get([engine.get_num_unfinished_requests.remote() for engine in engines])
         yield engines
     finally:
         ray.shutdown()

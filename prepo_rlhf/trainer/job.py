@@ -8,6 +8,7 @@ from signal import Signals
 from typing import Any
 
 from prepo_rlhf.backends import paths
+from prepo_rlhf.backends.announce import announced
 from prepo_rlhf.backends.launch import apply_backend, ray, start_ray
 from prepo_rlhf.config import Config
 from prepo_rlhf.selection.base import Candidate
@@ -36,12 +37,16 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
         ConfigError: before anything heavy is started, if the job cannot work.
         TrainingStopped: something broke on the way; the message says what to go on from.
     """
-    apply_backend(config)
-    from prepo_rlhf.files.run_start import make_way
-    from prepo_rlhf.selection.registry import make_selector
-    from prepo_rlhf.trainer import preflight, wandb_log
+    with announced("Loading OpenRLHF"):
+        apply_backend(config)
+        from prepo_rlhf.backends import ray_address
+        from prepo_rlhf.files.run_start import make_way
+        from prepo_rlhf.selection.registry import make_selector
+        from prepo_rlhf.trainer import preflight, wandb_log
 
-    prepared = preflight.prepare(wandb_log.log_in(config))
+    ray_address.to_join(config.backend)  # a wrong address is told before the data is loaded, which may take minutes
+    with announced("Checking data, reward and model"):
+        prepared = preflight.prepare(wandb_log.log_in(config))
     config = prepared.start.config
     if prepared.start.finished:
         return None
@@ -51,17 +56,19 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     print(f"responses end with {prepared.stops.described(prepared.tokenizer)}", flush=True)
     selector = make_selector(config.prepo, config.train.seed)
     start_ray(config)
-    from prepo_rlhf.ray import nodes, placement
-    from prepo_rlhf.ray.strategy import make_strategy
-    from prepo_rlhf.rollout.sync_async import make_schedule
-    from prepo_rlhf.selection.prompt_stream import PromptStream
-    from prepo_rlhf.trainer.faults import RayError, describe
-    from prepo_rlhf.trainer.trainer import Trainer
+    with announced("Loading the trainer"):
+        from prepo_rlhf.ray import nodes, placement
+        from prepo_rlhf.ray.strategy import make_strategy
+        from prepo_rlhf.rollout.sync_async import make_schedule
+        from prepo_rlhf.selection.prompt_stream import PromptStream
+        from prepo_rlhf.trainer.faults import RayError, describe
+        from prepo_rlhf.trainer.trainer import Trainer
 
-    placement.check_cluster(config)
-    places = placement.reserve_places(config)
-    with paths.needed_on_all_nodes(config) as files:
-        nodes.check_files(files, places.groups())
+    with announced("Reserving GPUs"):
+        placement.check_cluster(config)
+        places = placement.reserve_places(config)
+        with paths.needed_on_all_nodes(config) as files:
+            nodes.check_files(files, places.groups())
     strategy = make_strategy(config)
     fleet = placement.create_fleet(config, places)
     schedule = make_schedule(config, fleet.engines)
@@ -71,7 +78,8 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     )  # fmt: skip
     make_way(prepared.start)
     try:
-        load_models(config, strategy, fleet, stream.total_draws)
+        with announced("Loading the models into policy and engines"):
+            load_models(config, strategy, fleet, stream.total_draws)
     except RayError as error:
         raise TrainingStopped(f"the job's models could not be loaded: {describe(error, fleet)}") from error
     return Trainer(config, strategy, fleet, prepared, stream, schedule).fit()

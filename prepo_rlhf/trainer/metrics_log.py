@@ -33,7 +33,8 @@ class MetricsLog:
         folder = config.logger.tensorboard_dir or str(self._run_dir / "tensorboard")
         self._tensorboard = SummaryWriter(folder, purge_step=resumed_step and resumed_step + 1)
         self._wandb = wandb_log.start(config)
-        self._started, self._first_step = time.monotonic(), resumed_step or 0
+        self._resumed_step = resumed_step or 0
+        self._steady_since = 0.0  # when this process's first step ended
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Append a row and print its summary; the row is on disk when this returns."""
@@ -80,8 +81,13 @@ class MetricsLog:
             parts.append(f"rollouts {row['rollout/total']:.0f}")
         averages = ((name, value) for name, value in row.items() if re.fullmatch(r"eval/.+/avg@\d+", name))
         parts += [f"{name.removeprefix('eval/')} {value:.3f}" for name, value in averages]
-        done = step - self._first_step
-        if done > 0:
-            left = (time.monotonic() - self._started) / done * (self._total_steps - step)
+        if (left := self._time_left(step)) is not None:
             parts.append(f"left {tqdm.format_interval(left)}")
         return " | ".join(parts)
+
+    def _time_left(self, step: int) -> float | None:
+        """Seconds, by the steps after this process's first, which warms up caches and compiles; None before them."""
+        steady, now = step - self._resumed_step - 1, time.monotonic()
+        if steady == 0:
+            self._steady_since = now
+        return (now - self._steady_since) / steady * (self._total_steps - step) if steady > 0 else None

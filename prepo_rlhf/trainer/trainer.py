@@ -22,6 +22,7 @@ from ray.exceptions import RayError
 
 from prepo_rlhf.algorithm.entropy_weights import weight_metrics
 from prepo_rlhf.algorithm.learning_signal import training_signals
+from prepo_rlhf.backends.announce import announced
 from prepo_rlhf.config import Config
 from prepo_rlhf.ray.gpu_turns import GpuTurns
 from prepo_rlhf.ray.placement import Fleet
@@ -105,7 +106,8 @@ class Trainer:
                 print(f"No step is left after step {self._state.step}: only the model is saved", flush=True)
             self._sync_weights()
         elif self._evaluate.due(0, last=False):
-            metrics = self._evaluate(0)
+            with announced("Judging the model before the first step"):
+                metrics = self._evaluate(0)
             self._log.write(0, metrics)
             self._checkpoints.save_if_best(self._state, metrics)
 

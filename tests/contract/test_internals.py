@@ -33,6 +33,7 @@ PROMISED = {
     *dir(ast),
     *dir(Path.cwd),
     "__future__",
+    "__cause__",
     "__traceback__",
     "_asdict",
     "_exit",
