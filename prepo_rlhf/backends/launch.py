@@ -13,6 +13,7 @@ from typing import Any, TextIO
 # Read when Ray is imported: this process then hands tensors to the actors without pickling them.
 os.environ.setdefault("RAY_ENABLE_ZERO_COPY_TORCH_TENSORS", "1")
 import ray
+from ray.exceptions import RayError
 
 from prepo_rlhf import backends
 from prepo_rlhf.backends import internals, ray_address
@@ -86,10 +87,10 @@ def _worker_variables(config: Config) -> dict[str, str]:
 
 
 def _join(address: str, arguments: dict[str, Any]) -> None:
-    # Variables that a submitted job's runtime environment has too would be an error; where it may, theirs is in ours.
+    # Else a variable that the submitted job's own runtime environment has too is an error; what it says is in ours.
     os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
     try:
         ray.init(address=address, **arguments)
-    except (ConnectionError, RuntimeError, ValueError) as error:  # another version of Ray, no raylet on this machine
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:  # another version, no raylet here, a token
         reason = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(f"RAY_ADDRESS {address}: Ray answers there and could not be joined: {reason}") from error
