@@ -142,10 +142,11 @@ class ParityReward(BaseHTTPRequestHandler):
 
 
 SAVE_STEPS = 2
+LOG = r" log .*/logs/worker-"  # of the dead process
 KILLS = {
-    "policy rank": Kill("ray::PolicyActor", r"policy rank 0 died.*(--ckpt.load_enable goes on|no checkpoint yet)"),
-    "rollout engine": Kill("ray::RolloutEngine", r"rollout engine 0 died.*global_step\d+ is complete"),
-    "vLLM's core": Kill("VLLM::EngineCore", r"(Engine|rollout engine 0 died).*global_step\d+ is complete"),
+    "policy rank": Kill("ray::PolicyActor", rf"policy rank 0 died.*{LOG}.*(load_enable goes on|no checkpoint yet)"),
+    "rollout engine": Kill("ray::RolloutEngine", rf"rollout engine 0 died.*{LOG}.*global_step\d+ is complete"),
+    "vLLM's core": Kill("VLLM::EngineCore", rf"rollout engine 0 died.*{LOG}.*global_step\d+ is complete"),
     "driver": KillDriver(),
     "raylet": KillRaylet(),
     "SIGTERM": Terminate(),

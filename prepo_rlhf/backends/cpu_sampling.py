@@ -35,12 +35,17 @@ def draw(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
         uniforms: (rows,) in [0, 1), float64.
     Returns:
         (rows,) ids of tokens whose probability is above 0.
+    Raises:
+        ArithmeticError: a probability is not finite, as where a policy's weights are absurd.
     """
     padding = -probabilities.shape[1] % BLOCK
     if padding:
         probabilities = functional.pad(probabilities, (0, padding))
     blocks = probabilities.unflatten(-1, (-1, BLOCK))
-    block, rest = _locate(blocks.sum(-1), uniforms)
+    shares = blocks.sum(-1)
+    if not shares.isfinite().all():
+        raise ArithmeticError("the model's probabilities are not finite; look at --actor.adam.lr and at its weights")
+    block, rest = _locate(shares, uniforms)
     token, _ = _locate(blocks[torch.arange(len(blocks)), block], rest)
     return block * BLOCK + token
 

@@ -16,10 +16,15 @@ from prepo_rlhf.config.arguments import understood
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.option_names import option_types
 from prepo_rlhf.evaluation.options import BenchmarkOptions, check
+from prepo_rlhf.evaluation.stopped import EvaluationStopped
+from prepo_rlhf.trainer.stopped import keep_traceback
 
 
 def main() -> int:
-    """Print the tables that the command line asks for; 2 when it cannot work, with the reason on stderr."""
+    """Print the tables that the command line asks for.
+
+    Returns 2 when it cannot work and 1 when it broke off, with the reason on stderr.
+    """
     try:
         arguments = understood(sys.argv[1:], option_types(BenchmarkOptions))
         options = tyro.cli(BenchmarkOptions, args=arguments, use_underscores=True)
@@ -31,6 +36,10 @@ def main() -> int:
     except ConfigError as error:
         print(f"eval_math: {error}", file=sys.stderr)
         return 2
+    except EvaluationStopped as error:
+        going_on = f"the same command goes on with {options.output_dir}"
+        print(f"eval_math: {error}; {going_on}. {keep_traceback(error, options.output_dir)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"eval_math: stopped; the same command goes on with {options.output_dir}", file=sys.stderr)
         return 130

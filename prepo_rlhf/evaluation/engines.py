@@ -15,6 +15,7 @@ from prepo_rlhf.backends.announce import announced
 from prepo_rlhf.backends.launch import apply_backend, ray, start_ray
 from prepo_rlhf.config import Config, GivenConfig, resolve
 from prepo_rlhf.evaluation.options import BenchmarkOptions
+from prepo_rlhf.evaluation.stopped import EvaluationStopped
 from prepo_rlhf.evaluation.tasks import Task
 from prepo_rlhf.prompts.stops import Stops
 
@@ -23,22 +24,32 @@ SEQUENCES_IN_FLIGHT = 1024  # requests queued at one engine: more than vLLM runs
 
 @contextmanager
 def running_engines(options: BenchmarkOptions, max_len: int) -> Generator[list[Any]]:
-    """Rollout engines for sequences of up to `max_len` tokens, on the Ray that is named or one of this process alone;
-    ConfigError if it can never hold them. What happens meanwhile is told on stderr, beside the progress."""
+    """Rollout engines for sequences of up to `max_len` tokens, on the Ray that is named or one of this process alone.
+    What happens meanwhile is told on stderr, beside the progress.
+
+    Raises:
+        ConfigError: the cluster can never hold them.
+        EvaluationStopped: one of them cannot start, or broke meanwhile.
+    """
     config = _engine_config(options, max_len)
     with announced("Loading OpenRLHF", sys.stderr):
         apply_backend(config)
     needed = options.num_engines * options.tensor_parallel_size
     start_ray(config, logical_gpus=needed, stream=sys.stderr)
+    engines: list[Any] = []
+    with announced("Loading vLLM", sys.stderr):
+        from prepo_rlhf.ray import placement
+        from prepo_rlhf.ray.faults import Faults, RayError
+        from prepo_rlhf.ray.nodes import reserve
     try:
         with announced("Starting the engines", sys.stderr):
-            from prepo_rlhf.ray import placement
-            from prepo_rlhf.ray.nodes import reserve
-
             placement.check_bundles(needed, options.tensor_parallel_size, "lower --num_engines")
             engines = placement.create_engines(config, reserve(1, needed))
             ray.get([engine.get_num_unfinished_requests.remote() for engine in engines])
         yield engines
+    except RayError as error:
+        told = Faults({"rollout engine": engines}).describe(error).replace("--reward.remote_url", "--reward")
+        raise EvaluationStopped(told) from error
     finally:
         ray.shutdown()
 

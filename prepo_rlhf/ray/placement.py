@@ -50,6 +50,12 @@ class Fleet:
     reference: RayActorGroup | None
     engines: list[Any]
 
+    def actors(self) -> dict[str, list[Any]]:
+        """All handles, by what messages call them."""
+        reference = [] if self.reference is None else self.reference._actor_handlers
+        ranks = {"policy rank": self.policy._actor_handlers, "reference rank": reference}
+        return ranks | {"rollout engine": self.engines}
+
 
 def check_cluster(config: Config) -> None:
     """Refuse a job that the cluster can never hold, instead of waiting for it for ever.

@@ -13,6 +13,7 @@ import os
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,9 @@ from prepo_rlhf.backends.subclassing import plain_class
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.ray.request_waves import Ask, RequestWaves, Wave
 from prepo_rlhf.ray.requests import agent_seeds, scoring_params
-from prepo_rlhf.rewards.contract import Reward, RewardError, Rollouts, checked, excerpt
-from prepo_rlhf.rewards.sources import make_reward, told
+from prepo_rlhf.rewards.agents import Agent, AgentError
+from prepo_rlhf.rewards.contract import Reward, Rollouts
+from prepo_rlhf.rewards.sources import make_reward
 
 CORE_LAST_WORDS = 5  # seconds for the requests under way to fail with what vLLM says of its core's death
 
@@ -59,9 +61,9 @@ class RolloutEngine(plain_class(RolloutRayActor)):
     ) -> None:
         """`same_batches`: whatever the timing, the same requests share a batch; costs 20 ms a wave of them, and an
         agent's turn waits for the slowest."""
-        await super().__init__(*args, agent_func_path=agent_func_path, **kwargs)
+        await super().__init__(*args, **kwargs)  # OpenRLHF's way to load an agent checks nothing
         self._reward: Reward | None = make_reward(reward, math_options) if reward else None
-        self._agent = agent_func_path
+        self._agent = Agent(agent_func_path) if agent_func_path else None
         self._waves = RequestWaves(self.llm) if same_batches else None
         self._syncs = 0
         # Of each request under way: for every sample, the syncs since its arrival before its first token and its last.
@@ -148,8 +150,9 @@ class RolloutEngine(plain_class(RolloutRayActor)):
 
         If `params` have a seed, each request of each rollout has one of its own.
         """
-        run_agent, agent = super().generate_responses, str(self._agent)
-        source = f"--train.agent_func_path {agent}"
+        assert self._agent is not None
+        vocabulary = self.llm.model_config.get_vocab_size()
+        given = {"prompt": prompt, "label": label, "max_length": max_length, "hf_tokenizer": tokenizer, "images": None}
 
         async def sample(index: int) -> dict[str, Any]:
             seeds = agent_seeds(params.seed, index, num_samples)
@@ -157,14 +160,14 @@ class RolloutEngine(plain_class(RolloutRayActor)):
             before = self._syncs
             async with self._taking_part(place) as ask:
                 _EPISODE.set(Episode(ask, seeds))
+                asked = given | {"sampling_params": params.clone(), "llm_engine": self, "label": deepcopy(label)}
                 try:
-                    (response,) = await run_agent(prompt, label, params.clone(), max_length, tokenizer)
-                except (Exception, SystemExit) as error:
+                    trajectory = await self._agent.run(vocabulary, **asked)
+                except AgentError as error:
                     if self.llm.errored:  # vLLM's death, not the agent's mistake
-                        raise
-                    raise RewardError(f"{source}, for the prompt {excerpt(prompt)}: {told(error, agent)}") from error
-            answer = {"rewards": response["reward"]} | {name: response[name] for name in ("scores", "extra_logs")}
-            return response | checked(answer, source, prompt) | {"syncs": (before, self._syncs)}
+                        raise self.llm.dead_error from error
+                    raise
+            return trajectory | {"syncs": (before, self._syncs)}
 
         return await asyncio.gather(*(sample(index) for index in range(num_samples)))
 

@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-EXCERPT = 80  # characters of a prompt, a label or a value in a message
+from prepo_rlhf.files.user_code import RAISED, UserCodeError, excerpt
+
+MOST_NESTED = 8  # lists or tuples around a number
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ Reward = Callable[[Rollouts], Awaitable[list[dict[str, Any]]]]
 """For each rollout {"reward": float, "scores": float, "extra_logs": {name: float}}; the math verifier adds "answer"."""
 
 
-class RewardError(ValueError):
+class RewardError(UserCodeError):
     """The reward that the user named cannot be used, or answered something else than a reward."""
 
 
@@ -62,19 +64,19 @@ def checked(answer: Any, source: str, prompt: str) -> dict[str, Any]:
     return {"reward": reward, "scores": score, "extra_logs": extra_logs}
 
 
-def excerpt(value: Any) -> str:
-    """The beginning of a value's text, in one line."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}..."
-
-
 def _number(value: Any, name: str, where: str) -> float:
     """The one finite number that `value` is or holds."""
-    held = value.tolist() if hasattr(value, "tolist") else value  # tensors and arrays
-    while isinstance(held, list | tuple) and len(held) == 1:
-        held = held[0]
-    if not isinstance(held, int | float):
+    try:
+        held = value.tolist() if hasattr(value, "tolist") else value  # tensors and arrays
+        for _ in range(MOST_NESTED):
+            if not isinstance(held, list | tuple) or len(held) != 1:
+                break
+            held = held[0]
+        number = float(held) if isinstance(held, int | float) else None
+    except RAISED:  # a value of the user's own class, or an integer beyond all floats
+        number = None
+    if number is None:
         raise RewardError(f'{where}: "{name}" must be one number, not {excerpt(value)}')
-    if not math.isfinite(held):
-        raise RewardError(f'{where}: "{name}" is {held}, and only finite numbers can be trained on')
-    return float(held)
+    if not math.isfinite(number):
+        raise RewardError(f'{where}: "{name}" is {number}, and only finite numbers can be trained on')
+    return number

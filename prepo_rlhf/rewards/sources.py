@@ -7,15 +7,14 @@ reward is never trained on.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
-import traceback
 from collections.abc import Callable
-from pathlib import Path
+from copy import deepcopy
 from typing import Any
 
 from prepo_rlhf.config.training import MathOptions
-from prepo_rlhf.rewards.contract import Reward, RewardError, Rollouts, checked, excerpt
+from prepo_rlhf.files import user_code
+from prepo_rlhf.files.user_code import RAISED, UserCodeError, check_callable, excerpt, quoted
+from prepo_rlhf.rewards.contract import Reward, RewardError, Rollouts, checked
 
 MATH, MODULE = "math", "prepo_reward_func"
 RewardFunc = Callable[[list[str], list[str], list[Any]], dict[str, Any]]
@@ -48,45 +47,33 @@ def load_reward_func(path: str) -> RewardFunc:
     """The function `reward_func(queries, prompts, labels)` of a Python file.
 
     Raises:
-        RewardError: no such file, no such function in it, or it cannot be imported.
+        RewardError: no such file, no such function in it, or it cannot be imported or called so.
     """
-    if not Path(path).is_file():
-        raise RewardError(f"--reward.remote_url: there is no file {path}")
-    spec = importlib.util.spec_from_file_location(MODULE, path)
-    if spec is None or spec.loader is None:
-        raise RewardError(f"--reward.remote_url: {path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[MODULE] = module  # dataclasses and pickle look a class's module up there
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise RewardError(f"--reward.remote_url: {path} cannot be imported: {told(error, path)}") from error
-    if not callable(getattr(module, "reward_func", None)):
+        module = user_code.load(path, MODULE)
+    except UserCodeError as error:
+        raise RewardError(f"--reward.remote_url: {error}") from error
+    reward_func = getattr(module, "reward_func", None)
+    if not callable(reward_func):
         raise RewardError(f"--reward.remote_url: {path} defines no function reward_func(queries, prompts, labels)")
-    return module.reward_func
-
-
-def told(error: BaseException, path: str) -> str:
-    """An error of a user's file in one line, with the lines of that file that led to it."""
-    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    places = [f"line {frame.lineno}, `{frame.line}`" for frame in lines]
-    if isinstance(error, SyntaxError) and error.filename == path:
-        places.append(f"line {error.lineno}")
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"{what} ({'; '.join(places)})" if places else what
+    if problem := check_callable(reward_func, 3):
+        raise RewardError(f"--reward.remote_url {path}: reward_func(queries, prompts, labels) {problem}")
+    return reward_func
 
 
 def _file_reward(path: str) -> Reward:
     reward_func = load_reward_func(path)
 
     def grade_one(query: str, rollouts: Rollouts) -> dict[str, Any]:
-        # One query a call, which is all that OpenRLHF's contract promises to such files.
+        # One query a call, which is all that OpenRLHF's contract promises to such files; and a label of its own, in
+        # which nothing that the function changes reaches the next call.
         try:
-            answer = reward_func([query], [rollouts.prompt], [rollouts.label])
-        except (Exception, SystemExit) as error:
+            with user_code.no_exit():
+                answer = reward_func([query], [rollouts.prompt], [deepcopy(rollouts.label)])
+        except RAISED as error:
             given = f"query {excerpt(query)}, prompt {excerpt(rollouts.prompt)}, label {excerpt(rollouts.label)}"
             raise RewardError(
-                f"--reward.remote_url {path}: reward_func raised {told(error, path)}; it was given {given}"
+                f"--reward.remote_url {path}: reward_func raised {quoted(error, path)}; it was given {given}"
             ) from error
         return checked(answer, f"--reward.remote_url {path}", rollouts.prompt)
 

@@ -20,6 +20,7 @@ from prepo_rlhf.algorithm.ppl_window import progress
 from prepo_rlhf.config.base import differences
 from prepo_rlhf.prompts.prompt import Prompt
 from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
+from prepo_rlhf.selection.checked import CheckedSelector
 from prepo_rlhf.selection.metrics import perplexity_metrics
 
 # Odd and larger than any number of episodes: keeps the shuffles of different (seed, episode) apart.
@@ -85,7 +86,7 @@ class PromptStream:
             )
         if selector.needs_scores and score is None:
             raise ValueError("the selector needs perplexities, but there is no function to score prompts with")
-        self.selector = selector
+        self.selector = CheckedSelector(selector)
         self._prompts = prompts
         self._num_candidates = num_candidates
         self._num_selected = num_selected

@@ -21,7 +21,7 @@ from prepo_rlhf.files import checkpoint_manifest
 from prepo_rlhf.files.atomic import replace_text
 from prepo_rlhf.files.outputs import CONFIG_FILE, FINISHED_FILE
 from prepo_rlhf.files.run_start import checkpoint_folder
-from prepo_rlhf.trainer.faults import reason
+from prepo_rlhf.ray.faults import reason
 from prepo_rlhf.trainer.stopped import TrainingStopped, how_to_go_on
 
 

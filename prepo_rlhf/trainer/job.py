@@ -58,10 +58,10 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     start_ray(config)
     with announced("Loading the trainer"):
         from prepo_rlhf.ray import nodes, placement
+        from prepo_rlhf.ray.faults import Faults, RayError
         from prepo_rlhf.ray.strategy import make_strategy
         from prepo_rlhf.rollout.sync_async import make_schedule
         from prepo_rlhf.selection.prompt_stream import PromptStream
-        from prepo_rlhf.trainer.faults import RayError, describe
         from prepo_rlhf.trainer.trainer import Trainer
 
     with announced("Reserving GPUs"):
@@ -80,9 +80,11 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
     try:
         with announced("Loading the models into policy and engines"):
             load_models(config, strategy, fleet, stream.total_draws)
+        trainer = Trainer(config, strategy, fleet, prepared, stream, schedule)
     except RayError as error:
-        raise TrainingStopped(f"the job's models could not be loaded: {describe(error, fleet)}") from error
-    return Trainer(config, strategy, fleet, prepared, stream, schedule).fit()
+        fault = Faults(fleet.actors()).describe(error)
+        raise TrainingStopped(f"the job's models could not be loaded: {fault}") from error
+    return trainer.fit()
 
 
 def load_models(config: Config, strategy: Any, fleet: Any, total_steps: int) -> None:

@@ -16,10 +16,11 @@ from prepo_rlhf.backends import flash_attention
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.files.model_files import ModelFiles
 from prepo_rlhf.files.run_start import Start, find_start
+from prepo_rlhf.files.user_code import UserCodeError
 from prepo_rlhf.prompts.load import PromptSet, load_prompts, load_tokenizer
 from prepo_rlhf.prompts.render import training_style
 from prepo_rlhf.prompts.stops import Stops, find_stops
-from prepo_rlhf.rewards.contract import RewardError
+from prepo_rlhf.rewards.agents import load_agent_class
 from prepo_rlhf.rewards.extraction import gold_answer
 from prepo_rlhf.rewards.sources import MATH, check_reward
 
@@ -93,13 +94,13 @@ def _check_attention(config: Config) -> None:
 
 def _check_reward(config: Config) -> None:
     agent = config.train.agent_func_path
-    if agent and not Path(agent).is_file():
-        raise ConfigError(f"--train.agent_func_path: there is no file {agent}")
-    if not agent:
-        try:
+    try:
+        if agent:
+            load_agent_class(agent)
+        else:
             check_reward(config.reward.remote_url)
-        except RewardError as error:
-            raise ConfigError(str(error)) from error
+    except UserCodeError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _digest(data: PromptSet) -> str:

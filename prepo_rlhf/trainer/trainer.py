@@ -24,6 +24,7 @@ from prepo_rlhf.algorithm.entropy_weights import weight_metrics
 from prepo_rlhf.algorithm.learning_signal import training_signals
 from prepo_rlhf.backends.announce import announced
 from prepo_rlhf.config import Config
+from prepo_rlhf.ray.faults import Faults
 from prepo_rlhf.ray.gpu_turns import GpuTurns
 from prepo_rlhf.ray.placement import Fleet
 from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
@@ -36,7 +37,6 @@ from prepo_rlhf.selection.prompt_stream import PromptStream
 from prepo_rlhf.trainer.checkpoints import CheckpointError, Checkpoints
 from prepo_rlhf.trainer.evaluator import Evaluator
 from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker, sequence_advantages
-from prepo_rlhf.trainer.faults import describe
 from prepo_rlhf.trainer.metrics_log import MetricsLog
 from prepo_rlhf.trainer.preflight import Prepared
 from prepo_rlhf.trainer.stop_request import StopRequest
@@ -58,6 +58,7 @@ class Trainer:
         self._config = config
         self._fleet = fleet
         self._stream = stream
+        self._faults = Faults(fleet.actors())
         self._gpus = GpuTurns(config, fleet)
         self._collector = RolloutCollector(strategy, fleet.engines, prepared.tokenizer, self._gpus, prepared.stops)
         self._evaluate = Evaluator(config, self._collector, prepared.evaluation)
@@ -94,7 +95,7 @@ class Trainer:
             except TrainingStopped:
                 raise
             except Exception as error:
-                fault = describe(error, self._fleet)
+                fault = self._faults.describe(error)
                 going_on = self._save_after_fault()
                 where = f"step {self._state.step + 1}" + (f", {self._phase}" if self._phase else "")
                 raise TrainingStopped(f"stopped in {where}: {fault}. {going_on}") from error
@@ -138,7 +139,7 @@ class Trainer:
         try:
             ray.get(self._fleet.policy.async_save_model())
         except RayError as error:
-            fault = f"--ckpt.output_dir {output}: the model could not be saved: {describe(error, self._fleet)}"
+            fault = f"--ckpt.output_dir {output}: the model could not be saved: {self._faults.describe(error)}"
             raise TrainingStopped(f"all steps are done, but {fault}. {self._save_after_fault()}") from error
         self._checkpoints.mark_finished(self._state)
         report = f"python -m prepo_rlhf.cli.report --runs {shlex.quote(str(records))}"
@@ -150,7 +151,7 @@ class Trainer:
             try:
                 return self._checkpoints.save_before_stop(self._state)
             except (CheckpointError, RayError) as error:
-                print(f"step {self._state.step} could not be saved: {describe(error, self._fleet)}", flush=True)
+                print(f"step {self._state.step} could not be saved: {self._faults.describe(error)}", flush=True)
         return self._checkpoints.how_to_go_on()
 
     def _step(self, batch: RolloutBatch) -> None:

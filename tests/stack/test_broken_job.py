@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 from broken_jobs import KILLS, SAVE_STEPS, broken_and_resumed
 from finished_runs import FinishedRun
-from tiny_tasks import read_metrics, without_timings
+from tiny_tasks import job_options, read_metrics, run_job, without_timings
 
 
 def test_a_signal_and_a_dead_engine(finished_run: FinishedRun, tmp_path: Path) -> None:
@@ -28,3 +29,19 @@ def test_a_signal_and_a_dead_engine(finished_run: FinishedRun, tmp_path: Path) -
     assert "--logger.logging_steps was 1 and is now 2: that takes effect" in told
     assert options["actor"]["adam"]["lr"] == 1e-3 and options["actor"]["lr_scheduler"] == "cosine_with_min_lr"
     assert options["logger"]["logging_steps"] == 2
+
+
+@pytest.mark.usefixtures("ray_head")
+def test_what_vllms_core_dies_of_is_told_once(
+    tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
+) -> None:
+    """Weights of 1e30 are finite and reach the engine, whose core then has no probabilities to sample from."""
+    options = job_options(tiny_llama, tiny_data, parity_reward, tmp_path / "run", actor__adam__lr=1e30)
+    done = run_job([*options, "--train.full_determinism_enable"])
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    told = (
+        r"stopped in step 2: vLLM's process of rollout engine 0 died; the last error in its log is ArithmeticError: "
+        r"the model's probabilities are not finite.* \(/.*/logs/worker-\w+-\w+-\d+\.out\)\. .*global_step1 is complete"
+    )
+    assert re.search(told, done.stderr) and "See stack trace" not in done.stderr
+    assert done.stderr.count("/logs/worker-") == done.stderr.count("ArithmeticError") == 1

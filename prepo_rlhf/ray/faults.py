@@ -1,0 +1,95 @@
+"""What broke a running job, in one line: which actor died and of what, or which error was raised in one.
+
+Boundary: errors, and the job's actors; what can be saved, and is, is for the control loop.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ray._private import state
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
+from vllm.v1.engine.exceptions import EngineDeadError
+
+from prepo_rlhf.ray.worker_logs import TOLD_ELSEWHERE, find_log
+
+__all__ = ["Faults", "RayError", "reason"]
+
+PATIENCE = 3  # seconds for Ray to notice a death that another rank has noticed
+# What PyTorch's process groups say where another rank is gone.
+_LOST_PEER = re.compile(r"\bpeer\b|connection|socket|broken pipe|gloo|nccl", re.IGNORECASE)
+
+
+class Faults:
+    """Tells the errors of a job's actors; what a dead process has left in its log is told once.
+
+    Args:
+        actors: handles by what messages call them: "policy rank", "rollout engine".
+    """
+
+    def __init__(self, actors: Mapping[str, Sequence[Any]]) -> None:
+        self._names = {
+            actor._actor_id.hex(): f"{kind} {number}"
+            for kind, group in actors.items()
+            for number, actor in enumerate(group)
+        }
+        self._told: set[str] = set()
+
+    def describe(self, error: BaseException) -> str:
+        """The fault in one line: the actor that died, with its log, or the error that was raised."""
+        cause = _cause(error)
+        if isinstance(cause, (ActorDiedError, ActorUnavailableError)):
+            return self._death(cause)
+        if isinstance(cause, EngineDeadError):
+            engine = next((actor_id for actor_id in self._names if actor_id in str(error)), None)
+            return f"vLLM's process of {self._name(engine)} died{self._log(engine)}"
+        lost_peer = isinstance(error, RayTaskError) and _LOST_PEER.search(reason(error))
+        deaths = [f"{self._name(actor_id)} died{self._log(actor_id)}" for actor_id in self._dead()] if lost_peer else []
+        return "; ".join([*deaths, reason(error)])
+
+    def _death(self, error: ActorDiedError | ActorUnavailableError) -> str:
+        name = self._name(error.actor_id)
+        if not error.actor_init_failed:
+            return f"{name} died (killed, out of memory, or its node is gone){self._log(error.actor_id)}"
+        raised = error.error_msg.strip().splitlines()[-1]  # of the traceback of its constructor
+        log = self._log(error.actor_id) if TOLD_ELSEWHERE.search(raised) else ""
+        return f"{name} could not be started: {raised}{log}"
+
+    def _name(self, actor_id: str | None) -> str:
+        return self._names.get(actor_id or "", "a Ray actor")
+
+    def _log(self, actor_id: str | None) -> str:
+        """For the end of a sentence about an actor: what its log says, the first time."""
+        if actor_id is None or actor_id in self._told:
+            return ""
+        self._told.add(actor_id)
+        try:
+            log = find_log(actor_id)
+        except Exception as error:  # of whatever kind: it must not take the place of the fault
+            return f"; its log cannot be read ({reason(error)})"
+        return f"; {log}" if log else ""
+
+    def _dead(self) -> list[str]:
+        """The job's actors that Ray knows to be dead, waiting for the first."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            dead = [actor_id for actor_id in self._names if state.actors(actor_id).get("State") == "DEAD"]
+            if dead or time.monotonic() > deadline:
+                return dead
+            time.sleep(0.2)
+
+
+def reason(error: BaseException) -> str:
+    """An error in one line; what was raised in an actor as if it had been raised here."""
+    cause = _cause(error)
+    lines = str(cause).strip().splitlines()
+    return f"{type(cause).__name__}: {lines[0]}" if lines else type(cause).__name__
+
+
+def _cause(error: BaseException) -> BaseException:
+    while isinstance(error, RayTaskError):
+        error = error.cause
+    return error
