@@ -11,16 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray._private import state
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayError, RayTaskError
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from prepo_rlhf.ray.worker_logs import TOLD_ELSEWHERE, find_log
 
 __all__ = ["Faults", "RayError", "reason"]
 
+LONGEST_REASON = 500  # characters of an error's text
 PATIENCE = 3  # seconds for Ray to notice a death that another rank has noticed
 # What PyTorch's process groups say where another rank is gone.
 _LOST_PEER = re.compile(r"\bpeer\b|connection|socket|broken pipe|gloo|nccl", re.IGNORECASE)
+_MEMORY = re.compile(r"\([^()]*\) was ([\d.]+ ?GB / [\d.]+ ?GB)")  # in Ray's text about a node that is short of it
 
 
 class Faults:
@@ -43,9 +45,14 @@ class Faults:
         cause = _cause(error)
         if isinstance(cause, (ActorDiedError, ActorUnavailableError)):
             return self._death(cause)
+        named = next((actor_id for actor_id in self._names if actor_id in str(error)), None)
         if isinstance(cause, EngineDeadError):
-            engine = next((actor_id for actor_id in self._names if actor_id in str(error)), None)
-            return f"vLLM's process of {self._name(engine)} died{self._log(engine)}"
+            return f"vLLM's process of {self._name(named)} died{self._log(named)}"
+        if isinstance(cause, OutOfMemoryError):
+            used = _MEMORY.search(str(cause))
+            return f"Ray killed {self._name(named)}, since its node was short of memory" + (
+                f": {used[1]}" if used else ""
+            )
         lost_peer = isinstance(error, RayTaskError) and _LOST_PEER.search(reason(error))
         deaths = [f"{self._name(actor_id)} died{self._log(actor_id)}" for actor_id in self._dead()] if lost_peer else []
         return "; ".join([*deaths, reason(error)])
@@ -86,7 +93,7 @@ def reason(error: BaseException) -> str:
     """An error in one line; what was raised in an actor as if it had been raised here."""
     cause = _cause(error)
     lines = str(cause).strip().splitlines()
-    return f"{type(cause).__name__}: {lines[0]}" if lines else type(cause).__name__
+    return f"{type(cause).__name__}: {lines[0][:LONGEST_REASON]}" if lines else type(cause).__name__
 
 
 def _cause(error: BaseException) -> BaseException:
