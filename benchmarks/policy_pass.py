@@ -23,6 +23,7 @@ from training_step.tables import report
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from prepo_rlhf.backends import packed_attention
+from prepo_rlhf.backends.subclassing import specialise
 from prepo_rlhf.ray.policy_model import Actor, PolicyModel
 
 SIDES = ("log-probs, OpenRLHF", "both, OpenRLHF", "both, this project")
@@ -45,7 +46,7 @@ def load(args: argparse.Namespace) -> tuple[Actor, PolicyModel]:
         model = AutoModelForCausalLM.from_config(config, dtype=DTYPES[args.dtype], attn_implementation="packed_sdpa")
     theirs, ours = Actor(model.eval()), Actor(model)
     theirs.packing_samples = ours.packing_samples = True
-    ours.__class__ = PolicyModel
+    specialise(ours, PolicyModel)
     return theirs, ours
 
 

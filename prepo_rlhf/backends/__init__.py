@@ -2,9 +2,9 @@
 
 Every patch of a dependency lives in this package, with its reason and the version it was written for, and so does the
 list of all internals of dependencies that the code uses (`internals.yaml`).
-`activate` runs once in every process of a job, before OpenRLHF is imported there; on a GPU with flash-attn
-all that it changes is that the policy may be float32, and packed in float32. vLLM's workers, which are not Ray's, take
-what is theirs in `ray.worker_extension`.
+`activate` runs once in every process of a job, before OpenRLHF is imported there; on a GPU with flash-attn its only
+effect is that the policy may be float32, and packed in float32. vLLM's worker processes are no Ray workers: their
+patches are applied in `ray.worker_extension`.
 """
 
 from __future__ import annotations

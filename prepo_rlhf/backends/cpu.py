@@ -1,7 +1,7 @@
 """OpenRLHF, DeepSpeed and vLLM on a machine without a GPU.
 
 Written for openrlhf 0.11.2, torch 2.13, deepspeed 0.19.6 and vllm 0.29.0. OpenRLHF calls `torch.cuda` directly:
-here these calls answer the CPU. Everything else (Ray's placement groups on logical GPUs, ZeRO, the rollout
+here these calls return the CPU device. Everything else (Ray's placement groups on logical GPUs, ZeRO, the rollout
 engines) runs as it does on GPUs. Nothing in this file is imported on the CUDA backend.
 """
 
@@ -43,7 +43,7 @@ def engine_arguments(config: Config) -> dict[str, Any]:
 
 
 def patch_torch() -> None:
-    """Let the `torch.cuda` calls that OpenRLHF makes answer the CPU, or do nothing."""
+    """Let the `torch.cuda` calls that OpenRLHF makes return the CPU device, or do nothing."""
     # A function of its own for each name: torch's compiler refuses one object that stands for two.
     torch.cuda.current_device = lambda: _CPU  # pyrefly: ignore[bad-assignment]  # a device, where a GPU has a number
     torch.cuda.set_device = lambda device: None
@@ -51,7 +51,7 @@ def patch_torch() -> None:
 
 
 def patch_openrlhf() -> None:
-    """Let OpenRLHF's replay buffer, which spells its device `cuda:N`, keep experience on the CPU."""
+    """Let OpenRLHF's replay buffer, which names its device `cuda:N`, keep experience on the CPU."""
     internals.require("openrlhf.trainer.ppo_utils.replay_buffer:NaiveReplayBuffer")
     from openrlhf.trainer.ppo_utils import replay_buffer
 
@@ -59,9 +59,9 @@ def patch_openrlhf() -> None:
 
 
 def let_gloo_listen_at(address: str) -> None:
-    """Have gloo tell other nodes the interface with this node's `address`, unless the user has named one.
+    """Have gloo listen on the interface with this node's `address`, unless the user has named one.
 
-    Left alone it takes the address that the hostname stands for, which on many machines is a loopback one.
+    By default it takes the address that the hostname resolves to, on many machines a loopback one.
     """
     names = [name for name, own in psutil.net_if_addrs().items() if address in (entry.address for entry in own)]
     if names:

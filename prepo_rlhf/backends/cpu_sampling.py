@@ -1,9 +1,9 @@
-"""vLLM's sampler on a CPU with one random number a token, not one for each entry of the vocabulary.
+"""vLLM's sampler on a CPU by inverse transform sampling: one random number a token, not one a vocabulary entry.
 
 Written for vllm 0.29.0, which divides the probabilities by exponential noise and takes the largest. A CPU draws that
 noise on one thread, and a second time for requests with a seed; where the vocabulary is large beside the model, nothing
-else in a step of the engine takes as long. Here the token is the one where a uniform number falls among the summed
-probabilities. The distribution is the same; the tokens that belong to a seed are not.
+else in a step of the engine takes as long. Here the token is the first whose cumulative probability exceeds a uniform
+random number. The distribution is the same; the tokens of a given seed are not.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def patch_vllm() -> None:
         TopKTopPSampler.forward_cpu = _forward_cpu
 
 
-def draw(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
-    """In each row the token within whose share of the summed probabilities the row's uniform number falls.
+def sample(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """For each row, the first token whose cumulative probability exceeds the row's uniform number.
 
-    Looks for the block of tokens first and within it then, which spares the running sum over a whole vocabulary.
+    Finds the block of tokens first, then the token in it, which avoids a cumulative sum over the whole vocabulary.
 
     Args:
         probabilities: (rows, vocabulary), not negative; a row's sum need not be exactly 1.
@@ -51,10 +51,11 @@ def draw(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
 
 
 def _locate(shares: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The share of each row into which its uniform number falls, and how far into it: uniform in [0, 1] again."""
+    """The entry of each row at which its cumulative sum exceeds its uniform number, and where in that entry the number
+    lies, which is uniform in [0, 1] again."""
     ends = shares.cumsum(-1, dtype=torch.float64)
     totals = ends[:, -1]
-    # Rounding must not take a number to the very end, after which no share begins.
+    # Rounding must not take a number to the total, beyond the last entry.
     places = torch.minimum(uniforms * totals, totals.nextafter(torch.zeros_like(totals)))[:, None]
     index = torch.searchsorted(ends, places, right=True)
     share = shares.gather(-1, index)
@@ -79,4 +80,4 @@ def _forward_cpu(
     uniforms = torch.rand(len(logits), dtype=torch.float64)
     for row, generator in generators.items():
         uniforms[row] = torch.rand((), dtype=torch.float64, generator=generator)
-    return draw(logits.softmax(dim=-1, dtype=torch.float32), uniforms), processed
+    return sample(logits.softmax(dim=-1, dtype=torch.float32), uniforms), processed

@@ -1,4 +1,4 @@
-"""What OpenRLHF's use of DeepSpeed would make wrong, slow, or impossible without a compiler.
+"""Corrections to how OpenRLHF uses DeepSpeed, where that is wrong, slow, or needs a compiler.
 
 Written for openrlhf 0.11.2, deepspeed 0.19.6 and torch 2.13; called by `ray.strategy` and `ray.policy_actor`.
 """
@@ -13,8 +13,8 @@ from prepo_rlhf.backends import internals
 def leave_reductions_to_gloo() -> None:
     """Keep DeepSpeed from compiling its all-reduce through shared memory when a rank on a CPU starts.
 
-    That takes a C++ compiler and time, and a rank that is killed meanwhile leaves a lock behind for which all later
-    ones wait for ever. DeepSpeed looks its operators up in a table of what can be built here.
+    That takes a C++ compiler and time, and a rank that is killed meanwhile leaves a lock file, for which all later
+    ranks wait for ever. DeepSpeed looks up in a table which operators can be built here.
     """
     internals.require("deepspeed.ops:__compatible_ops__")["deepspeed_shm_comm"] = False
 
@@ -28,8 +28,11 @@ def use_torch_adam(train_config: dict[str, Any]) -> None:
 
 
 def leave_buckets_unfilled() -> None:
-    """With full determinism PyTorch fills all memory that it hands out, and DeepSpeed asks for a bucket of 500 million
-    elements in every micro-batch, however few the model's gradients are. It reads only what it wrote."""
+    """Switch off PyTorch's filling of uninitialised memory, which full determinism switches on.
+
+    DeepSpeed allocates a bucket of 500 million elements in every micro-batch, however few the model's gradients are;
+    filling it is slow, and needless: DeepSpeed reads only what it wrote.
+    """
     internals.require("torch.utils.deterministic:fill_uninitialized_memory")
     import torch
 
@@ -40,7 +43,8 @@ def leave_buckets_unfilled() -> None:
 def check_gradients(engine: Any) -> None:
     """Have ZeRO-1 and 2 leave the weights alone where a gradient is not finite, as they do in 16 bits.
 
-    In float32 DeepSpeed would apply it. ZeRO-3 looks at gradients in fp16 alone, so that a bad update is only noticed.
+    In float32 DeepSpeed would apply it. ZeRO-3 checks gradients in fp16 only; in other types a bad update is applied,
+    and noticed afterwards.
     """
     if hasattr(engine.optimizer, "check_grad_overflow"):
         engine.optimizer.check_grad_overflow = True

@@ -1,4 +1,4 @@
-"""Weights from the policy to the rollout engines over gloo: the CPU's twin of vLLM's packed NCCL transfer.
+"""Weights from the policy to the rollout engines over gloo: the CPU's counterpart of vLLM's packed NCCL transfer.
 
 Plugs into vLLM 0.29's weight-transfer interface (`vllm.distributed.weight_transfer`): the trainer's half runs on
 every policy rank, the worker's half in vLLM's worker processes. Weights travel as bytes (gloo has no bfloat16

@@ -1,4 +1,4 @@
-"""Parts of the dependencies that are private, undocumented or overridden here: whether they still are what they were.
+"""Private, undocumented or overridden parts of the dependencies, checked against what the code was written for.
 
 `internals.yaml` lists them. A module that patches one of them asks for it with `require`; for all others a
 test without a cluster (`tests/contract/test_internals.py`) names what another version has changed.

@@ -1,8 +1,8 @@
-"""Attention over sequences laid end to end, by PyTorch alone: `--ds.packing_samples` without flash-attn.
+"""Attention over packed sequences (concatenated without padding) by PyTorch alone: packing without flash-attn.
 
-Everything but the attention of a transformer works on single tokens, so that sequences without padding between them
-save as much as the padding would have been. Only attention has to know where one ends: here it pads, once in each
-layer, and lets PyTorch's own kernel do the rest. Registered by name in transformers, as its documentation intends.
+All parts of a transformer but attention work on single tokens, so for them packing saves the whole padding. Attention
+has to know where each sequence ends: here it pads its inputs, once in each layer, and calls PyTorch's own kernel.
+Registered by name in transformers, as its documentation intends.
 
 Boundary: torch and transformers' attention interface.
 """

@@ -14,8 +14,8 @@ from prepo_rlhf.config.resolve import PATHS_READ
 
 @contextmanager
 def needed_on_all_nodes(config: Config) -> Generator[dict[str, str]]:
-    """Absolute paths by option. For the checkpoints, whose shards every rank writes and reads, it is a file that
-    exists meanwhile: two nodes may each have a folder of that name."""
+    """Absolute paths by option. For the folder of checkpoints, which all ranks share, it is a temporary file in it that
+    exists while the context lasts: two nodes may each have a different folder of that name."""
     values = {name: attrgetter(name)(config) for name in PATHS_READ}
     files = {f"--{name} {path}": path for name, path in values.items() if path and os.path.isabs(path)}
     keeps_best = config.eval.steps > 0 and config.ckpt.best_metric_key != "none"

@@ -1,8 +1,8 @@
 """OpenRLHF without the code that a model may bring along.
 
 OpenRLHF 0.11.2 loads every config, tokenizer and model with `trust_remote_code=True`, so that a model's own Python
-files run, even where transformers has the same classes itself. What it says is overruled at the loaders of transformers
-(5.15) that it uses.
+files run, even where transformers has the same classes itself. That argument is overridden in the loaders of
+transformers (5.15) that it uses.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Subclasses where OpenRLHF leaves no seam for one: behind Ray's decorator, and of what it makes itself.
+"""Subclasses where OpenRLHF has no hook for one: of classes behind `@ray.remote`, and of objects that it constructs.
 
 Written for openrlhf 0.11.2 and ray 2.55.0.
 """
@@ -18,7 +18,7 @@ def plain_class(actor_class: Any) -> type:
 
 
 def specialise(made: object, subclass: type) -> None:
-    """Give an object that OpenRLHF makes inside its `init_model_from_pretrained` the methods of a subclass.
+    """Turn an object that OpenRLHF constructs in its `init_model_from_pretrained` into one of a subclass.
 
     Raises:
         RuntimeError: OpenRLHF made something else than what the subclass derives from.

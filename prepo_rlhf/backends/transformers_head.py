@@ -1,4 +1,4 @@
-"""A model of transformers whose output head gives something else than logits, for as long as one forward pass takes.
+"""Replaces the forward of a transformers model's output head for the time of one forward pass.
 
 Written for transformers 5.15, where models that scale or cap their logits take the numbers from the attributes here.
 That these are all there are is checked by `ray.policy_model` against the model's own logits.
@@ -21,9 +21,9 @@ def scale_and_cap(model: Any) -> tuple[float, float | None]:
 
 @contextmanager
 def replaced_head(model: Any, forward: Callable[[Tensor], Tensor]) -> Generator[None]:
-    """While it lasts, `forward` takes the place of the output head's, and the model passes on what it returns as it is.
+    """Inside, the output head runs `forward`, and the model returns its result unscaled and uncapped.
 
-    The head is still called as the module that it is, so that DeepSpeed gathers its weight under ZeRO-3.
+    The head is still called as a module, so that DeepSpeed gathers its weight under ZeRO-3.
     """
     head, config = model.get_output_embeddings(), model.config
     neutral = ((config, "final_logit_softcapping", None), (config, "logits_scaling", 1.0), (model, "logit_scale", 1.0))

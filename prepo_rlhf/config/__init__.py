@@ -6,7 +6,7 @@ advantages) or belong to this project: actor.eps_clip, actor.eps_clip_low_high, 
 algo.kl.init_coef, rollout.n_samples_per_prompt, vllm.num_engines, vllm.sync_backend, ds.attn_implementation,
 ckpt.path, logger.wandb.project and logger.wandb.run_name.
 
-The way of a run's options: `parse_args` or `from_yaml` (what is given), `resolve` (complete, for a machine), `check`.
+A run's options pass through `parse_args` or `from_yaml` (as given), `resolve` (completed for a machine) and `check`.
 Boundary: imports the standard library, tyro, pydantic, annotated_types and yaml; neither torch nor any part of the
 training stack.
 """

@@ -18,7 +18,7 @@ Bundle = tuple[str, ...]
 
 @dataclass(frozen=True)
 class BundleGroup:
-    """Bundles that are reserved together: as many on each of `nodes` different nodes, for 1 on as few as possible."""
+    """Bundles reserved as one placement group: the same number on each of `nodes` nodes; for 1, on as few as can be."""
 
     nodes: int
     bundles: list[Bundle]
@@ -30,17 +30,17 @@ class BundleGroup:
 
     @property
     def options(self) -> str:
-        """The group of options that says how many nodes: `actor`, or for a reference model of its own `ref`."""
+        """The group of options that sets the number of nodes: `actor`, or `ref` for a reference model on own GPUs."""
         return "actor" if "policy" in self.roles else "ref"
 
     @property
     def roles(self) -> set[str]:
-        """Of policy, reference and engine those that have their GPUs here."""
+        """Which of policy, reference and engine have their GPUs here."""
         return {role for bundle in self.bundles for role in roles(bundle)}
 
 
 def roles(bundle: Bundle) -> tuple[str, ...]:
-    """Of policy, reference and engine those that share this GPU."""
+    """Which of policy, reference and engine share this GPU."""
     return tuple(actor.split()[0] for actor in bundle)
 
 
@@ -50,8 +50,8 @@ def required_bundles(config: Config) -> int:
 
 
 def bundle_groups(config: Config) -> list[BundleGroup]:
-    """The placement groups of a job in the order in which they are reserved: the policy first, which wants certain
-    numbers on certain nodes; the engines take what is left."""
+    """The placement groups of a job in the order in which they are reserved: first the policy, which needs a fixed
+    number of GPUs on each node, last the engines, which can use any."""
     actor, ref = config.actor, config.ref
     policy = [f"policy {rank}" for rank in range(actor.num_nodes * actor.num_gpus_per_node)]
     reference = [f"reference {rank}" for rank in range(ref.num_nodes * ref.num_gpus_per_node)]

@@ -1,6 +1,7 @@
 """Refuses options that can't work together, each with its name and the remedy.
 
-Boundary: looks at the options alone, so files, models, GPUs and packages are others' business.
+Boundary: looks at the options alone; files, models and packages are checked by `trainer.preflight`, GPUs by
+`ray.placement`.
 Each check yields one line a problem; `check` reports all of them at once.
 """
 
@@ -23,7 +24,7 @@ DROPPING_SELECTORS = ("greso",)
 
 def check(config: Config) -> Config:
     """`config` itself. Raises ConfigError listing every problem of it."""
-    # The rest divides by sizes, so these come first and alone.
+    # The other rules divide by sizes, so they run only where every single value is valid.
     problems = [*_required(config), *field_problems(GivenConfig, config.to_dict())]
     if not problems:
         for rule in (_prompts, _stops, _windows, _weights, _groups, _lengths, _train_batches, _rollout_batches,

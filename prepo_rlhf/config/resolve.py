@@ -1,4 +1,4 @@
-"""What the given options become: one function, whose result nothing changes any more.
+"""Derives the options of a run from those given: a pure function of options and machine, whose result is final.
 
 Values that follow from others, with OpenRLHF's implied settings and warnings; then what depends on the machine.
 Boundary: standard library only; of files it knows whether they exist, of machines what a `Machine` says.

@@ -1,7 +1,8 @@
 """All options in one object: `config.actor.adam.lr` is `--actor.adam.lr`.
 
-A `GivenConfig` is what a user gave; `resolve` makes the `Config` of a run from it. Both are frozen, whole: OpenRLHF's
-classes get the `Config` as `strategy.args`, pickled, and none that is used here assigns to it (0.11.2).
+A `GivenConfig` is what a user gave; `resolve` makes the `Config` of a run from it. Both are frozen, with all
+their groups: OpenRLHF's classes get the `Config` as `strategy.args`, pickled, and none of those used here (0.11.2)
+assigns to it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from prepo_rlhf.config.training import (
 
 @dataclass(frozen=True)
 class GivenConfig(Options):
-    """All options as given, with defaults for the rest; None stands for what is still to follow from others."""
+    """All options as given, with defaults for the rest; None stands for a value that `resolve` derives from others."""
 
     actor: ActorOptions = field(default_factory=ActorOptions)
     ref: RefOptions = field(default_factory=RefOptions)
@@ -83,7 +84,7 @@ class _Prepo(PrepoOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class Config(GivenConfig):
-    """The options of a run, made by `resolve`: what `check` lets pass has a value wherever the type has no None."""
+    """The options of a run, made by `resolve`. After `check`, no field whose type excludes None is None."""
 
     actor: _Actor
     ds: _DeepSpeed

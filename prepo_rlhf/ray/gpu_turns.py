@@ -1,8 +1,8 @@
-"""Who may use the GPUs when policy and engines share them: each sleeps in the other's turn.
+"""Time-sharing of colocated GPUs: one side's memory is freed (sleep mode) while the other one computes.
 
-`--vllm.enable_sleep` frees the engines' memory while the policy trains, `--ds.enable_sleep` that of the policy's
-optimizer while they generate; without these switches nothing moves.
-Boundary: wakes and puts to sleep; what a turn is used for is the control loop's business.
+`--vllm.enable_sleep` frees the engines' memory while the policy trains, `--ds.enable_sleep` moves the policy's
+optimizer states to CPU memory while the engines generate; without these switches nothing is moved.
+Boundary: frees memory and takes it back; when that happens is decided by the control loop.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prepo_rlhf.ray.placement import Fleet
 
 
 class GpuTurns:
-    """The turns of a job's actors. What raises inside a turn ends it without putting anyone to sleep."""
+    """The phases in which the engines or the policy use the GPUs. After an error in a phase nothing is put to sleep."""
 
     def __init__(self, config: Config, fleet: Fleet) -> None:
         self._engines = fleet.engines if config.vllm.enable_sleep else []
@@ -26,7 +26,7 @@ class GpuTurns:
 
     @contextmanager
     def generating(self) -> Generator[None]:
-        """The engines' turn: awake with weights and KV cache."""
+        """While the engines generate: they hold weights and KV cache on the GPU."""
         if self._engines:
             batch_vllm_engine_call(self._engines, "wake_up")
         yield
@@ -35,7 +35,7 @@ class GpuTurns:
 
     @contextmanager
     def training(self) -> Generator[None]:
-        """The policy's turn: its optimizer's states are on the GPU."""
+        """While the policy trains: its optimizer's states are on the GPU."""
         if self._policy:
             ray.get(self._policy.async_run_method("reload_states"))
         yield
@@ -43,6 +43,6 @@ class GpuTurns:
             ray.get(self._policy.async_run_method("offload_states"))
 
     def prepare_for_weights(self) -> None:
-        """Give sleeping engines back the memory of their weights, which are then sent; their cache stays away."""
+        """Let sleeping engines allocate memory for the weights about to be sent; not yet for their KV cache."""
         if self._engines:
             batch_vllm_engine_call(self._engines, "wake_up", tags=["weights"])

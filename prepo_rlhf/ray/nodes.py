@@ -1,4 +1,4 @@
-"""The cluster's nodes: GPUs on as many of them as asked for, and whether they see the same files."""
+"""Placement groups on as many nodes as asked for, and a check that these nodes see the same files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from prepo_rlhf.config import ConfigError
 
-PATIENCE = 30  # seconds of waiting for GPUs before the first word about it
+PATIENCE = 30  # seconds of waiting for GPUs before the first message about it
 
 
 def bundles_per_node() -> list[int]:
@@ -22,9 +22,10 @@ def bundles_per_node() -> list[int]:
 
 
 def reserve(num_nodes: int, gpus_per_node: int) -> PlacementGroup:
-    """Bundles of one GPU and one CPU, `gpus_per_node` on each of `num_nodes` nodes, those of a node in succession.
+    """Bundles of one GPU and one CPU, `gpus_per_node` on each of `num_nodes` nodes; those of a node are consecutive.
 
-    One node is a wish, as in OpenRLHF: where none has all the GPUs free, several share the bundles.
+    For `num_nodes` = 1 a single node is preferred, not required, as in OpenRLHF: where no node has all the GPUs free,
+    the bundles are spread over several.
     """
     if num_nodes == 1:
         return _placed([{"GPU": 1, "CPU": 1}] * gpus_per_node, "PACK")

@@ -1,4 +1,4 @@
-"""Where the actors go: placement groups for policy, reference model and engines, checked before any is asked for.
+"""Placement of the actors: placement groups for policy, reference model and engines; first, whether they can fit.
 
 Which actors share a GPU is in `prepo_rlhf.config.bundles`.
 """
@@ -25,8 +25,9 @@ from prepo_rlhf.ray.reference_actor import ReferenceActor
 from prepo_rlhf.ray.rollout_engine import RolloutEngine
 from prepo_rlhf.ray.weight_sync import transfer_backend
 
-SHARED_GPU = 0.2  # what each of the actors that share a GPU asks of it, as in OpenRLHF
-# Calls an engine has at once. Of Ray's 1,000 the rest would wait outside, and a larger wave would never be complete.
+SHARED_GPU = 0.2  # of a GPU, for each of the actors that share it, as in OpenRLHF
+# Concurrent calls of an engine. Beyond Ray's default of 1,000 calls would be queued outside the actor, so that a wave
+# of more requests would never be complete.
 ENGINE_CALLS = 1_000_000
 
 
@@ -58,7 +59,7 @@ class Fleet:
 
 
 def check_cluster(config: Config) -> None:
-    """Refuse a job that the cluster can never hold, instead of waiting for it for ever.
+    """Refuse a job that the cluster is too small for; Ray would wait for ever for its GPUs.
 
     Raises:
         ConfigError: with what is there and what is asked.

@@ -1,6 +1,6 @@
 """The policy as a Ray actor: OpenRLHF's, plus entropy, prompt scoring, our objective and vLLM's weight transfer.
 
-One actor is one DeepSpeed rank. It knows neither prompts' text nor rewards; the control loop hands it batches.
+One actor is one DeepSpeed rank. It is given batches of tensors, and knows neither the prompts' text nor the reward.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""OpenRLHF's Actor, with log-probs and entropies that come from hidden states: see `output_head/`.
+"""OpenRLHF's Actor, with log-probs and entropies computed from hidden states in chunks: see `output_head/`.
 
-While the model runs, the forward of its output head gives two numbers for each token wanted, in place of a vocabulary
-of logits; transformers packs, checkpoints and adapts around it as ever.
+During a forward pass the output head is replaced: it returns the log-prob and entropy of each token wanted, in place of
+its logits. Packing, gradient checkpointing and adapters of transformers work as before.
 Boundary: one forward pass of one rank.
 """
 
@@ -28,9 +28,10 @@ TOLERANCE, LOW_PRECISION_TOLERANCE = 1e-3, 0.1
 
 
 class PolicyModel(Actor):
-    """The policy's log-probs and entropies. Heads that it does not know take OpenRLHF's way, with all logits."""
+    """The policy's log-probs and entropies. With an output head of another kind OpenRLHF's forward computes them, from
+    the full logits."""
 
-    _knows_head: bool | None = None  # found out in the first pass
+    _knows_head: bool | None = None  # checked in the first pass
 
     def forward(
         self,
@@ -45,8 +46,8 @@ class PolicyModel(Actor):
         return_entropy: bool = False,
         **others: Any,
     ) -> Any:
-        """As OpenRLHF's, but for `output`: its logits are no vocabulary's, and its entropies [B, T - 1], in nats at the
-        sampling temperature, are 0 where no log-prob is asked for."""
+        """As OpenRLHF's, except for `output`: in place of logits it holds log-probs and entropies; its entropies
+        [B, T - 1], in nats at the sampling temperature, are 0 where no log-prob is asked for."""
         assert attention_mask is not None  # OpenRLHF's forward needs it too
         if self._knows_head is None:
             longest = attention_mask.sum(dim=-1).argmax(keepdim=True)
@@ -94,7 +95,8 @@ class PolicyModel(Actor):
 
     @torch.no_grad()
     def _recognises_head(self, sequences: Tensor, attention_mask: Tensor, ring_attn_group: Any) -> bool:
-        """Whether one sequence's log-probs are those of OpenRLHF's forward. Every rank comes here in the same pass."""
+        """Whether one sequence's log-probs equal those of OpenRLHF's forward. All ranks call it in the same pass: under
+        ZeRO-3 a forward is collective."""
         head = _transformer(self.model).get_output_embeddings()
         if type(head) is not nn.Linear or "forward" in vars(head) or getattr(self, "is_vlm", False):
             return False
@@ -107,7 +109,8 @@ class PolicyModel(Actor):
         tolerance = TOLERANCE if head.weight.dtype == torch.float32 else LOW_PRECISION_TOLERANCE
         agrees = torch.allclose(actual[followed], expected[followed], rtol=0, atol=tolerance)
         if not agrees:
-            print(f"{type(_transformer(self.model)).__name__}: its logits are not the head's alone, all are computed")
+            name = type(_transformer(self.model)).__name__
+            print(f"{name}: its logits are not those of the linear output head alone, so all of them are computed")
         return agrees
 
 

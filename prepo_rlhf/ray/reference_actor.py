@@ -1,4 +1,4 @@
-"""The reference model of a KL term as a Ray actor: OpenRLHF's, whose log-probs come without all logits."""
+"""The reference model of a KL term as a Ray actor: OpenRLHF's, with log-probs computed in chunks."""
 
 from openrlhf.trainer.ray.launcher import ReferenceModelActor
 

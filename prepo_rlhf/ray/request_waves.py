@@ -1,7 +1,7 @@
-"""Requests that enter a vLLM engine together and in order, so that the same ones share its batches every time.
+"""A barrier in front of a vLLM engine: requests enter it together and in a fixed order, so that batches repeat.
 
-What vLLM computes for a token depends, in its last bits, on what else is in the batch; and requests that arrive one
-by one are batched as their timing has it. Boundary: vLLM's async engine.
+What vLLM computes for a token depends, in its last bits, on what else is in the batch; and which requests share a batch
+depends on the time at which each arrives. Boundary: vLLM's async engine.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from functools import partial
 from typing import Any
 
 Wave = tuple[int, int]
-"""A place, from 0, among those that are sent to an engine together, and their number."""
+"""The position, from 0, of a caller among those that use an engine together, and their number."""
 
 Ask = Callable[..., Awaitable[Any]]
 """vLLM's `add_request`: gives the queue of the request's outputs."""
 
 
 class RequestWaves:
-    """Holds requests back until everyone who takes part waits with one, or is done; then all of them are a wave.
+    """A barrier: once each caller has submitted a request or finished, all waiting requests enter the engine as a wave.
 
-    Whoever asks once is in one wave. An agent, which asks again when its environment has answered, is in one wave a
-    turn, and each turn waits for the slowest of the last. Only those sent together are in the engine at a time.
+    A caller of a single request is in one wave. An agent, which sends another request when its environment has
+    answered, is in one wave for each turn; a turn starts when the slowest agent has ended the last. No other requests
+    are in the engine meanwhile.
     """
 
     def __init__(self, engine: Any) -> None:
@@ -33,7 +34,8 @@ class RequestWaves:
 
     @asynccontextmanager
     async def taking_part(self, wave: Wave) -> AsyncGenerator[Ask]:
-        """Inside, requests are made with the function that it gives, one after another; at the end this one is done."""
+        """Inside, the caller makes requests with the function that it is given, one after another; at the end it has
+        finished."""
         place, size = wave
         try:
             yield partial(self._ask, place, size)
@@ -58,7 +60,7 @@ class RequestWaves:
             for _, request, added in sorted(waiting, key=lambda each: each[0]):
                 try:
                     added.set_result(await self._engine.add_request(*request))
-                except Exception as error:  # belongs to whoever waits for this request
+                except Exception as error:  # of this request alone: raised where it is awaited
                     added.set_exception(error)
         finally:
             await self._engine.resume_generation()

@@ -1,6 +1,6 @@
 """Seeds and sampling parameters of every request to a rollout engine: to score, to train on, to evaluate.
 
-Boundary: vLLM's SamplingParams; which requests there are, and when they get a seed, is for those who make them.
+Boundary: vLLM's SamplingParams; which requests there are, and which of them get a seed, is decided by the callers.
 """
 
 from __future__ import annotations

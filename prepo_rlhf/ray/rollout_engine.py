@@ -1,8 +1,8 @@
 """A vLLM engine as a Ray actor: scores prompts, generates rollouts and has them rewarded.
 
-OpenRLHF's rollout actor with five changes: prompts can be scored, a prompt's rollouts are one request (with one seed,
-and in the order of their samples), an agent's requests have seeds, all requests can come in waves, and weights through
-vLLM's weight-transfer interface, of which every rollout says with which it was generated.
+OpenRLHF's rollout actor with five changes: prompts can be scored; a prompt's rollouts are one request (with one seed,
+and in the order of their samples); an agent's requests have seeds; requests can be held back and enter in waves; and
+weights come through vLLM's weight-transfer interface, and every rollout records which version generated it.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from prepo_rlhf.rewards.agents import Agent, AgentError
 from prepo_rlhf.rewards.contract import Reward, Rollouts
 from prepo_rlhf.rewards.sources import make_reward
 
-CORE_LAST_WORDS = 5  # seconds for the requests under way to fail with what vLLM says of its core's death
+CORE_GRACE_PERIOD = 5  # seconds for the requests under way to fail with vLLM's own error, once its core has died
 
 
 @dataclass(frozen=True)
-class Episode:
-    """What the requests of one sample of an agent have in common: how they reach vLLM, and their seeds."""
+class AgentRequests:
+    """What all requests of one sample of an agent share: the way to the engine, and their seeds."""
 
     ask: Ask | None
     seeds: Iterator[int] | None
 
 
-_NO_EPISODE = Episode(None, None)
-_EPISODE = ContextVar("episode", default=_NO_EPISODE)  # that this task is part of
+_NO_AGENT = AgentRequests(None, None)
+_AGENT_REQUESTS = ContextVar("agent_requests", default=_NO_AGENT)  # that this task is part of
 
 
 class RolloutEngine(plain_class(RolloutRayActor)):
@@ -73,12 +73,11 @@ class RolloutEngine(plain_class(RolloutRayActor)):
     async def _end_with_core(self) -> None:
         """End this process soon after vLLM's core has died, and with it all calls to this engine.
 
-        vLLM fails requests that are under way, but whoever told the core to pause, sleep or take weights would wait
-        for its answer for ever.
+        vLLM fails the requests under way, but a call to pause, to sleep or to load weights would never return.
         """
         while not self.llm.errored:
             await asyncio.sleep(1)
-        await asyncio.sleep(CORE_LAST_WORDS)
+        await asyncio.sleep(CORE_GRACE_PERIOD)
         os._exit(1)
 
     async def score_prompts(self, prompts: list[list[int]]) -> list[np.ndarray]:
@@ -159,7 +158,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
             place = None if wave is None else (wave[0] * num_samples + index, wave[1] * num_samples)
             before = self._syncs
             async with self._taking_part(place) as ask:
-                _EPISODE.set(Episode(ask, seeds))
+                _AGENT_REQUESTS.set(AgentRequests(ask, seeds))
                 asked = given | {"sampling_params": params.clone(), "llm_engine": self, "label": deepcopy(label)}
                 try:
                     trajectory = await self._agent.run(vocabulary, **asked)
@@ -175,15 +174,15 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         self, prompt_token_ids: list[int], sampling_params: SamplingParams, multi_modal_data: None = None
     ) -> Any:
         """What an agent calls in each of its turns, with params of its own if it likes; gives vLLM's final output."""
-        episode, params = _EPISODE.get(), sampling_params.clone()
+        requests, params = _AGENT_REQUESTS.get(), sampling_params.clone()
         params.output_kind = RequestOutputKind.FINAL_ONLY
-        if episode.seeds is not None:
-            params.seed = next(episode.seeds)
-        return await self._request(random_uuid(), prompt_token_ids, params, episode.ask)
+        if requests.seeds is not None:
+            params.seed = next(requests.seeds)
+        return await self._request(random_uuid(), prompt_token_ids, params, requests.ask)
 
     @asynccontextmanager
     async def _taking_part(self, wave: Wave | None) -> AsyncGenerator[Ask | None]:
-        """How to ask while others of the same wave do; None for at once."""
+        """The function that requests go through while the caller takes part in the wave; None for no waves."""
         if self._waves is None or wave is None:
             yield None
             return
@@ -215,7 +214,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         await self.llm.finish_weight_update()
 
     def _count_sync(self) -> None:
-        """No request computes now: those under way have their next token from the new weights."""
+        """Called while no request is computed: the next token of those under way is from the new weights."""
         self._syncs += 1
         for state in self.llm.output_processor.request_states.values():
             if state.external_req_id in self._syncs_seen:

@@ -1,6 +1,6 @@
 """OpenRLHF's DeepSpeed strategy: an optimizer that every machine can run, and no update that is not finite.
 
-Boundary: how a model is trained; on what, and with which loss, is the policy actor's business.
+Boundary: how a model is trained; on which data, and with which loss, is decided by the policy actor.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Strategy(DeepspeedStrategy):
         super().backward(loss, model, _optimizer, **kwargs)
 
     def optimizer_step(self, _optimizer: Any, model: Any, _scheduler: Any, name: str = "model", **kwargs: Any) -> None:
-        """OpenRLHF's, which does nothing between two optimizer steps; every rank comes to the same verdict.
+        """OpenRLHF's, which does nothing between two optimizer steps; every rank comes to the same decision.
 
         Raises:
             NotFiniteError: the gradient is not finite. ZeRO-1 and 2 have left the weights alone then.

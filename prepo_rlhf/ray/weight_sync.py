@@ -1,7 +1,7 @@
 """The policy's weights to the rollout engines, through vLLM's weight-transfer interface.
 
 NCCL (packed) and CUDA IPC are vLLM's own; gloo for the CPU is ours (`backends.gloo_weight_transfer`). This
-module decides which, and presents DeepSpeed's (sharded, LoRA-wrapped) model as a stream of full weights.
+module chooses the transport, and yields the full weights of DeepSpeed's (sharded, LoRA-wrapped) model one by one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What runs inside vLLM's worker processes: our gloo weight transfer, the CPU's sampler, and their end with the engine.
+"""What runs inside vLLM's worker processes: our gloo weight transfer, the CPU's sampler, a watchdog of the parent.
 
 vLLM imports this module in each worker (`worker_extension_cls`), the one place where it is not a Ray worker.
 """
@@ -14,8 +14,8 @@ from prepo_rlhf.backends import current_backend, gloo_weight_transfer
 def end_with_parent() -> None:
     """Kill this process soon after the one that started it is gone.
 
-    vLLM ends its workers when the engine's actor ends them; one that is killed outright (by hand, for want of memory,
-    with its raylet) cannot, and they would keep their memory for ever.
+    vLLM's engine ends its workers when it is shut down. Where its actor is killed (by hand, out of memory, with its
+    raylet) it cannot, and they would keep their memory for ever.
     """
     parent = os.getppid()
 

@@ -1,7 +1,7 @@
-"""Who gets rollouts: the selector protocol, one file a selector, and the prompt stream.
+"""Prompt selection before rollout: the selector protocol, one file a selector, and the prompt stream.
 
-Boundary: imports `prepo_rlhf.algorithm` and torch; knows nothing of Ray, vLLM or OpenRLHF; of the options it
-reads those of `--prepo`.
+Boundary: imports torch, `prepo_rlhf.algorithm` and what stands below it; knows nothing of Ray, vLLM or OpenRLHF; of
+the options it reads those of `--prepo`.
 """
 
 from prepo_rlhf.config.selectors import SELECTORS

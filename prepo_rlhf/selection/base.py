@@ -1,4 +1,4 @@
-"""What a selector sees, what it learns afterwards, and what it must answer."""
+"""The selector protocol: what a selector is given, what it must return, and what it is told afterwards."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class PromptSelector(ABC):
     """Chooses which candidates get rollouts. A new selector needs `select`; the rest has defaults.
 
     Attributes:
-        needs_scores: whether candidates must carry a perplexity; a selector that says no pays nothing for scoring.
+        needs_scores: whether candidates must carry a perplexity; if False, no prompt is scored.
         drops_zero_variance: whether groups whose rewards are all equal are dropped after rollout, and replaced.
         state: names of the attributes that a resumed run needs; saved as they are when `state_dict` is called.
     """
@@ -85,7 +85,7 @@ class PromptSelector(ABC):
         return missing
 
     def observe(self, outcomes: Sequence[PromptOutcome]) -> None:  # noqa: B027 (most selectors learn nothing)
-        """Takes in the rewards of the prompts rolled out last."""
+        """Called with the rewards of the prompts rolled out last."""
 
     def metrics(self) -> dict[str, float]:
         """Numbers about the last selection, for the run's metrics."""
@@ -96,13 +96,13 @@ class PromptSelector(ABC):
         return {name: deepcopy(getattr(self, name)) for name in self.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what `state_dict` gave."""
+        """Restores what `state_dict` returned."""
         for name in self.state:
             setattr(self, name, deepcopy(state[name]))
 
 
 class SeededSelector(PromptSelector):
-    """A selector that draws at random, from a state of its own: no other random state is read or changed."""
+    """A selector that samples with a random generator of its own; no global random state is read or changed."""
 
     def __init__(self, seed: int) -> None:
         self._generator = torch.Generator().manual_seed(seed)

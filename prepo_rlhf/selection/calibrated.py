@@ -1,4 +1,4 @@
-"""Prompts whose pass rate is near one half in a few draws from a calibrated prediction of it."""
+"""Prompts whose predicted pass rate is near one half: a Bayesian logistic model, sampled a few times."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from prepo_rlhf.selection.success_rates import num_right
 NUM_FEATURES = 3
 PRIOR_VARIANCE = 4.0  # of a coefficient
 OFFSET_VARIANCE = 1.5**2  # of the logit of a prompt never seen, around the regression
-COEFFICIENT_MEMORY = 0.95  # share of the evidence that a step leaves
+COEFFICIENT_MEMORY = 0.95  # discount factor of the evidence, for each step
 OFFSET_MEMORY = 0.9  # correlation of a prompt's offset with that at its last visit
 LARGEST_FEATURE = 3.0
 DRAWS = 4  # of the pass rates, whose mean usefulness decides
 
 
 class CalibratedSelector(SeededSelector):
-    """Candidates whose pass rate is near 1/2, in a few draws from a posterior given perplexity, length and history.
+    """Candidates whose sampled pass rate is near 1/2; the posterior is given perplexity, length and history.
 
     A group teaches most where its pass rate p is near 1/2: rewards have variance p (1 - p). Perplexity says something
     about p, but what, and how much, differs between data sets and changes as the policy learns. So it is learnt:
@@ -29,8 +29,8 @@ class CalibratedSelector(SeededSelector):
         logit p_i = w . (1, log perplexity, log length) + b_i
 
     Perplexity and length are relative to the candidates at hand (standardised over them, cut off at 3 standard
-    deviations), so a drift of all perplexities changes nothing. The offset b_i is what prompt i has shown of itself
-    beyond the regression: N(0, 1.5^2) for one never seen, updated by its groups, and decaying by 0.9 from visit to
+    deviations), so a drift of all perplexities changes nothing. The offset b_i is how prompt i deviates from the
+    regression: N(0, 1.5^2) for one never seen, updated by its groups, and decaying by 0.9 from visit to
     visit, its variance growing back accordingly. After each step the posterior of w and b is updated from the rewards
     (`laplace_update`); before that the evidence for w is discounted, precision <- 0.95 precision + 0.05 prior's, so
     that w follows the policy, while its variance can't exceed the prior's.
@@ -38,14 +38,14 @@ class CalibratedSelector(SeededSelector):
     Selection draws w and every candidate's b_i, DRAWS times, and takes the K candidates of the highest mean p (1 - p)
     over the draws. A few draws are between two known rules:
 
-    - One is Thompson sampling: a prompt is taken about as often as it is likely to be among those nearest 1/2. What
-      is not known well is tried, and a batch spreads over all that may be; but one draw of b_i is a coarse guess, and
-      many groups are without a gradient.
-    - Without end they give E[p (1 - p)]: the fewest groups without a gradient, but prompts that look alike
-      fill a batch. In training that was slower than Random where all prompts are in reach.
+    - One draw is Thompson sampling: a prompt is taken about as often as it is likely to be among those nearest 1/2.
+      Uncertain prompts are explored, and batches are diverse; but a single draw of b_i is noisy, and many groups have
+      no gradient.
+    - Infinitely many give E[p (1 - p)]: the fewest groups without a gradient, but a batch of prompts that look alike.
+      In training that was slower than Random where most prompts can be solved sometimes.
 
-    In training, what 4 draws gain over one is less than the spread of seeds. Where few prompts are in reach both need
-    fewer rollouts than Random, where all are about as many (docs/results/selectors.md).
+    In training, the gain of 4 draws over one is less than the spread of seeds. Where few prompts can be solved
+    sometimes, both need fewer rollouts than Random; where most can, about as many (docs/results/selectors.md).
     """
 
     needs_scores = True
@@ -56,7 +56,7 @@ class CalibratedSelector(SeededSelector):
         self._prior_precision = torch.eye(NUM_FEATURES, dtype=torch.float64) / PRIOR_VARIANCE
         self.mean, self.precision = torch.zeros(NUM_FEATURES, dtype=torch.float64), self._prior_precision  # of w
         self.offsets: dict[int, tuple[float, float]] = {}  # mean and variance after the prompt's last group
-        self.pending: dict[int, list[float]] = {}  # features of selected prompts whose rewards are not in yet
+        self.pending: dict[int, list[float]] = {}  # features of selected prompts that wait for their rewards
         self.last_metrics: dict[str, float] = {}
 
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
@@ -64,7 +64,7 @@ class CalibratedSelector(SeededSelector):
             raise ValueError(f"cannot select {k} of {len(candidates)} candidates")
         features = _features(candidates)
         offsets = self._offsets_now([c.row for c in candidates])
-        pass_rates = torch.stack([self._draw(features, offsets) for _ in range(DRAWS)])
+        pass_rates = torch.stack([self._sample(features, offsets) for _ in range(DRAWS)])
         usefulness = (pass_rates * (1 - pass_rates)).mean(dim=0)
         chosen = usefulness.argsort(descending=True, stable=True)[:k]
         predicted = expected_pass_rate(features @ self.mean + offsets.mean, offsets.variance)
@@ -97,13 +97,13 @@ class CalibratedSelector(SeededSelector):
         step observed last. Both predictions are made with the posterior mean, before the rewards are known."""
         return dict(self.last_metrics)
 
-    def _draw(self, features: Tensor, offsets: Offsets) -> Tensor:
+    def _sample(self, features: Tensor, offsets: Offsets) -> Tensor:
         """[N] pass rates from the posterior."""
-        coefficients = Coefficients(self.mean, self.precision).draw(self._generator)
-        return torch.sigmoid(features @ coefficients + offsets.draw(self._generator))
+        coefficients = Coefficients(self.mean, self.precision).sample(self._generator)
+        return torch.sigmoid(features @ coefficients + offsets.sample(self._generator))
 
     def _offsets_now(self, indices: Sequence[int]) -> Offsets:
-        """What is known of the prompts' offsets when they are visited the next time."""
+        """The priors of the prompts' offsets at their next visit: decayed since the last one."""
         moments = [self.offsets.get(index, (0.0, OFFSET_VARIANCE)) for index in indices]
         mean, variance = torch.tensor(moments, dtype=torch.float64).unbind(-1)
         share = OFFSET_MEMORY**2

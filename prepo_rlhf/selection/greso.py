@@ -1,4 +1,4 @@
-"""The GRESO baseline: prompts whose groups had no variance are skipped, the more surely the longer that lasts."""
+"""The GRESO baseline: prompts are skipped with a probability that grows with their streak of zero-variance groups."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OVERSAMPLING = 1.25
 
 
 class GresoSelector(SeededSelector):
-    """All candidates that are not skipped for their history of equal rewards (GRESO, arXiv 2506.02177).
+    """All candidates but those skipped because their recent groups had equal rewards (GRESO, arXiv 2506.02177).
 
     Prompts whose rewards were all equal tend to stay so. With z the number of a prompt's most recent groups in a row
     without variance, and p = p_easy if the last of them was all-correct, p_hard if not, the prompt is offered to

@@ -1,4 +1,4 @@
-"""The MoPPS baseline: what each prompt's own history says of its success rate."""
+"""The MoPPS baseline: success rates estimated from each prompt's own past rollouts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from prepo_rlhf.selection.base import Candidate, PromptOutcome, SeededSelector
-from prepo_rlhf.selection.success_rates import num_right, remember, sample_beta
+from prepo_rlhf.selection.success_rates import discounted_update, num_right, sample_beta
 
 PRIOR = (1.0, 1.0)
 DECAY = 0.5
@@ -48,4 +48,4 @@ class MoppsSelector(SeededSelector):
             right = num_right(outcome)
             evidence = torch.tensor([right, len(outcome.rewards) - right], dtype=torch.float64)
             posterior = torch.tensor(self.posteriors.get(outcome.row, PRIOR), dtype=torch.float64)
-            self.posteriors[outcome.row] = tuple(remember(posterior, evidence, DECAY).tolist())
+            self.posteriors[outcome.row] = tuple(discounted_update(posterior, evidence, DECAY).tolist())

@@ -32,7 +32,7 @@ class Coefficients:
         """With a share `memory` of the evidence beyond the precision `floor` [D, D], to which it returns in time."""
         return Coefficients(self.mean, memory * self.precision + (1 - memory) * floor)
 
-    def draw(self, generator: torch.Generator) -> Tensor:
+    def sample(self, generator: torch.Generator) -> Tensor:
         """A sample [D]: with precision = L L^T and e ~ N(0, 1), mean + L^-T e has the right covariance."""
         noise = torch.randn(len(self.mean), 1, dtype=torch.float64, generator=generator)
         lower = torch.linalg.cholesky(self.precision)
@@ -46,7 +46,7 @@ class Offsets:
     mean: Tensor
     variance: Tensor
 
-    def draw(self, generator: torch.Generator) -> Tensor:
+    def sample(self, generator: torch.Generator) -> Tensor:
         """A sample [N]."""
         noise = torch.randn(len(self.mean), dtype=torch.float64, generator=generator)
         return self.mean + self.variance.sqrt() * noise

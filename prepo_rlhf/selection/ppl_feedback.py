@@ -1,4 +1,4 @@
-"""PREPO's perplexity ranking without its clock: the rewards say which part of the ranking is worth rollouts."""
+"""PREPO's perplexity ranking without its schedule: a bandit over perplexity bins learns from the rewards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from prepo_rlhf.algorithm.ppl_window import ppl_window
 from prepo_rlhf.selection.base import Candidate, PromptOutcome, SeededSelector, perplexities
-from prepo_rlhf.selection.success_rates import num_right, remember, sample_beta
+from prepo_rlhf.selection.success_rates import discounted_update, num_right, sample_beta
 
 NUM_BINS = 5
 DECAY = 0.9
@@ -19,17 +19,18 @@ class PplFeedbackSelector(SeededSelector):
     """Random candidates of the perplexity bins that were informative lately.
 
     PREPO (arXiv 2511.00794) ranks the candidates by perplexity and ties its window to progress: easy prompts first,
-    hard ones last, whether or not the policy is ready for them. Here the ranking stays and the clock goes. The ranked
-    candidates are cut into five bins of equal size; which of them teach something is a bandit problem whose answer
-    moves with the policy, and is learnt from the rewards by discounted Thompson sampling:
+    hard ones last, whether or not the policy is ready for them. Here the ranking stays and the schedule goes. The
+    ranked candidates are cut into five bins of equal size. Which bins are informative is a bandit problem that changes
+    with the policy, and is solved by discounted Thompson sampling on the rewards:
 
-    - A group of which a share p of the rollouts was right is worth x = 4 p (1 - p), the variance of its rewards
-      relative to the largest possible: 0 if all are alike, 1 at p = 1/2.
-    - A bin's worth has the posterior Beta(a, b), at first Beta(1, 1). A group counts as x successes and 1 - x
-      failures of the bin that it was selected from; older evidence keeps 0.9 of its weight with every step.
-    - Each of the K slots draws a worth for every bin that has candidates left, and takes a random one of the best.
+    - The payoff of a group is x = 4 p (1 - p), with p its share of right rollouts: the variance of its rewards relative
+      to the largest possible, 0 if all are equal and 1 at p = 1/2.
+    - A bin's mean payoff has the posterior Beta(a, b), at first Beta(1, 1). A group counts as x successes and 1 - x
+      failures of the bin that it was selected from; with every step older evidence is multiplied by 0.9.
+    - For each of the K slots a payoff is sampled for every bin that has candidates left; the slot gets a random
+      candidate of the bin with the highest.
 
-    Bins, decay and measure are our own first choice; nothing is tuned.
+    Bins, discount and payoff are our own first choice; nothing is tuned.
     """
 
     needs_scores = True
@@ -38,7 +39,7 @@ class PplFeedbackSelector(SeededSelector):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.posteriors = torch.ones(NUM_BINS, 2, dtype=torch.float64)
-        self.bin_of: dict[int, int] = {}  # of selected prompts whose rewards are not in yet
+        self.bin_of: dict[int, int] = {}  # of selected prompts that wait for their rewards
         self._metrics: dict[str, float] = {}
 
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
@@ -47,9 +48,9 @@ class PplFeedbackSelector(SeededSelector):
         bins = self._shuffled_bins(perplexities(candidates))
         chosen = []
         for _ in range(k):
-            worth = sample_beta(self.posteriors, self._generator)
-            worth[[not members for members in bins]] = -1.0
-            best = int(worth.argmax())
+            payoffs = sample_beta(self.posteriors, self._generator)
+            payoffs[[not members for members in bins]] = -1.0
+            best = int(payoffs.argmax())
             chosen.append(bins[best].pop())
             self.bin_of[candidates[chosen[-1]].row] = best
         means = self.posteriors[:, 0] / self.posteriors.sum(-1)
@@ -63,12 +64,12 @@ class PplFeedbackSelector(SeededSelector):
             selected_from = self.bin_of.pop(outcome.row, None)
             if selected_from is not None:
                 p = num_right(outcome) / len(outcome.rewards)
-                worth = 4 * p * (1 - p)
-                evidence[selected_from] += torch.tensor([worth, 1 - worth], dtype=torch.float64)
-        self.posteriors = remember(self.posteriors, evidence, DECAY)
+                payoff = 4 * p * (1 - p)
+                evidence[selected_from] += torch.tensor([payoff, 1 - payoff], dtype=torch.float64)
+        self.posteriors = discounted_update(self.posteriors, evidence, DECAY)
 
     def metrics(self) -> dict[str, float]:
-        """What the last selection expected of each bin, from low to high perplexity."""
+        """The mean payoff that the last selection expected of each bin, from low to high perplexity."""
         return dict(self._metrics)
 
     def _shuffled_bins(self, ppl: Tensor) -> list[list[int]]:

@@ -1,6 +1,5 @@
-"""The prompts of a run, each window chosen under the current policy at the moment it is needed.
-
-Takes the place of a prompt data loader: whoever asks for prompts to generate from gets selected ones only.
+"""The stream of selected prompts, in place of a data loader: each window is selected when it is needed, under the
+current policy.
 
 Boundary: `prepo_rlhf.algorithm` and torch; scoring is a function it is given.
 """
@@ -29,7 +28,7 @@ _SEED_STRIDE = 1_000_003
 
 @dataclass(frozen=True)
 class Selection:
-    """One draw: which candidates go to rollout, and why.
+    """The result of one draw, that is of selecting from one batch of candidates.
 
     Attributes:
         draw: number of the draw in the run, from 0.
@@ -51,8 +50,9 @@ class PromptStream:
     dropped. A draw takes the next batch, scores it if the selector asks, and selects K (more or fewer if the selector
     drops groups).
 
-    One thread may draw while another reports outcomes. Outcomes come late then: a run that resumes has to make again
-    the draws whose outcomes are missing, without those it knew already (see `up_to_date`).
+    One thread may draw while another reports outcomes. Outcomes are late then: a run that resumes repeats the draws
+    whose rollouts were not trained on, and takes over the outcomes observed since their state was saved (see
+    `up_to_date`).
 
     Args:
         num_candidates: |B|.
@@ -145,7 +145,7 @@ class PromptStream:
             }
 
     def up_to_date(self, state: dict[str, Any]) -> dict[str, Any]:
-        """This stream's earlier `state`, with the outcomes observed since: of the later draws it knows nothing.
+        """An earlier `state` of this stream, with the outcomes observed since; later draws are not in it.
 
         States have to come in the order in which they were taken; outcomes older than the last are forgotten.
         """
@@ -180,7 +180,7 @@ class PromptStream:
         return self._order[1]
 
     def _scored(self, candidates: list[Candidate]) -> tuple[list[Candidate], float]:
-        """The candidates with their perplexity, and the seconds it took; untouched if nobody asks for scores."""
+        """The candidates with their perplexity, and the seconds it took; unchanged if the selector needs none."""
         if self._score is None:
             return candidates, 0.0
         begin = time.perf_counter()

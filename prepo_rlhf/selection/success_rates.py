@@ -1,4 +1,4 @@
-"""Success rates that drift: what counts as a success, and Beta posteriors that forget."""
+"""Success rates that change during training: what counts as a success, and discounted Beta posteriors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def num_right(outcome: PromptOutcome) -> int:
     return sum(reward >= 1 for reward in outcome.rewards)
 
 
-def remember(posterior: Tensor, evidence: Tensor, decay: float) -> Tensor:
-    """The posterior after new evidence, when older evidence keeps a share `decay` of its weight.
+def discounted_update(posterior: Tensor, evidence: Tensor, decay: float) -> Tensor:
+    """The posterior after new evidence, with older evidence multiplied by `decay`.
 
     With the uniform prior Beta(1, 1) a posterior (a, b) holds the evidence (a - 1, b - 1). That is what decays, so
     whatever is observed no more returns to the prior, and a and b stay 1 or more.
@@ -22,7 +22,7 @@ def remember(posterior: Tensor, evidence: Tensor, decay: float) -> Tensor:
     Args:
         posterior: [..., 2] a and b of Beta distributions.
         evidence: [..., 2] new successes and failures, also fractional.
-        decay: in [0, 1]; 1 forgets nothing.
+        decay: the discount factor, in [0, 1]; with 1 nothing is discounted.
     """
     return 1 + decay * (posterior - 1) + evidence
 

@@ -9,7 +9,6 @@ import hashlib
 import os
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from prepo_rlhf.backends import flash_attention

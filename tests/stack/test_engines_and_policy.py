@@ -55,7 +55,7 @@ def test_tokens_are_drawn_from_the_policys_distribution(fleet: Any, tiny_llama: 
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
-    from prepo_rlhf.backends.cpu_sampling import draw
+    from prepo_rlhf.backends import cpu_sampling
 
     def tokens(**params: int) -> torch.Tensor:
         kind = RequestOutputKind.FINAL_ONLY
@@ -70,7 +70,7 @@ def test_tokens_are_drawn_from_the_policys_distribution(fleet: Any, tiny_llama: 
     seeds = (torch.Generator().manual_seed(SEED + sample) for sample in range(SEEDED))
     uniforms = torch.stack([torch.rand((), dtype=torch.float64, generator=generator) for generator in seeds])
     # The engine's logits differ by rounding, which can move a number over the edge of a token's share.
-    assert (draw(probabilities.expand(SEEDED, -1), uniforms) != seeded).sum() <= 1
+    assert (cpu_sampling.sample(probabilities.expand(SEEDED, -1), uniforms) != seeded).sum() <= 1
     expected = probabilities.double() / probabilities.double().sum() * FREE
     counts, usual = free.bincount(minlength=len(expected)), expected >= 5
     pooled = [torch.cat([values[usual], values[~usual].sum()[None]]) for values in (counts, expected)]

@@ -84,7 +84,7 @@ def test_equals_the_literal_formula(kind: str, token_mean: bool, dual_clip: floa
 @pytest.mark.parametrize(
     ("kind", "dual_clip", "correction"), list(product(LOSS_KINDS, [None, 2.0], [{}, *CORRECTIONS]))
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10**6), weights=st.lists(st.floats(1e-3, 5.0) | st.just(0.0), min_size=6, max_size=6))
 def test_a_weight_multiplies_all_of_a_sequences_loss(
     kind: tuple[str, bool], dual_clip: float | None, correction: dict[str, Any], seed: int, weights: list[float]
@@ -105,7 +105,7 @@ def test_a_weight_multiplies_all_of_a_sequences_loss(
 
 
 @pytest.mark.parametrize(("token_mean", "mean"), [(True, "token"), (False, "sequence")])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6))
 def test_average_weight_in_the_loss_is_one(token_mean: bool, mean: str, seed: int) -> None:
     """With ratio 1 and advantage 1 everywhere the objective is the average weight."""

@@ -67,7 +67,7 @@ def test_seed_decides() -> None:
     assert paired_difference(values, values[::-1], seed=3) == paired_difference(values, values[::-1], seed=3)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, SAMPLES), min_size=1, max_size=40))
 def test_is_finite_ordered_and_silent_whatever_the_values(counts: list[int]) -> None:
     values = [count / SAMPLES for count in counts]

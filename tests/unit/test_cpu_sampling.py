@@ -47,7 +47,15 @@ def test_the_walk(vocabulary: int) -> None:
     uniforms = torch.rand(ROWS, dtype=torch.float64, generator=random)
     uniforms[:50], uniforms[50:100] = 0, LARGEST
     expected = [walk(row, uniform) for row, uniform in zip(weights.tolist(), uniforms.tolist(), strict=True)]
-    assert cpu_sampling.draw(weights.float(), uniforms).tolist() == expected
+    assert cpu_sampling.sample(weights.float(), uniforms).tolist() == expected
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_probabilities_that_are_not_finite_are_an_error(value: float) -> None:
+    probabilities = torch.full((2, 100), 0.01)
+    probabilities[1, 70] = value
+    with pytest.raises(ArithmeticError, match="the model's probabilities are not finite"):
+        cpu_sampling.sample(probabilities, torch.zeros(2, dtype=torch.float64))
 
 
 def test_what_has_no_probability_is_never_drawn(sampler: TopKTopPSampler) -> None:
@@ -76,7 +84,7 @@ def test_rare_tokens_keep_their_share() -> None:
     probabilities = torch.full((1, 2**17), 1e-8)
     probabilities[0, 0] = 1 - 1e-8 * (2**17 - 1)
     uniforms = 1 - torch.linspace(0, 1e-8 * 2**16, ROWS + 2, dtype=torch.float64)[1:-1]
-    tokens = cpu_sampling.draw(probabilities.expand(ROWS, -1), uniforms)
+    tokens = cpu_sampling.sample(probabilities.expand(ROWS, -1), uniforms)
     assert kstest(tokens, "uniform", (2**16, 2**16)).pvalue > 0.5
 
 

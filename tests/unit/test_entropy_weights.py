@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import reference
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from prepo_rlhf.algorithm.entropy_weights import relative_entropy_weights, sequence_mean_entropy
@@ -26,14 +26,12 @@ def test_sequence_mean_counts_response_tokens_only() -> None:
 
 
 @pytest.mark.parametrize("mean", ["sequence", "token"])
-@settings(deadline=None)
 @given(batch=BATCHES)
 def test_weights_equal_the_formula(mean: str, batch: list[list[float]]) -> None:
     weights = relative_entropy_weights(*summarise(batch), mean=mean)
     torch.testing.assert_close(weights, torch.tensor(reference.weights(batch, mean), dtype=torch.float64))
 
 
-@settings(deadline=None)
 @given(batch=BATCHES)
 def test_average_weight_is_one(batch: list[list[float]]) -> None:
     entropy, lengths = summarise(batch)

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from selector_replay import assert_resumes, candidates_of, outcome
 
@@ -89,7 +89,6 @@ def test_kinds_of_groups(rewards: tuple[float, ...], kind: str | None) -> None:
     assert selector.state_dict()["streaks"] == ({} if kind is None else {0: (kind, 1)})
 
 
-@settings(deadline=None)
 @given(steps=st.lists(st.lists(st.sampled_from([EASY, HARD, VARIED]), min_size=1, max_size=12), max_size=60))
 def test_chances_follow_the_shares_observed_from_the_second_epoch_on(steps: list[list[int]]) -> None:
     selector, easy, hard = in_second_epoch(), 0.5, 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import reference
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny_candidates import make_candidate
 from tiny_streams import selector_named
@@ -15,7 +15,6 @@ from prepo_rlhf.algorithm.length_bins import length_bins
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=40)  # short range: many ties
 
 
-@settings(deadline=None)
 @given(lengths=LENGTHS, data=st.data())
 def test_bins_part_the_batch_by_length_and_k_evenly(lengths: list[int], data: st.DataObject) -> None:
     k = data.draw(st.integers(1, len(lengths)))
@@ -32,7 +31,6 @@ def test_bins_part_the_batch_by_length_and_k_evenly(lengths: list[int], data: st
     assert all(1 <= share <= size for share, size in zip(shares, sizes, strict=True))
 
 
-@settings(deadline=None)
 @given(lengths=LENGTHS, rho=st.floats(0.0, 1.0), data=st.data())
 def test_the_window_of_each_bin_equals_the_definition(lengths: list[int], rho: float, data: st.DataObject) -> None:
     k = data.draw(st.integers(1, len(lengths)))

@@ -45,7 +45,7 @@ def negative_log_posterior(
     return prior_w + ((b - offsets.mean) ** 2 / offsets.variance).sum() / 2 - likelihood
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), n=st.integers(1, 12), scale=st.sampled_from([0.3, 1.0, 2.5]))
 def test_the_update_is_the_mode_and_its_curvature(seed: int, n: int, scale: float) -> None:
     """Also from logits in the twenties, where Newton's method alone would not arrive."""
@@ -87,7 +87,7 @@ def test_draws_have_the_mean_and_covariance() -> None:
     precision = torch.tensor([[2.0, 0.9], [0.9, 1.0]], dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
     coefficients = Coefficients(tensor(1.0, -3.0), precision)
-    draws = torch.stack([coefficients.draw(generator) for _ in range(8000)])
+    draws = torch.stack([coefficients.sample(generator) for _ in range(8000)])
     assert torch.allclose(draws.mean(0), coefficients.mean, atol=0.06)
     assert torch.allclose(draws.T.cov(), torch.linalg.inv(precision), atol=0.08)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from selector_replay import assert_resumes, candidates_of, outcome
 from tiny_candidates import make_candidate
@@ -75,7 +75,6 @@ def test_the_best_bin_is_emptied_first() -> None:
     assert means["prepo/feedback_informative_2"] > 0.9 > 0.3 > means["prepo/feedback_informative_0"]
 
 
-@settings(deadline=None)
 @given(ppl=st.lists(st.sampled_from([1.0, 2.0, 3.0, 9.0]), min_size=1, max_size=23), data=st.data())
 def test_k_distinct_candidates_whatever_the_bins_and_ties(ppl: list[float], data: st.DataObject) -> None:
     k = data.draw(st.integers(1, len(ppl)))

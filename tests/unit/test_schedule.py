@@ -7,7 +7,7 @@ import math
 import pytest
 import reference
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from prepo_rlhf.algorithm.ppl_window import PACINGS, ppl_window, progress, window_start
@@ -33,7 +33,6 @@ def test_pacings_are_the_powers_of_progress(rho: float) -> None:
     assert all(0.0 <= pacing(rho) <= 1.0 for pacing in PACINGS.values())
 
 
-@settings(deadline=None)
 @given(total=st.integers(2, 2000), size=st.integers(1, 2000), data=st.data())
 def test_window_start_is_what_a_reader_of_the_metrics_computes(total: int, size: int, data: st.DataObject) -> None:
     k = data.draw(st.integers(1, size))
@@ -43,7 +42,6 @@ def test_window_start_is_what_a_reader_of_the_metrics_computes(total: int, size:
     assert starts == sorted(starts)
 
 
-@settings(deadline=None)
 @given(
     values=st.lists(st.floats(1.0, 1e6) | st.sampled_from([1.0, 2.0]), min_size=1, max_size=40),
     rho=st.floats(0.0, 1.0),

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny_candidates import make_candidate
 from tiny_streams import selector_named
@@ -27,7 +27,6 @@ OF_FIXED_SIZE = [name for name in SELECTORS if not selector_named(name).drops_ze
 
 
 @pytest.mark.parametrize("name", [*SELECTORS, "feedback"])
-@settings(deadline=None)
 @given(perplexities=st.lists(st.floats(1.0, 100.0), min_size=1, max_size=30), rho=st.floats(0.0, 1.0), data=st.data())
 def test_every_selector_picks_distinct_candidates_and_k_of_them_if_it_drops_none(
     name: str, perplexities: list[float], rho: float, data: st.DataObject
@@ -67,7 +66,6 @@ def test_pacing_moves_the_window(pacing: str, start: int) -> None:
     assert [selector.select(candidates, 2, rho)[0] for rho in (0.0, 1.0)] == [0, 80]
 
 
-@settings(deadline=None)
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=30), rho=st.floats(0.0, 1.0), data=st.data())
 def test_length_runs_from_long_to_short_prompts_without_scores(
     lengths: list[int], rho: float, data: st.DataObject

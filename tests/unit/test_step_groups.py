@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny_candidates import make_prompt
 from tiny_streams import selector_named
@@ -69,7 +69,6 @@ def collect(
     return collect_groups(stream, k, submit, receive, keep, in_rounds), events
 
 
-@settings(deadline=None)
 @given(worth=st.sets(st.integers(0, 39)))
 def test_dropped_prompts_are_replaced_in_order_and_none_is_rolled_out_in_vain(worth: set[int]) -> None:
     """Every step of a run, against a walk over the windows; whatever is left of a step's last window is dropped."""
@@ -114,7 +113,6 @@ def test_prompts_beyond_those_missing_are_in_rollout_waited_for_and_left_out_of_
     ]
 
 
-@settings(deadline=None)
 @given(worth=st.sets(st.integers(0, 39)), beyond=st.integers(0, 6), k=st.integers(1, 6))
 def test_whatever_is_in_rollout_the_first_k_worth_keeping_are_kept(worth: set[int], beyond: int, k: int) -> None:
     o = order_of(Everything())
@@ -130,7 +128,6 @@ def test_whatever_is_in_rollout_the_first_k_worth_keeping_are_kept(worth: set[in
     assert groups is None and len(first) < k or groups.kept == first
 
 
-@settings(deadline=None)
 @given(worth=st.sets(st.integers(0, 39)), beyond=st.integers(0, 6), k=st.integers(1, 6))
 def test_in_rounds_nothing_joins_rollouts_under_way_and_the_same_are_kept(worth: set[int], beyond: int, k: int) -> None:
     o = order_of(Everything())

@@ -1,4 +1,4 @@
-"""Beta posteriors that forget, against counting by hand and the known moments."""
+"""Discounted Beta posteriors, against counting by hand and the known moments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prepo_rlhf.selection import PromptOutcome
-from prepo_rlhf.selection.success_rates import num_right, remember, sample_beta
+from prepo_rlhf.selection.success_rates import discounted_update, num_right, sample_beta
 
 
 def test_right_is_a_score_of_one_or_more() -> None:
@@ -19,7 +19,7 @@ def test_right_is_a_score_of_one_or_more() -> None:
 def test_each_group_counts_by_its_age(groups: list[tuple[int, int]], decay: float) -> None:
     posterior = torch.ones(2, dtype=torch.float64)
     for group in groups:
-        posterior = remember(posterior, torch.tensor(group, dtype=torch.float64), decay)
+        posterior = discounted_update(posterior, torch.tensor(group, dtype=torch.float64), decay)
     ages = range(len(groups) - 1, -1, -1)
     expected = [1 + sum(decay**age * group[i] for age, group in zip(ages, groups, strict=True)) for i in (0, 1)]
     assert posterior.tolist() == pytest.approx(expected)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import reference
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -40,7 +40,6 @@ def graded_groups(draw: st.DrawFn, same_pass_rate: bool) -> tuple[Tensor, Tensor
 
 
 @pytest.mark.parametrize("mean", ["sequence", "token"])
-@settings(deadline=None)
 @given(batch=BATCHES)
 def test_equal_the_definition_with_mean_one_within_each_sign(mean: str, batch: list[tuple[list[float], float]]) -> None:
     entropies, advantages = [h for h, _ in batch], [a for _, a in batch]
@@ -58,7 +57,6 @@ def test_advantages_of_one_sign_are_the_batch(sign: float, mean: str) -> None:
     torch.testing.assert_close(weights_of(entropies, doubles([sign] * 3), mean), weights_of(entropies, None, mean))
 
 
-@settings(deadline=None)
 @given(groups=graded_groups(same_pass_rate=False), factor=st.floats(0.1, 10.0))
 def test_how_much_more_entropy_wrong_answers_carry_does_not_matter(
     groups: tuple[Tensor, Tensor, Tensor], factor: float
@@ -69,7 +67,6 @@ def test_how_much_more_entropy_wrong_answers_carry_does_not_matter(
     torch.testing.assert_close(relative_entropy_weights(louder, lengths, advantages=advantages), weights)
 
 
-@settings(deadline=None)
 @given(groups=graded_groups(same_pass_rate=True))
 def test_groups_of_one_pass_rate_stay_balanced_and_batch_weights_unbalance_them(
     groups: tuple[Tensor, Tensor, Tensor],
@@ -88,7 +85,6 @@ def test_groups_of_one_pass_rate_stay_balanced_and_batch_weights_unbalance_them(
 
 
 @pytest.mark.parametrize("mean", ["sequence", "token"])
-@settings(deadline=None)
 @given(groups=graded_groups(same_pass_rate=False))
 def test_only_the_covariance_within_a_sign_is_left_in_the_weighted_sum(
     mean: str, groups: tuple[Tensor, Tensor, Tensor]
