@@ -285,5 +285,11 @@ def _records(c: Config) -> Iterator[str]:
             yield f"--{name} {steps}: give a number of steps, or -1 for never"
     if c.eval.steps != -1 and not c.eval.dataset:
         yield f"--eval.steps {c.eval.steps}: give --eval.dataset, what to evaluate on"
+    samples = c.eval.n_samples_per_prompt
+    if c.eval.temperature == 0 and samples > 1:
+        yield (
+            f"--eval.temperature 0 gives the same response {samples} times: add --eval.n_samples_per_prompt 1, or "
+            "raise it"
+        )
     if not c.logger.run_dir:
         yield "--logger.run_dir is empty: give a folder"

@@ -20,6 +20,7 @@ from prepo_rlhf.evaluation.sample_log import SampleLog, problem_samples
 from prepo_rlhf.evaluation.table import results_tables
 from prepo_rlhf.evaluation.tasks import Task, make_tasks
 from prepo_rlhf.files.model_files import ModelFiles
+from prepo_rlhf.files.model_limits import context_length
 from prepo_rlhf.metrics.samples import sample_of
 from prepo_rlhf.metrics.summary import summarise, summarise_by
 from prepo_rlhf.prompts.render import benchmark_style
@@ -65,10 +66,11 @@ def prepare(options: BenchmarkOptions) -> tuple[dict[str, list[Problem]], list[T
         raise ConfigError(str(error).replace("--reward.remote_url", "--reward")) from error
     problems = _load_problems(options)
     files = ModelFiles(options.model, options.trust_remote_code, "--model", "--trust_remote_code")
-    context = files.check().get_text_config().max_position_embeddings
-    tokenizer = files.tokenizer()
+    config, tokenizer = files.check().config, files.tokenizer()
     style = benchmark_style(options.prompt, options.prompt_file, options.prompt_run, options.chat_template_kwargs)
-    tasks = make_tasks(problems, tokenizer, style, options, context)
+    tasks = make_tasks(problems, tokenizer, style, options, context_length(config))
+    prompts = ((task.problem.id, task.token_ids) for task in tasks)
+    files.check_token_ids(config, tokenizer, "--benchmarks", prompts)
     return problems, tasks, find_stops(style, options.stops, "--stop", tokenizer, files)
 
 

@@ -1,20 +1,45 @@
-"""Security check of a model's files, before any of them is loaded.
+"""A model's files, checked before any of them is used: the one door of training, evaluation and plans.
 
 A model may bring Python files that run when it is loaded, and pickled weights, which can hold code as well. Both are
-refused unless the user trusts its authors.
-Boundary: reads configs, no weights.
+refused unless the user trusts its authors. What is missing, broken, or fits neither the other files nor the job is
+refused in any case.
+Boundary: reads configs, tokenizers and the headers of weights, no weights. Of a model that is only a name on the hub,
+the weights are looked at by those who download them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_INDEX_NAME, WEIGHTS_NAME
+from jinja2 import TemplateSyntaxError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import (
+    CONFIG_NAME,
+    GENERATION_CONFIG_NAME,
+    SAFE_WEIGHTS_INDEX_NAME,
+    SAFE_WEIGHTS_NAME,
+    WEIGHTS_INDEX_NAME,
+    WEIGHTS_NAME,
+)
 from transformers.utils.hub import has_file
 
 from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.files import empty_model, model_folder
+from prepo_rlhf.files.model_folder import ModelFault
+from prepo_rlhf.files.model_limits import context_length, vocabulary_size
+
+TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
 @dataclass(frozen=True)
@@ -26,41 +51,147 @@ class ModelFiles:
     option: str = "--actor.model_name_or_path"
     trust_option: str = "--actor.trust_remote_code"
 
-    def check(self) -> PretrainedConfig:
-        """The model's config; ConfigError if there is no such model, or it needs a trust that was not given."""
+    def check(self) -> PreTrainedModel:
+        """The model without its weights (on the meta device), all of whose files are there and fit together.
+
+        Raises:
+            ConfigError: there is no such model, it is no causal language model, it needs a trust that was not given, or
+                one of its files is missing, broken, or of another model.
+        """
         config = self.config()
-        if self.trusted:
-            return config
+        if not self.trusted:
+            self._refuse_code_and_pickles(config)
+        model = self.empty(config)
+        with self._told(f"its {CONFIG_NAME} or its weights can't be used"):
+            empty_model.check_architecture(config, model)
+            quantized = getattr(config, "quantization_config", None)  # in packed tensors, with names of their own
+            shapes = model_folder.read_shapes(Path(self.name)) if Path(self.name).is_dir() else None
+            if shapes and not quantized:
+                model = empty_model.fill(model, shapes)
+        with self._told(f"its {GENERATION_CONFIG_NAME} can't be used"):
+            if model.can_generate():
+                empty_model.load_generation_config(model, self.name)
+        return model
+
+    def config(self) -> PretrainedConfig:
+        """The model's config, whatever its weights are; ConfigError as in `check`."""
+        with self._told("no model can be loaded from there"):
+            model_folder.check_no_adapter(self.name)
+            if Path(self.name).is_dir():
+                model_folder.check_folder(Path(self.name))
+            return AutoConfig.from_pretrained(self.name, trust_remote_code=self.trusted)
+
+    def empty(self, config: PretrainedConfig) -> PreTrainedModel:
+        """The model of a config, without weights; ConfigError if there is none that could be trained."""
+        with self._told(f"its {CONFIG_NAME} makes no causal language model"):
+            return empty_model.make_empty(config, self.trusted)
+
+    def tokenizer(self, use_fast: bool = True) -> PreTrainedTokenizerBase:
+        """The model's tokenizer as it is; ConfigError as in `check`, or if it does not go with the model."""
+        with self._told("no tokenizer can be loaded from there"):
+            loaded = AutoTokenizer.from_pretrained(self.name, trust_remote_code=self.trusted, use_fast=use_fast)
+            tokenizer = cast(PreTrainedTokenizerBase, loaded)
+            _check_template(tokenizer)
+            self._check_special_tokens(tokenizer)
+        return tokenizer
+
+    def check_trainable(self, config: PretrainedConfig) -> None:
+        """Raise ConfigError for quantized weights, which get no gradients and can't be sent to engines."""
+        if quantized := getattr(config, "quantization_config", None):
+            raise self._error(
+                f"its {CONFIG_NAME} says that its weights are quantized ({' '.join(str(quantized).split())[:80]}), and "
+                "such are not trained: give the model as it was before"
+            )
+
+    def check_length(self, config: PretrainedConfig, option: str, length: int) -> None:
+        """Raise ConfigError if the model reads no text of `length` tokens, which `option` asks for."""
+        with self._told(f"its {CONFIG_NAME} can't be used"):
+            context = context_length(config)
+        if length > context:
+            raise ConfigError(
+                f"{option} {length}: {self.option} {self.name} reads at most {context} tokens, prompt and response "
+                f"together (by its {CONFIG_NAME}): lower the first to {context}, or give a model with a longer context"
+            )
+
+    def check_token_ids(
+        self,
+        config: PretrainedConfig,
+        tokenizer: PreTrainedTokenizerBase,
+        option: str,
+        prompts: Iterable[tuple[object, Sequence[int]]],
+    ) -> None:
+        """Raise ConfigError for the first of `prompts` (its row, its token ids) with a token that the model does not
+        know: one that was added to the tokenizer alone."""
+        size = vocabulary_size(config)
+        for row, token_ids in prompts:
+            highest = max(token_ids, default=0)
+            if size is not None and highest >= size:
+                raise ConfigError(
+                    f"{option}: row {row} has the token {tokenizer.convert_ids_to_tokens(highest)!r} with the id "
+                    f"{highest}, and {self.option} {self.name} has embeddings for {size} tokens: give the tokenizer "
+                    "that belongs to the model, or a model that was resized (model.resize_token_embeddings) and "
+                    "trained with this one"
+                )
+
+    def _check_special_tokens(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        if tokenizer.eos_token_id is None:
+            raise ModelFault(f"its tokenizer has no token that ends a text: give eos_token in {TOKENIZER_CONFIG}")
+        size = vocabulary_size(self.config())
+        for kind in ("eos_token", "pad_token"):
+            number = getattr(tokenizer, f"{kind}_id")
+            if number is not None and size is not None and number >= size:
+                raise ModelFault(
+                    f"the {kind} {getattr(tokenizer, kind)!r} of its tokenizer has the id {number}, and the model has "
+                    f"embeddings for {size} tokens: name one that it knows in {TOKENIZER_CONFIG}, or give a model "
+                    "that was resized and trained with it"
+                )
+
+    def _refuse_code_and_pickles(self, config: PretrainedConfig) -> None:
         of_its_own = getattr(config, "auto_map", None) or {}
         if AutoModelForCausalLM.__name__ in of_its_own and type(config) not in AutoModelForCausalLM._model_mapping:
             raise self._needs_code()
         safe = any(has_file(self.name, name) for name in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME))
         if not safe and any(has_file(self.name, name) for name in (WEIGHTS_NAME, WEIGHTS_INDEX_NAME)):
-            raise ConfigError(
-                f"{self.option} {self.name}: its weights are pickles, which can hold code. Convert them once, where "
+            raise self._error(
+                "its weights are pickles, which can hold code. Convert them once, where "
                 "that does no harm, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(...), which writes "
                 f"safetensors; or give {self.trust_option} if you trust its authors"
             )
-        return config
 
-    def config(self) -> PretrainedConfig:
-        """The model's config, whatever its other files are; ConfigError as in `check`."""
-        return self._load(AutoConfig)
-
-    def tokenizer(self, use_fast: bool = True) -> PreTrainedTokenizerBase:
-        """The model's tokenizer as it is; ConfigError as in `check`."""
-        return self._load(AutoTokenizer, use_fast=use_fast)
-
-    def _load(self, loader: type[AutoConfig | AutoTokenizer], **options: Any) -> Any:
+    @contextmanager
+    def _told(self, what: str) -> Generator[None]:
+        """Whatever transformers raises on a stranger's files becomes a ConfigError that says `what` is the matter."""
         try:
-            return loader.from_pretrained(self.name, trust_remote_code=self.trusted, **options)
-        except (OSError, ValueError, KeyError) as error:
+            yield
+        except ConfigError:
+            raise
+        except ModelFault as fault:
+            raise self._error(str(fault)) from fault
+        except Exception as error:
             if not self.trusted and "trust_remote_code" in str(error):  # transformers' advice when it refuses code
                 raise self._needs_code() from error
-            raise ConfigError(f"{self.option} {self.name}: no model can be loaded from there ({error})") from error
+            raise self._error(f"{what} ({type(error).__name__}: {' '.join(str(error).split())})") from error
+
+    def _error(self, fault: str) -> ConfigError:
+        return ConfigError(f"{self.option} {self.name}: {fault}")
 
     def _needs_code(self) -> ConfigError:
-        return ConfigError(
-            f"{self.option} {self.name}: needs Python code of its own, which was not run. Read that code, and give "
-            f"{self.trust_option} if you trust it"
+        return self._error(
+            f"needs Python code of its own, which was not run. Read that code, and give {self.trust_option} if you "
+            "trust it"
         )
+
+
+def _check_template(tokenizer: Any) -> None:
+    """Raise ModelFault for a chat template that is none. What it says to a chat is for those who render one."""
+    template = tokenizer.chat_template
+    if not template:
+        return
+    if not isinstance(template, str | dict):
+        raise ModelFault(f"its chat template is no text, but {template!r}: correct {TOKENIZER_CONFIG}")
+    try:
+        tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False, add_generation_prompt=True)
+    except TemplateSyntaxError as error:
+        raise ModelFault(f"its chat template can't be read (line {error.lineno}: {error.message})") from error
+    except Exception:
+        pass

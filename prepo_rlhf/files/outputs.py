@@ -61,7 +61,7 @@ def places(config: GivenConfig) -> list[Place]:
             ("config.json", "adapter_config.json", "model*.safetensors", "pytorch_model*.bin", "adapter_model.*"),
             (
                 "generation_config.json", "*.index.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
-                "vocab.*", "merges.txt", "chat_template*",
+                "vocab.*", "merges.txt", "chat_template*", "adapter",
             ),
         ),
     ]  # fmt: skip

@@ -7,10 +7,13 @@ Boundary: transformers and torch's meta device, inside functions; no weight is r
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.planning.known_models import KNOWN_MODELS
+
+if TYPE_CHECKING:
+    from prepo_rlhf.files.model_files import ModelFiles
 
 
 class ModelShape(NamedTuple):
@@ -36,19 +39,16 @@ class ModelShape(NamedTuple):
 
 def model_shape(config: Config) -> ModelShape:
     """The shape of `--actor.model_name_or_path`, with the adapters that `--ds.lora.rank` asks for; ConfigError if there
-    is no such model, or it is no dense decoder."""
-    import torch
-    from transformers import AutoModelForCausalLM
+    is no such model, it is no dense decoder, or it can't read `--data.max_len` tokens."""
+    from prepo_rlhf.files.model_files import ModelFiles
 
-    name, trusted = config.actor.model_name_or_path, config.actor.trust_remote_code
-    described = _description(name, trusted)
+    name = config.actor.model_name_or_path
+    files = ModelFiles(name, config.actor.trust_remote_code)
+    described = _description(files)
     if any(getattr(described, key, None) for key in ("num_experts", "num_local_experts", "n_routed_experts")):
         raise ConfigError(f"--actor.model_name_or_path {name}: has experts, and only dense decoders can be planned")
-    try:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(described, trust_remote_code=trusted)
-    except ValueError as error:
-        raise ConfigError(f"--actor.model_name_or_path {name}: is no causal language model ({error})") from error
+    files.check_length(described, "--data.max_len", config.data.max_len)
+    model = files.empty(described)
     parameters, lora = model.num_parameters(), config.ds.lora
     return ModelShape(
         parameters=parameters,
@@ -81,15 +81,13 @@ def adapter_parameters(model: Any, rank: int, targets: str | list[str]) -> int:
     )
 
 
-def _description(name: str, trusted: bool) -> Any:
+def _description(files: ModelFiles) -> Any:
     """The model's configuration as transformers reads it."""
     from transformers import AutoConfig
 
-    from prepo_rlhf.files.model_files import ModelFiles
-
-    if name in KNOWN_MODELS and not Path(name).is_dir():
-        return AutoConfig.for_model(**KNOWN_MODELS[name])
+    if files.name in KNOWN_MODELS and not Path(files.name).is_dir():
+        return AutoConfig.for_model(**KNOWN_MODELS[files.name])
     try:
-        return ModelFiles(name, trusted).config()
+        return files.config()
     except ConfigError as error:
         raise ConfigError(f"{error}; without a network give a folder, or one of {', '.join(KNOWN_MODELS)}") from error

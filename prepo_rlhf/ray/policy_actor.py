@@ -21,6 +21,7 @@ from prepo_rlhf.backends import deepspeed_engine, remote_code
 from prepo_rlhf.backends.subclassing import plain_class, specialise
 from prepo_rlhf.ray.actor_loss import WeightedPolicyLoss
 from prepo_rlhf.ray.policy_model import PolicyModel
+from prepo_rlhf.ray.saved_model import save_model
 from prepo_rlhf.ray.strategy import Strategy
 from prepo_rlhf.ray.weight_sync import WeightSync
 
@@ -125,9 +126,16 @@ class PolicyActor(plain_class(PolicyModelActor)):
             folder = os.path.join(path, "_actor")
             self.actor.model.save_checkpoint(folder, tag=tag, client_state=client_states, save_latest=False)
         if self.save_hf_ckpt:
-            model = self.ema_model if self.strategy.args.train.enable_ema else self.actor
-            self.strategy.save_model(model, self.tokenizer, os.path.join(path, f"{tag}_hf"))
+            self._save_model(os.path.join(path, f"{tag}_hf"))
         torch_dist_barrier_and_cuda_sync()
+
+    def save_model(self) -> None:
+        """Save the trained model, in Hugging Face's format, to `--ckpt.output_dir`."""
+        self._save_model(self.strategy.args.ckpt.output_dir)
+
+    def _save_model(self, folder: str) -> None:
+        model = self.ema_model if self.strategy.args.train.enable_ema else self.actor
+        save_model(self.strategy, model, self.tokenizer, folder)
 
     @torch.no_grad()
     def not_finite(self) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from prepo_rlhf.backends import flash_attention
 from prepo_rlhf.config import Config, ConfigError
+from prepo_rlhf.files import save_trial
 from prepo_rlhf.files.model_files import ModelFiles
 from prepo_rlhf.files.run_start import Start, find_start
 from prepo_rlhf.files.user_code import UserCodeError
@@ -44,12 +45,15 @@ def prepare(config: Config) -> Prepared:
     """
     _check_writable("--logger.run_dir", config.logger.run_dir)
     _check_writable("--ckpt.path", config.ckpt.path)
+    _check_writable("--ckpt.output_dir", config.ckpt.output_dir)
     _check_attention(config)
     _check_reward(config)
     start = find_start(config)
     config = start.config
     files = ModelFiles(config.actor.model_name_or_path, config.actor.trust_remote_code)
-    files.check()
+    model = files.check()
+    files.check_trainable(model.config)
+    files.check_length(model.config, "--data.max_len", config.data.max_len)
     tokenizer = load_tokenizer(config)
     stops = _find_stops(config, tokenizer, files)
     train = load_prompts(config, tokenizer)
@@ -65,9 +69,14 @@ def prepare(config: Config) -> Prepared:
             f"{start.tag} was trained on: bring back the data as it was, or give another --ckpt.path to start afresh"
         )
     evaluation = load_prompts(config, tokenizer, evaluation=True) if config.eval.dataset else None
+    for option, data in (("--data.prompt_dataset", train), ("--eval.dataset", evaluation)):
+        rows = ((prompt.row, prompt.token_ids) for prompt in data.prompts) if data else ()
+        files.check_token_ids(model.config, tokenizer, option, rows)
     if config.reward.remote_url == MATH:
         _check_golds("--data.prompt_dataset", train)
         _check_golds("--eval.dataset", evaluation)
+    save_trial.try_saving(config, files, model, tokenizer)
+    save_trial.warn_of_full_disk(config, model)
     return Prepared(start, tokenizer, stops, train, evaluation, digest)
 
 

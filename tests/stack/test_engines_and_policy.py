@@ -126,6 +126,23 @@ def test_after_a_sync_the_engines_have_the_policys_weights(fleet: Any) -> None:
         assert np.abs(alone - trained).mean() < 1e-3
 
 
+@pytest.mark.parametrize("fleet", ["lora"], indirect=True)
+def test_a_lora_policy_is_saved_as_a_whole_model(fleet: Any) -> None:
+    from prepo_rlhf.rollout.scoring import policy_log_probs
+
+    prompts = [rollout.sequences[0].tolist() for rollout in make_rollouts(4, seed=5)]
+    train_on(fleet, make_experiences(fleet))
+    ray.get(fleet.policy.async_save_model())
+    folder = fleet.strategy.args.ckpt.output_dir
+    saved = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    assert len(AutoTokenizer.from_pretrained(folder)) and saved.generation_config.eos_token_id == 2
+    for prompt, trained in zip(prompts, policy_log_probs(fleet.policy, 4, prompts), strict=True):
+        with torch.no_grad():
+            log_probs = saved(torch.tensor([prompt])).logits[0, :-1].log_softmax(-1)
+        of_tokens = log_probs.gather(-1, torch.tensor(prompt)[1:, None])[:, 0]
+        np.testing.assert_allclose(of_tokens.numpy(), trained, atol=1e-3)
+
+
 @one_rank
 def test_generation_starts_from_what_scoring_has_computed_and_never_from_old_weights(fleet: Any) -> None:
     from vllm import SamplingParams

@@ -9,7 +9,7 @@ import pytest
 from tiny_tasks import gpu_config, gpu_job
 
 from prepo_rlhf.config import Config, ConfigError, Machine, parse_args, resolve
-from prepo_rlhf.config.files import flatten
+from prepo_rlhf.config.base import flatten
 
 REQUIRED = "--actor.model_name_or_path m --data.prompt_dataset d.jsonl --reward.remote_url r.py".split()
 
@@ -73,7 +73,6 @@ def test_relative_paths_mean_what_they_mean_to_the_driver(tmp_path: Path) -> Non
         ("--train.dynamic_batch_enable", "ds.packing_samples", True, "--train.dynamic_batch_enable"),
         ("--train.dynamic_batch_enable", "rollout.max_tokens_per_gpu", 16192, "--train.dynamic_batch_enable"),
         ("--vllm.enable_sleep", "vllm.enable_sleep", False, "--vllm.enable_sleep"),
-        ("--data.input_template Question:", "data.input_template", None, "--data.input_template"),
         (r"--data.input_template {}\n", "data.input_template", r"{}\n", "--data.input_template"),
         ("--train.agent_func_path a.py", "reward.remote_url", "agent", "--reward.remote_url"),
         ("--algo.advantage.gamma 0.9", "algo.advantage.gamma", 1.0, "--algo.advantage.gamma 0.9"),

@@ -54,9 +54,9 @@ def test_an_evaluation_is_refused_before_ray(tiny_llama: str, tmp_path: Path) ->
     with pytest.raises(ConfigError, match=f"^--model {model.path}: {NEEDS_CODE}.+give --trust_remote_code if"):
         run(options)
     assert not model.executed()
-    with pytest.raises(ConfigError, match="--prompt_file"):  # what comes next: the config and the tokenizer are loaded
+    with pytest.raises(ConfigError, match="--prompt_file"):  # what comes next, after model and tokenizer
         run(replace(options, trust_remote_code=True, prompt="file", prompt_file="/nowhere"))
-    assert model.executed() == {"configuration_own.py", "tokenization_own.py"}
+    assert model.executed() == {"configuration_own.py", "modeling_own.py", "tokenization_own.py"}
 
 
 @pytest.mark.parametrize("needed", ["AutoConfig", "AutoModelForCausalLM"])

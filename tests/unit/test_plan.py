@@ -103,7 +103,11 @@ def test_bundles_of_each_layout(flags: str, bundles: int) -> None:
         (TOGETHER, Cluster(1, 8, 12, 4), "--vllm.gpu_memory_utilization"),
         (TOGETHER.replace("--vllm.enable_sleep ", ""), Cluster(1, 8, 26, 4), "--vllm.enable_sleep"),
         (TOGETHER.replace("--ds.enable_sleep ", "").replace("0.6", "0.9"), NODE, "--ds.enable_sleep"),
-        (TOGETHER + " --train.micro_batch_size 16 --data.max_len 8192", NODE, "--actor.gradient_checkpointing_enable"),
+        (
+            TOGETHER + " --train.batch_size 256 --train.micro_batch_size 32 --data.max_len 4096",
+            NODE,
+            "--actor.gradient_checkpointing_enable",
+        ),
         (
             "--actor.num_gpus_per_node 4 --vllm.num_engines 1 --vllm.tensor_parallel_size 4",
             Cluster(4, 2, 80, 4),
