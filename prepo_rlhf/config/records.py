@@ -39,7 +39,7 @@ class CheckpointOptions(Options):
     on_resume = OnResume.TAKES_EFFECT
 
     output_dir: str = "./ckpt"
-    """Folder of the final model."""
+    """Folder of the final model; with LoRA the merged weights, and the adapter in adapter/."""
     path: str = "./ckpt/checkpoints_prepo"
     """Folder of the checkpoints."""
     save_steps: int = -1

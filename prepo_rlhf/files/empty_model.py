@@ -34,6 +34,12 @@ def make_empty(config: PretrainedConfig, trusted: bool) -> PreTrainedModel:
         raise ModelFault(f"its {CONFIG_NAME} says num_hidden_layers {layers}: correct it")
     # As OpenRLHF chooses.
     loader: Any = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
+    of_its_own = loader.__name__ in (getattr(config, "auto_map", None) or {})
+    if config.is_encoder_decoder or type(config) not in loader._model_mapping and not of_its_own:
+        raise ModelFault(
+            f"its {CONFIG_NAME} describes a {config.model_type}, of which there is no causal language model (a decoder "
+            "alone): only such can be trained and sampled"
+        )
     with quietly(), torch.device("meta"):
         return loader.from_config(config, trust_remote_code=trusted)
 

@@ -75,9 +75,10 @@ class ModelFiles:
 
     def config(self) -> PretrainedConfig:
         """The model's config, whatever its weights are; ConfigError as in `check`."""
-        with self._told("no model can be loaded from there"):
+        is_folder = Path(self.name).is_dir()
+        with self._told(f"its {CONFIG_NAME} can't be used" if is_folder else "there is no such folder or model"):
             model_folder.check_no_adapter(self.name)
-            if Path(self.name).is_dir():
+            if is_folder:
                 model_folder.check_folder(Path(self.name))
             return AutoConfig.from_pretrained(self.name, trust_remote_code=self.trusted)
 
@@ -88,9 +89,10 @@ class ModelFiles:
 
     def tokenizer(self, use_fast: bool = True) -> PreTrainedTokenizerBase:
         """The model's tokenizer as it is; ConfigError as in `check`, or if it does not go with the model."""
-        with self._told("no tokenizer can be loaded from there"):
+        with self._told("no tokenizer can be loaded from its files"):
             loaded = AutoTokenizer.from_pretrained(self.name, trust_remote_code=self.trusted, use_fast=use_fast)
             tokenizer = cast(PreTrainedTokenizerBase, loaded)
+            tokenizer.decode(tokenizer("1 + 1 = 2", add_special_tokens=False)["input_ids"])
             _check_template(tokenizer)
             self._check_special_tokens(tokenizer)
         return tokenizer

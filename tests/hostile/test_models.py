@@ -6,7 +6,9 @@ Each case damages the copy of a tiny model that the good job has.
 from __future__ import annotations
 
 import json
+import random
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,10 @@ from attempts import attempt
 from models_with_code import ModelWithCode, with_pickled_weights
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+from prepo_rlhf.cli.train_prepo_ray import job_config
+from prepo_rlhf.config import ConfigError
+from prepo_rlhf.trainer import preflight
 
 Damage = Callable[[Path], object]
 OPTION = "--actor.model_name_or_path"
@@ -130,6 +136,8 @@ def emptied(folder: Path) -> None:
     folder.mkdir()
 
 
+MUTATIONS = 15
+WRONG_VALUES = [..., None, True, -1, 0, 7, 1e30, float("nan"), "x", "2", [], [1], ["x"], {"a": 1}]
 ROPE = {"rope_theta": 10000.0}
 NEW_TOKENS = [f"<{number}>" for number in range(60)]
 REFUSED: dict[str, tuple[Damage, str, dict[str, Any]]] = {
@@ -137,8 +145,8 @@ REFUSED: dict[str, tuple[Damage, str, dict[str, Any]]] = {
     "an-empty-folder": (emptied, "has no config.json, but nothing", {}),
     "a-run-in-place-of-its-model": (nested, "give the folder {model}/model", {}),
     "no-config": (remove("config.json"), "has no config.json, but", {}),
-    "no-tokenizer": (remove("tokenizer.json", "tokenizer_config.json"), "no tokenizer can be loaded from there", {}),
-    "no-tokenizer-json": (remove("tokenizer.json"), "no tokenizer can be loaded from there", {}),
+    "no-tokenizer": (remove("tokenizer.json", "tokenizer_config.json"), "no tokenizer can be loaded from its files", {}),
+    "no-tokenizer-json": (remove("tokenizer.json"), "no tokenizer can be loaded from its files", {}),
     "no-tokenizer-config": (remove("tokenizer_config.json"), "give eos_token in tokenizer_config.json", {}),
     "no-weights": (remove("model.safetensors"), "has no weights: neither model.safetensors nor", {}),
     "shards-without-index": (
@@ -158,7 +166,7 @@ REFUSED: dict[str, tuple[Damage, str, dict[str, Any]]] = {
     "config-deep": (write("config.json", "[" * 10**5), "config.json can't be read", {}),
     "tokenizer-cut": (cut("tokenizer.json", 0.9), "tokenizer.json can't be read (it is not JSON", {}),
     "tokenizer-null": (write("tokenizer.json", "null"), "tokenizer.json can't be read (it holds no", {}),
-    "tokenizer-of-nothing": (write("tokenizer.json", "{}"), "no tokenizer can be loaded from there", {}),
+    "tokenizer-of-nothing": (write("tokenizer.json", "{}"), "no tokenizer can be loaded from its files", {}),
     "tokenizer-config-cut": (cut("tokenizer_config.json", 0.5), "tokenizer_config.json can't be read", {}),
     "generation-config-cut": (cut("generation_config.json", 0.5), "generation_config.json can't be read", {}),
     "generation-config-a-text": (write("generation_config.json", '"a"'), "generation_config.json can't be read", {}),
@@ -196,11 +204,14 @@ REFUSED: dict[str, tuple[Damage, str, dict[str, Any]]] = {
         config(model_type="bert", architectures=["BertForMaskedLM"]), "and only a BertLMHeadModel", {},
     ),
     "an-encoder-and-decoder": (
-        config(model_type="t5", architectures=["T5ForConditionalGeneration"]), "config.json makes no causal", {},
+        config(model_type="t5", architectures=["T5ForConditionalGeneration"]), "describes a t5, of which there is no causal", {},
     ),
-    "an-image-model": (config(model_type="vit"), "config.json makes no causal language", {}),
-    "an-unknown-type": (config(model_type="nobodys"), "no model can be loaded from there", {}),
-    "no-type": (config(model_type=...), "no model can be loaded from there", {}),
+    "an-image-model": (config(model_type="vit"), "describes a vit, of which there is no causal", {}),
+    "an-encoder-beside-it": (config(is_encoder_decoder=True), "(a decoder alone)", {}),
+    "a-number-as-text": (config(hidden_size="64"), "its config.json can't be used (StrictDataclass", {}),
+    "a-value-unknown": (config(hidden_act="twice"), "config.json makes no causal language model (KeyError", {}),
+    "an-unknown-type": (config(model_type="nobodys"), "its config.json can't be used (ValueError: ", {}),
+    "no-type": (config(model_type=...), "its config.json can't be used (ValueError: ", {}),
     "code-of-its-own": (code_of_its_own, "needs Python code of its own", {}),
     "quantized": (config(quantization_config={"quant_method": "awq", "bits": 4}), "weights are quantized", {}),
     # what it can't read
@@ -316,6 +327,26 @@ def test_it_is_prepared_loads_and_leaves_nothing_behind(case: str, good_job: Any
     if case == "sampling-without-do-sample":
         assert "generation_config.json sets a temperature" in done.warned and "gets do_sample true" in done.warned
     assert ("have no place in the model" in done.warned) == (case == "weights-of-no-use")
+
+
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json", "tokenizer_config.json"])
+def test_whatever_is_changed_it_is_refused_or_loads(file: str, good_job: Any, tmp_path: Path) -> None:
+    """Entries dropped, retyped, out of bounds or swapped, at random."""
+    model, rng = tmp_path / "policy", random.Random(file)
+    job, entries = job_config(good_job()), json.loads((model / file).read_text())
+    outcomes = []
+    for _ in range(MUTATIONS):
+        name, value = rng.choice(sorted(entries)), rng.choice([*WRONG_VALUES, *entries.values()])
+        edit(file, **(entries | {name: value}))(model)
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                preflight.prepare(job)
+            AutoModelForCausalLM.from_pretrained(model)
+            outcomes.append("loads")
+        except ConfigError as refusal:
+            assert str(refusal).startswith((f"{OPTION} {model}: ", "--data.max_len 256: ")), (name, value)
+            outcomes.append("refused")
+    assert set(outcomes) == {"loads", "refused"}
 
 
 def test_a_folder_where_the_model_could_not_be_saved_is_refused(good_job: Any, tmp_path: Path) -> None:
