@@ -66,12 +66,12 @@ def prepare(options: BenchmarkOptions) -> tuple[dict[str, list[Problem]], list[T
         raise ConfigError(str(error).replace("--reward.remote_url", "--reward")) from error
     problems = _load_problems(options)
     files = ModelFiles(options.model, options.trust_remote_code, "--model", "--trust_remote_code")
-    config, tokenizer = files.check().config, files.tokenizer()
+    model, tokenizer = files.check(), files.tokenizer()
     style = benchmark_style(options.prompt, options.prompt_file, options.prompt_run, options.chat_template_kwargs)
-    tasks = make_tasks(problems, tokenizer, style, options, context_length(config))
-    prompts = ((task.problem.id, task.token_ids) for task in tasks)
-    files.check_token_ids(config, tokenizer, "--benchmarks", prompts)
-    return problems, tasks, find_stops(style, options.stops, "--stop", tokenizer, files)
+    tasks = make_tasks(problems, tokenizer, style, options, context_length(model.config))
+    prompts = ((f"problem {task.problem.id}", task.token_ids) for task in tasks)
+    files.check_token_ids(model.config, tokenizer, "--benchmarks", prompts)
+    return problems, tasks, find_stops(style, options.stops, "--stop", tokenizer, files, model)
 
 
 def _load_problems(options: BenchmarkOptions) -> dict[str, list[Problem]]:

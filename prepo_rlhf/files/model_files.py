@@ -120,16 +120,16 @@ class ModelFiles:
         config: PretrainedConfig,
         tokenizer: PreTrainedTokenizerBase,
         option: str,
-        prompts: Iterable[tuple[object, Sequence[int]]],
+        prompts: Iterable[tuple[str, Sequence[int]]],
     ) -> None:
-        """Raise ConfigError for the first of `prompts` (its row, its token ids) with a token that the model does not
+        """Raise ConfigError for the first of `prompts` (its place, its token ids) with a token that the model does not
         know: one that was added to the tokenizer alone."""
         size = vocabulary_size(config)
-        for row, token_ids in prompts:
+        for place, token_ids in prompts:
             highest = max(token_ids, default=0)
             if size is not None and highest >= size:
                 raise ConfigError(
-                    f"{option}: row {row} has the token {tokenizer.convert_ids_to_tokens(highest)!r} with the id "
+                    f"{option}: {place} has the token {tokenizer.convert_ids_to_tokens(highest)!r} with the id "
                     f"{highest}, and {self.option} {self.name} has embeddings for {size} tokens: give the tokenizer "
                     "that belongs to the model, or a model that was resized (model.resize_token_embeddings) and "
                     "trained with this one"

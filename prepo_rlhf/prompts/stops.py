@@ -2,19 +2,17 @@
 
 vLLM alone would stop at the EOS tokens only, so that a base model that reads a chat template runs on to the length
 limit: its EOS is the end of a document, not that of a turn.
-Boundary: runs before Ray; reads the model's generation_config.json, no weights.
+Boundary: runs before Ray; the model's files have been checked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from warnings import warn
 
-from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
-from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.files.model_files import ModelFiles
@@ -39,7 +37,12 @@ EOS_ALONE = Stops()
 
 
 def find_stops(
-    style: PromptStyle, given: Sequence[str], option: str, tokenizer: PreTrainedTokenizerBase, files: ModelFiles
+    style: PromptStyle,
+    given: Sequence[str],
+    option: str,
+    tokenizer: PreTrainedTokenizerBase,
+    files: ModelFiles,
+    model: PreTrainedModel,
 ) -> Stops:
     """All that ends a response to a prompt of this style.
 
@@ -48,15 +51,15 @@ def find_stops(
 
     Args:
         given: the user's texts, of `option`; none is empty.
+        model: what `files.check` has found.
     Raises:
         ConfigError: an EOS token, or one of `given`, is none of the model's vocabulary.
     """
-    config = files.config()
     added = {token.content: number for number, token in tokenizer.added_tokens_decoder.items()}
     numbers = {}
     if tokenizer.eos_token_id is not None:
         numbers[tokenizer.eos_token_id] = f"{tokenizer.eos_token}, the tokenizer's EOS"
-    for number in _listed_eos(files, config):
+    for number in _listed_eos(model):
         numbers.setdefault(number, "an eos_token_id in its configuration")
     end = style.end_token or (_end_of_turn(tokenizer, added) if style.chat else None)
     if end in added:
@@ -74,29 +77,14 @@ def find_stops(
         else:
             texts.append(text)
             _warn_of_misprints(text, option, files.name)
-    _check_vocabulary(numbers, files, config)
+    _check_vocabulary(numbers, files, model.config)
     return Stops(tuple(numbers), tuple(texts))
 
 
-def _listed_eos(files: ModelFiles, config: PretrainedConfig) -> list[int]:
+def _listed_eos(model: PreTrainedModel) -> list[int]:
     """The EOS tokens of generation_config.json, or without such a file of config.json, which vLLM takes as well."""
-    file = GENERATION_CONFIG_NAME
-    try:
-        generation = GenerationConfig.from_pretrained(files.name)
-    except Exception as error:  # whatever transformers raises for a file that is none, or has something else in it
-        if Path(files.name, file).is_file():
-            raise ConfigError(
-                f"{files.option} {files.name}: its {file} can't be read ({error}); mend it, or remove it"
-            ) from error
-        file, generation = CONFIG_NAME, GenerationConfig.from_model_config(config)
-    listed: Any = generation.eos_token_id
-    numbers = listed if isinstance(listed, list) else [] if listed is None else [listed]
-    if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
-        raise ConfigError(
-            f"{files.option} {files.name}: the eos_token_id of its {file} is {listed!r}, where a token's number "
-            "belongs, or a list of them: correct it, or remove it"
-        )
-    return numbers
+    listed: Any = model.generation_config.eos_token_id if model.generation_config else model.config.eos_token_id
+    return listed if isinstance(listed, list) else [] if listed is None else [listed]
 
 
 def _end_of_turn(tokenizer: PreTrainedTokenizerBase, added: dict[str, int]) -> str | None:

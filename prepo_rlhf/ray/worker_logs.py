@@ -30,7 +30,7 @@ _FATAL = re.compile(r"Fatal Python error: |\*\*\* SIG|\s+what\(\): |thread '.*' 
 # vLLM's words where a process only passes on that another one has died.
 TOLD_ELSEWHERE = re.compile(r"EngineDeadError|See (root cause|stack trace) \(?above")
 # Ray's marks, what belongs to the line above, progress bars, Python's warnings.
-_NOISE = re.compile(r"^(:(job_id|actor_name|task_name):|\s|\W*$)|\d%\||Warning: ")
+_NOISE = re.compile(r"^(:(job_id|actor_name|task_name):|\s|\W*$)|\d%( Completed )?\||Warning: ")
 
 
 @dataclass(frozen=True)
@@ -118,5 +118,5 @@ def _errors(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _last_lines(text: str) -> list[str]:
-    lines = [line.rstrip() for line in text.splitlines()]
+    lines = [_LINE_HEAD.sub("", line, count=1).rstrip() for line in text.splitlines()]
     return [line[:LONGEST_LINE] for line in lines if not _NOISE.search(line)][-LAST_LINES:]

@@ -55,7 +55,7 @@ def prepare(config: Config) -> Prepared:
     files.check_trainable(model.config)
     files.check_length(model.config, "--data.max_len", config.data.max_len)
     tokenizer = load_tokenizer(config)
-    stops = _find_stops(config, tokenizer, files)
+    stops = _find_stops(config, tokenizer, files, model)
     train = load_prompts(config, tokenizer)
     if len(train) < config.prepo.candidate_batch_size:
         raise ConfigError(
@@ -70,7 +70,7 @@ def prepare(config: Config) -> Prepared:
         )
     evaluation = load_prompts(config, tokenizer, evaluation=True) if config.eval.dataset else None
     for option, data in (("--data.prompt_dataset", train), ("--eval.dataset", evaluation)):
-        rows = ((prompt.row, prompt.token_ids) for prompt in data.prompts) if data else ()
+        rows = ((data.places[prompt.row], prompt.token_ids) for prompt in data.prompts) if data else ()
         files.check_token_ids(model.config, tokenizer, option, rows)
     if config.reward.remote_url == MATH:
         _check_golds("--data.prompt_dataset", train)
@@ -117,8 +117,8 @@ def _digest(data: PromptSet) -> str:
     return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()
 
 
-def _find_stops(config: Config, tokenizer: Any, files: ModelFiles) -> Stops:
-    stops = find_stops(training_style(config.data), config.rollout.stop, "--rollout.stop", tokenizer, files)
+def _find_stops(config: Config, tokenizer: Any, files: ModelFiles, model: Any) -> Stops:
+    stops = find_stops(training_style(config.data), config.rollout.stop, "--rollout.stop", tokenizer, files, model)
     if stops.texts and config.train.full_determinism_enable:
         raise ConfigError(
             f"--rollout.stop {stops.texts[0]!r}: is no special token, so it is found in the text beside the engine, at "

@@ -145,7 +145,9 @@ REFUSED: dict[str, tuple[Damage, str, dict[str, Any]]] = {
     "an-empty-folder": (emptied, "has no config.json, but nothing", {}),
     "a-run-in-place-of-its-model": (nested, "give the folder {model}/model", {}),
     "no-config": (remove("config.json"), "has no config.json, but", {}),
-    "no-tokenizer": (remove("tokenizer.json", "tokenizer_config.json"), "no tokenizer can be loaded from its files", {}),
+    "no-tokenizer": (
+        remove("tokenizer.json", "tokenizer_config.json"), "no tokenizer can be loaded from its files", {},
+    ),
     "no-tokenizer-json": (remove("tokenizer.json"), "no tokenizer can be loaded from its files", {}),
     "no-tokenizer-config": (remove("tokenizer_config.json"), "give eos_token in tokenizer_config.json", {}),
     "no-weights": (remove("model.safetensors"), "has no weights: neither model.safetensors nor", {}),
@@ -204,7 +206,8 @@ REFUSED: dict[str, tuple[Damage, str, dict[str, Any]]] = {
         config(model_type="bert", architectures=["BertForMaskedLM"]), "and only a BertLMHeadModel", {},
     ),
     "an-encoder-and-decoder": (
-        config(model_type="t5", architectures=["T5ForConditionalGeneration"]), "describes a t5, of which there is no causal", {},
+        config(model_type="t5", architectures=["T5ForConditionalGeneration"]),
+        "describes a t5, of which there is no causal", {},
     ),
     "an-image-model": (config(model_type="vit"), "describes a vit, of which there is no causal", {}),
     "an-encoder-beside-it": (config(is_encoder_decoder=True), "(a decoder alone)", {}),
@@ -246,7 +249,7 @@ REFUSED: dict[str, tuple[Damage, str, dict[str, Any]]] = {
     "no-end": (edit("tokenizer_config.json", eos_token=None), "no token that ends a text", {}),
     "tokens-that-it-does-not-know": (
         add_tokens("There are", *NEW_TOKENS, "How many"),
-        "--data.prompt_dataset: row 0 has the token 'How many' with the id 537", {},
+        "--data.prompt_dataset: line 1 has the token 'How many' with the id 537", {},
     ),
     "a-template-that-does-not-parse": (
         write("chat_template.jinja", "{% for message in messages %}{{ message.content }}"),

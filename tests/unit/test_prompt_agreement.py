@@ -53,7 +53,8 @@ def data(tmp_path: Path) -> Path:
 def trained(config: Config) -> tuple[list[list[int]], Stops]:
     tokenizer = load_tokenizer(config)
     files = ModelFiles(config.actor.model_name_or_path, trusted=False)
-    stops = find_stops(training_style(config.data), config.rollout.stop, "--rollout.stop", tokenizer, files)
+    style, given = training_style(config.data), config.rollout.stop
+    stops = find_stops(style, given, "--rollout.stop", tokenizer, files, files.check())
     return [prompt.token_ids for prompt in load_prompts(config, tokenizer).prompts], stops
 
 

@@ -71,8 +71,9 @@ def test_the_error_that_it_died_of(out: str, err: str, error: str, suffix: str, 
 
 def test_its_last_lines_where_there_is_no_error(tmp_path: Path) -> None:
     (tmp_path / f"{STEM}.out").write_text(MARKS + "one\n\ntwo\nthree\n")
-    noise = "x.py:49: UserWarning: not writable\n  tensor = from_numpy(array)\n)\n\rforward:  50%|#####     | 1/2\n"
-    (tmp_path / f"{STEM}.err").write_text(f"{MARKS}four\n{noise}")
+    noise = f"{CORE}\r{CORE}Loading shards: 100% Completed | 1/1 [00:00]\n{CORE}\n"
+    noise += "x.py:49: UserWarning: not writable\n  tensor = from_numpy(array)\n)\n\rforward:  50%|#####     | 1/2\n"
+    (tmp_path / f"{STEM}.err").write_text(f"{MARKS}{CORE}four\n{noise}")
     log = read_files(tmp_path, 4763)
     assert str(log) == f"its log holds no error and ends with: two | three | four ({tmp_path / STEM}.*)"
     (tmp_path / f"{STEM}.out").write_text(MARKS)
