@@ -19,7 +19,7 @@ from prepo_rlhf.trainer.stopped import TrainingStopped, how_to_go_on, keep_trace
 def job_config(argv: Sequence[str] | None = None) -> Config:
     """The complete, valid options of a job on this machine, from its command line (by default the process's own).
 
-    Raises ConfigError, and exits for `--help`, `--print_config` and ill-formed flags, as `parse_args` does.
+    Raises ConfigError, and exits for `--help`, `--print_config` and values of a wrong type, as `parse_args` does.
     """
     given = parse_args(argv)
     return check(resolve(given, backends.this_machine(given.backend)))

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.config.bounds import SECRET
 from prepo_rlhf.config.option_names import MANY, alternatives, num_values, unknown_option
 from prepo_rlhf.config.refused import refusal
 
@@ -131,29 +132,31 @@ class _Reader:
 
     def _tell_stray(self, word: str) -> None:
         """Tell of a word that is no option as it stands, and no value of one."""
-        dashes = _OTHER_DASHES.match(word)
-        name, where = (word[dashes.end() :] if dashes else word).partition("=")[0], self._where()
+        shown, dashes, where = word.partition("=")[0], _OTHER_DASHES.match(word), self._where()  # not a value: a secret
+        name = shown[dashes.end() :] if dashes else shown
         if word == "--":
             self._skip_values(f"--{where}: nothing may follow two dashes alone; remove them")
         elif name in self._options and not dashes:
-            self._skip_values(f"{word}: an option begins with two dashes, --{word}")
+            self._skip_values(f"{shown}: an option begins with two dashes, --{name}")
         elif not dashes:
             self.problems.append(self._of_no_option(word))
         elif len(name.split()) > 1:
-            self.problems.append(f"{word!r}: option and value in one word; remove the quotes, or the special blank")
+            self.problems.append(f"{shown.split()[0]}: its value is in the same word; remove quotes or special blanks")
         elif self._dashed_name(word) is not None:
-            self._skip_values(f"{word}: an option begins with two plain dashes, --{name}")
+            self._skip_values(f"{shown}: an option begins with two plain dashes, --{name}")
         elif _NAME.fullmatch(name) and dashes.group() != "--":
             told = unknown_option(name.replace("-", "_"), "", self._options, self._as_openrlhf)
-            self._skip_values(f"{word}: an option begins with two plain dashes; {told}")
+            self._skip_values(f"{shown}: an option begins with two plain dashes; {told}")
         else:
-            self._skip_values(f"{word!r}{where}: no option is written like this; --help lists all of them")
+            self._skip_values(f"{shown!r}{where}: no option is written like this; --help lists all of them")
 
     def _where(self) -> str:
         return f" behind {self._last}" if self._last else " at the beginning"
 
     def _of_no_option(self, word: str) -> str:
         name = self._last.removeprefix("--")
+        if name == SECRET:
+            return f"--{SECRET} takes 1 value, which has no blanks in it"
         if self._is_switch(name):
             return f"{word!r}: {self._last} is a switch; give true or false, or nothing for true"
         if name in self._options:
