@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from signal import Signals
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prepo_rlhf.backends import paths
 from prepo_rlhf.backends.announce import announced
@@ -13,6 +13,9 @@ from prepo_rlhf.backends.launch import apply_backend, ray, start_ray
 from prepo_rlhf.config import Config
 from prepo_rlhf.selection.base import Candidate
 from prepo_rlhf.trainer.stopped import TrainingStopped
+
+if TYPE_CHECKING:
+    from prepo_rlhf.trainer.preflight import Prepared
 
 MakeScorer = Callable[[Config, Any], Callable[[list[Candidate]], list[float]]]
 """Options and actors -> what gives each candidate the number that selectors rank by."""
@@ -37,43 +40,24 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
         ConfigError: before anything heavy is started, if the job cannot work.
         TrainingStopped: something broke on the way; the message says what to go on from.
     """
-    with announced("Loading OpenRLHF"):
-        apply_backend(config)
-        from prepo_rlhf.backends import ray_address
-        from prepo_rlhf.files.run_start import make_way
-        from prepo_rlhf.selection.registry import make_selector
-        from prepo_rlhf.trainer import preflight, wandb_log
-
-    ray_address.to_join(config.backend)  # a wrong address is told before the data is loaded, which may take minutes
-    with announced("Checking data, reward and model"):
-        prepared = preflight.prepare(wandb_log.log_in(config))
+    prepared = _prepare(config)
     config = prepared.start.config
     if prepared.start.finished:
         return None
-    for name, data in (("training", prepared.train), ("evaluation", prepared.evaluation)):
-        if data is not None:
-            print(f"{len(data)} {name} prompts; left out because they do not fit: {data.num_left_out}", flush=True)
-    print(f"responses end with {prepared.stops.described(prepared.tokenizer)}", flush=True)
-    selector = make_selector(config.prepo, config.train.seed)
     start_ray(config)
     with announced("Loading the trainer"):
-        from prepo_rlhf.ray import nodes, placement
+        from prepo_rlhf.files.run_start import make_way
         from prepo_rlhf.ray.faults import Faults, RayError
         from prepo_rlhf.ray.strategy import make_strategy
         from prepo_rlhf.rollout.sync_async import make_schedule
         from prepo_rlhf.selection.prompt_stream import PromptStream
         from prepo_rlhf.trainer.trainer import Trainer
 
-    with announced("Reserving GPUs"):
-        placement.check_cluster(config)
-        places = placement.reserve_places(config)
-        with paths.needed_on_all_nodes(config) as files:
-            nodes.check_files(files, places.groups())
     strategy = make_strategy(config)
-    fleet = placement.create_fleet(config, places)
+    fleet = _place(config)
     schedule = make_schedule(config, fleet.engines)
     stream = PromptStream(
-        prepared.train.prompts, selector, config.prepo.candidate_batch_size, config.rollout.batch_size,
+        prepared.train.prompts, prepared.selector, config.prepo.candidate_batch_size, config.rollout.batch_size,
         config.train.num_episodes, config.train.seed, schedule.with_steady_weights(make_scorer(config, fleet)),
     )  # fmt: skip
     make_way(prepared.start)
@@ -85,6 +69,36 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
         fault = Faults(fleet.actors()).describe(error)
         raise TrainingStopped(f"the job's models could not be loaded: {fault}") from error
     return trainer.fit()
+
+
+def _prepare(config: Config) -> Prepared:
+    """Everything before Ray, and what it has found, printed."""
+    with announced("Loading OpenRLHF"):
+        apply_backend(config)
+        from prepo_rlhf.backends import ray_address
+        from prepo_rlhf.trainer import preflight, wandb_log
+
+    ray_address.to_join(config.backend)  # a wrong address is told before the data is loaded, which may take minutes
+    with announced("Checking data, reward and model"):
+        prepared = preflight.prepare(wandb_log.log_in(config))
+    if not prepared.start.finished:
+        for name, data in (("training", prepared.train), ("evaluation", prepared.evaluation)):
+            if data is not None:
+                print(f"{len(data)} {name} prompts; left out because they do not fit: {data.num_left_out}", flush=True)
+        print(f"responses end with {prepared.stops.described(prepared.tokenizer)}", flush=True)
+    return prepared
+
+
+def _place(config: Config) -> Any:
+    """The job's actors, each on its GPU, before they load anything."""
+    from prepo_rlhf.ray import nodes, placement
+
+    with announced("Reserving GPUs"):
+        placement.check_cluster(config)
+        places = placement.reserve_places(config)
+        with paths.needed_on_all_nodes(config) as files:
+            nodes.check_files(files, places.groups())
+    return placement.create_fleet(config, places)
 
 
 def load_models(config: Config, strategy: Any, fleet: Any, total_steps: int) -> None:

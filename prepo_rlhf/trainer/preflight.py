@@ -23,6 +23,8 @@ from prepo_rlhf.prompts.stops import Stops, find_stops
 from prepo_rlhf.rewards.agents import load_agent_class
 from prepo_rlhf.rewards.extraction import gold_answer
 from prepo_rlhf.rewards.sources import MATH, check_reward
+from prepo_rlhf.selection.base import PromptSelector
+from prepo_rlhf.selection.registry import make_selector
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Prepared:
     """What the checks have loaded and found out on the way."""
 
     start: Start
+    selector: PromptSelector
     tokenizer: Any
     stops: Stops
     train: PromptSet
@@ -50,6 +53,7 @@ def prepare(config: Config) -> Prepared:
     _check_reward(config)
     start = find_start(config)
     config = start.config
+    selector = make_selector(config.prepo, config.train.seed)
     files = ModelFiles(config.actor.model_name_or_path, config.actor.trust_remote_code)
     model = files.check()
     files.check_trainable(model.config)
@@ -77,7 +81,7 @@ def prepare(config: Config) -> Prepared:
         _check_golds("--eval.dataset", evaluation)
     save_trial.try_saving(config, files, model, tokenizer)
     save_trial.warn_of_full_disk(config, model)
-    return Prepared(start, tokenizer, stops, train, evaluation, digest)
+    return Prepared(start, selector, tokenizer, stops, train, evaluation, digest)
 
 
 def _check_writable(option: str, folder: str) -> None:
