@@ -77,6 +77,40 @@ def test_tokens_are_drawn_from_the_policys_distribution(fleet: Any, tiny_llama: 
     assert usual.sum() > 20 and chisquare(*pooled).pvalue > 0.001
 
 
+@one_rank
+def test_a_response_ends_with_its_stop_and_is_trained_on_with_it(fleet: Any, tiny_llama: str) -> None:
+    """With one of several tokens, one of which the prompt holds too, or with the token that completes a text."""
+    from prepo_rlhf.prompts.stops import EOS_ALONE, Stops
+    from prepo_rlhf.ray.gpu_turns import GpuTurns
+    from prepo_rlhf.ray.requests import generation_params
+    from prepo_rlhf.rollout.collector import RolloutCollector
+
+    (engine,), tokenizer = fleet.engines, AutoTokenizer.from_pretrained(tiny_llama)
+
+    def rollouts(stops: Stops) -> list[dict[str, Any]]:
+        # Without a least number of tokens, for which vLLM would take the stops out of the first token's distribution.
+        params = generation_params(8, 1.0, 64, seed=SEED, stops=stops)
+        return ray.get(engine.rollout.remote("", PROMPT, None, params))
+
+    free = [rollout["observation_tokens"][len(PROMPT) :] for rollout in rollouts(EOS_ALONE)]
+    text = tokenizer.decode(free[0][10:13])[1:-1]  # begins and ends inside a token
+    assert len(tokenizer(text)["input_ids"]) > 1
+    cases = {
+        Stops((free[0][10], PROMPT[1])): lambda tokens: tokens[-1] in (free[0][10], PROMPT[1]),
+        Stops(texts=("in none of them", text)): lambda tokens: text in tokenizer.decode(tokens),
+    }
+    for stops, ended in cases.items():
+        collector = RolloutCollector(fleet.strategy, [engine], tokenizer, GpuTurns(fleet.strategy.args, fleet), stops)
+        responses = rollouts(stops)
+        assert len(responses[0]["observation_tokens"]) <= len(PROMPT) + 13
+        for tokens, response, experience in zip(free, responses, collector._experiences(responses), strict=True):
+            end = next((place for place in range(1, len(tokens) + 1) if ended(tokens[:place])), None)
+            assert response["observation_tokens"] == [*PROMPT, *tokens[:end]]
+            assert response["truncated"] == (end is None and tokens[-1] != tokenizer.eos_token_id)
+            assert experience.sequences[0].tolist() == response["observation_tokens"]
+            assert experience.action_mask[0].tolist() == [0] * (len(PROMPT) - 1) + [1] * len(tokens[:end])
+
+
 @pytest.mark.parametrize("fleet", ["one-rank", "zero3-two-engines"], indirect=True)
 def test_engines_policy_and_a_plain_forward_give_the_same_scores(fleet: Any, tiny_llama: str) -> None:
     texts = [row["question"] for row in question_rows(150, seed=3)]
