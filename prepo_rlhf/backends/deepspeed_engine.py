@@ -27,6 +27,13 @@ def use_torch_adam(train_config: dict[str, Any]) -> None:
         optimizer["params"]["torch_adam"] = True
 
 
+def gather_one_by_one(train_config: dict[str, Any]) -> None:
+    """Of several shards gathered together ZeRO-3 waits for the last one alone. On a GPU the others came before it; with
+    gloo they may still be on their way, and a weight is then what lay in memory before."""
+    internals.require("deepspeed.runtime.zero.config:DeepSpeedZeroConfig")
+    train_config["zero_optimization"]["stage3_allgather_sequential"] = True
+
+
 def leave_buckets_unfilled() -> None:
     """Switch off PyTorch's filling of uninitialised memory, which full determinism switches on.
 

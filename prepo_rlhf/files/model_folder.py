@@ -22,7 +22,7 @@ from transformers.utils import (
     WEIGHTS_NAME,
 )
 from transformers.utils.hub import has_file
-from transformers.utils.peft_utils import find_adapter_config_file
+from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME, find_adapter_config_file
 
 WEIGHT_FILES = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME, WEIGHTS_INDEX_NAME)
 JSON_FILES = (
@@ -56,7 +56,7 @@ def check_no_adapter(name: str) -> None:
     on it, and vLLM would not.
     """
     try:
-        found = find_adapter_config_file(name)
+        found = find_adapter_config_file(name) if has_file(name, ADAPTER_CONFIG_NAME) else None
     except (OSError, ValueError):  # there is no such name, which is for those who load its config
         return
     if found is None:
@@ -64,7 +64,7 @@ def check_no_adapter(name: str) -> None:
     if has_file(name, CONFIG_NAME) and any(has_file(name, file) for file in WEIGHT_FILES):
         raise ModelFault(
             "holds a model and a LoRA adapter together, and not all that load it would use both: move "
-            "adapter_config.json and the adapter's weights to a folder of their own"
+            f"{ADAPTER_CONFIG_NAME} and the adapter's weights to a folder of their own"
         )
     base = _read_json(Path(found)).get("base_model_name_or_path")
     raise ModelFault(

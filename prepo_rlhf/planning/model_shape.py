@@ -90,4 +90,6 @@ def _description(files: ModelFiles) -> Any:
     try:
         return files.config()
     except ConfigError as error:
+        if Path(files.name).is_dir():
+            raise
         raise ConfigError(f"{error}; without a network give a folder, or one of {', '.join(KNOWN_MODELS)}") from error

@@ -67,6 +67,7 @@ class Strategy(DeepspeedStrategy):
         config = super().get_ds_train_config(*args, **kwargs)
         if backends.current_backend() == "cpu":
             deepspeed_engine.use_torch_adam(config)
+            deepspeed_engine.gather_one_by_one(config)
         return config
 
 

@@ -146,7 +146,7 @@ REFUSED: dict[str, tuple[Damage, str, dict[str, Any]]] = {
     "a-run-in-place-of-its-model": (nested, "give the folder {model}/model", {}),
     "no-config": (remove("config.json"), "has no config.json, but", {}),
     "no-tokenizer": (
-        remove("tokenizer.json", "tokenizer_config.json"), "no tokenizer can be loaded from its files", {},
+        remove("tokenizer.json", "tokenizer_config.json"), "no tokenizer can be loaded from", {},
     ),
     "no-tokenizer-json": (remove("tokenizer.json"), "no tokenizer can be loaded from its files", {}),
     "no-tokenizer-config": (remove("tokenizer_config.json"), "give eos_token in tokenizer_config.json", {}),
@@ -207,7 +207,7 @@ REFUSED: dict[str, tuple[Damage, str, dict[str, Any]]] = {
     ),
     "an-encoder-and-decoder": (
         config(model_type="t5", architectures=["T5ForConditionalGeneration"]),
-        "describes a t5, of which there is no causal", {},
+        "describes a t5, of which there", {},
     ),
     "an-image-model": (config(model_type="vit"), "describes a vit, of which there is no causal", {}),
     "an-encoder-beside-it": (config(is_encoder_decoder=True), "(a decoder alone)", {}),
