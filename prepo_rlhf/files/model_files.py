@@ -76,7 +76,8 @@ class ModelFiles:
     def config(self) -> PretrainedConfig:
         """The model's config, whatever its weights are; ConfigError as in `check`."""
         is_folder = Path(self.name).is_dir()
-        with self._told(f"its {CONFIG_NAME} can't be used" if is_folder else "no such folder, and no model of that name"):
+        fault = f"its {CONFIG_NAME} can't be used" if is_folder else "no such folder, and no model of that name"
+        with self._told(fault):
             model_folder.check_no_adapter(self.name)
             if is_folder:
                 model_folder.check_folder(Path(self.name))
