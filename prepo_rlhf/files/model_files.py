@@ -76,8 +76,7 @@ class ModelFiles:
     def config(self) -> PretrainedConfig:
         """The model's config, whatever its weights are; ConfigError as in `check`."""
         is_folder = Path(self.name).is_dir()
-        fault = f"its {CONFIG_NAME} can't be used" if is_folder else "no such folder, and no model of that name"
-        with self._told(fault):
+        with self._told(f"its {CONFIG_NAME} can't be used" if is_folder else "no folder, and no model of the hub"):
             model_folder.check_no_adapter(self.name)
             if is_folder:
                 model_folder.check_folder(Path(self.name))

@@ -18,10 +18,11 @@ import torch
 from attempts import attempt
 from models_with_code import ModelWithCode, with_pickled_weights
 from safetensors.torch import load_file, save_file
+from tiny_tasks import job_options
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from prepo_rlhf.cli.train_prepo_ray import job_config
-from prepo_rlhf.config import ConfigError
+from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.trainer import preflight
 
 Damage = Callable[[Path], object]
@@ -181,7 +182,7 @@ REFUSED: dict[str, tuple[Damage, str, dict[str, Any]]] = {
     "a-shard-cut": (
         all_of(shards(), cut("model-00002-of-00002.safetensors", 0.5)), "model-00002-of-00002.safetensors can't be", {},
     ),
-    "pickles-cut": (pickles(0.6), "pytorch_model.bin can't be read (it is cut", {"actor__trust_remote_code": True}),
+    "pickles-cut": (pickles(0.6), "pytorch_model.bin can't be read (it is cut", {"actor.trust_remote_code": True}),
     "pickles": (pickles(1), "its weights are pickles", {}),
     # what does not fit together
     "weights-of-another-vocabulary": (
@@ -219,22 +220,22 @@ REFUSED: dict[str, tuple[Damage, str, dict[str, Any]]] = {
     "quantized": (config(quantization_config={"quant_method": "awq", "bits": 4}), "weights are quantized", {}),
     # what it can't read
     "too-short": (config(), "--data.max_len 4096: --actor.model_name_or_path {model} reads at most 2048 tokens", {
-        "data__max_len": 4096}),
-    "too-short-by-one": (config(), "--data.max_len 2049", {"data__max_len": 2049}),
+        "data.max_len": 4096}),
+    "too-short-by-one": (config(), "--data.max_len 2049", {"data.max_len": 2049}),
     "too-short-after-scaling": (
         config(rope_parameters=ROPE | {"rope_type": "linear", "factor": 2.0}),
-        "reads at most 4096 tokens", {"data__max_len": 4097},
+        "reads at most 4096 tokens", {"data.max_len": 4097},
     ),
     "too-short-after-yarn": (
         config(rope_parameters=ROPE | {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}),
-        "reads at most 2048 tokens", {"data__max_len": 3000},
+        "reads at most 2048 tokens", {"data.max_len": 3000},
     ),
     "too-short-though-llama3-scales": (
         config(rope_parameters=ROPE | {
             "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
             "original_max_position_embeddings": 1024,
         }),
-        "reads at most 2048 tokens", {"data__max_len": 3000},
+        "reads at most 2048 tokens", {"data.max_len": 3000},
     ),
     "too-short-by-another-name": (config(seq_length=100), "reads at most 100 tokens", {}),
     "no-context": (config(max_position_embeddings=0), "reads at most 0 tokens", {}),
@@ -278,15 +279,22 @@ REFUSED: dict[str, tuple[Damage, str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def job(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The options of a good job, parsed once: that takes longer than to look at a model."""
+    return job_config(job_options(tiny_llama, tiny_data, parity_reward, tmp_path_factory.mktemp("job")))
+
+
 @pytest.mark.parametrize("case", REFUSED)
-def test_it_is_refused_with_a_sentence(case: str, good_job: Any, tmp_path: Path) -> None:
+def test_it_is_refused_with_a_sentence(case: str, job: Config, tiny_llama: str, tmp_path: Path) -> None:
     damage, sentence, changes = REFUSED[case]
-    model = tmp_path / "policy"
+    model = Path(shutil.copytree(tiny_llama, tmp_path / "policy"))
     damage(model)
-    done = attempt(good_job(**changes))
-    assert done.refused, "prepared"
-    assert sentence.format(model=model) in done.message
-    assert done.message.startswith(("--data.", f"{OPTION} {model}")) and "Traceback" not in done.message
+    with pytest.raises(ConfigError) as refusal:
+        preflight.prepare(job.replaced({"actor.model_name_or_path": str(model)} | changes))
+    message = str(refusal.value)
+    assert sentence.format(model=model) in message
+    assert message.startswith(("--data.", f"{OPTION} {model}")) and "Traceback" not in message
 
 
 def gpt2(folder: Path) -> None:
@@ -333,10 +341,10 @@ def test_it_is_prepared_loads_and_leaves_nothing_behind(case: str, good_job: Any
 
 
 @pytest.mark.parametrize("file", ["config.json", "generation_config.json", "tokenizer_config.json"])
-def test_whatever_is_changed_it_is_refused_or_loads(file: str, good_job: Any, tmp_path: Path) -> None:
+def test_whatever_is_changed_it_is_refused_or_loads(file: str, job: Config, tiny_llama: str, tmp_path: Path) -> None:
     """Entries dropped, retyped, out of bounds or swapped, at random."""
-    model, rng = tmp_path / "policy", random.Random(file)
-    job, entries = job_config(good_job()), json.loads((model / file).read_text())
+    model, rng = Path(shutil.copytree(tiny_llama, tmp_path / "policy")), random.Random(file)
+    job, entries = job.replaced({"actor.model_name_or_path": str(model)}), json.loads((model / file).read_text())
     outcomes = []
     for _ in range(MUTATIONS):
         name, value = rng.choice(sorted(entries)), rng.choice([*WRONG_VALUES, *entries.values()])
