@@ -135,14 +135,13 @@ def test_two_runs_and_every_resumption(make_job: Any, tiny_data: str) -> None:
         assert job.result() == unbroken
 
 
-@pytest.mark.parametrize("resumed", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_an_agents_rollouts_too(resumed: bool, make_job: Any, tmp_path: Path) -> None:
+@pytest.mark.long
+def test_an_agents_rollouts_too(make_job: Any, tmp_path: Path) -> None:
     """Of two turns each; those of a prompt have seeds of their own."""
     agent = tmp_path / "agent.py"
     agent.write_text(AGENT)
     job = make_job(train__num_episodes=1, train__agent_func_path=agent, data__max_len=128)
     unbroken = job.result()
     assert any(row["signal/zero_advantage_ratio"] < 1 for row in unbroken["metrics"])
-    if resumed:
-        job.resume(1)
-        assert job.result() == unbroken
+    job.resume(1)
+    assert job.result() == unbroken

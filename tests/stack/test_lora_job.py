@@ -16,8 +16,9 @@ from transformers import AutoModelForCausalLM
 pytestmark = pytest.mark.usefixtures("ray_head")
 
 
-def test_its_model_is_judged_and_its_adapter_makes_the_same(
-    tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
+@pytest.mark.parametrize("judged", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_its_model_is_its_base_with_its_adapter(
+    judged: bool, tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
 ) -> None:
     """Two ranks of ZeRO-3, which gather what is saved."""
     options = job_options(
@@ -39,13 +40,18 @@ def test_its_model_is_judged_and_its_adapter_makes_the_same(
     adapted = logits(PeftModel.from_pretrained(base, str(folder / "adapter")))
     assert (merged - before).abs().mean() > 0.1, "the steps changed too little to tell the adapter from none"
     torch.testing.assert_close(adapted, merged, rtol=1e-3, atol=1e-3)
+    if judged:
+        judge(folder, tiny_llama, tmp_path)
 
+
+def judge(folder: Path, base: str, tmp_path: Path) -> None:
+    """The benchmark command takes the model, and says what to do with the adapter alone."""
     problems = tmp_path / "problems.jsonl"
     problems.write_text(json.dumps({"question": "How many?", "answer": "2"}) + "\n")
     command = [sys.executable, "-m", "prepo_rlhf.cli.eval_math", "--benchmarks", str(problems), "--n", "2"]
     command += ["--max_new_tokens", "8", "--param_dtype", "fp32", "--output_dir", str(tmp_path / "out"), "--model"]
-    judged = subprocess.run([*command, str(folder)], capture_output=True, text=True, cwd=ROOT)
-    assert judged.returncode == 0, judged.stderr
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     refused = subprocess.run([*command, str(folder / "adapter")], capture_output=True, text=True, cwd=ROOT)
     assert refused.returncode == 2
-    assert f"eval_math: --model {folder}/adapter: holds a LoRA adapter of {tiny_llama}" in refused.stderr
+    assert f"eval_math: --model {folder}/adapter: holds a LoRA adapter of {base}" in refused.stderr

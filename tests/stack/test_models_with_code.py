@@ -48,6 +48,7 @@ def test_a_job_runs_no_code_that_it_does_not_need(
     assert read_metrics(tmp_path / "run") and not model.executed()
 
 
+@pytest.mark.long
 def test_a_trusted_model_is_trained(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path) -> None:
     model = ModelWithCode(tiny_llama, tmp_path / "model")
     options = job_options(

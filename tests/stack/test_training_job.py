@@ -106,6 +106,7 @@ def changes_of(folder: Path) -> dict[Path, int]:
                 "ds__lora__rank": 4,
             },
             id="partial-rollout-importance-correction-lora-calibrated",
+            marks=pytest.mark.long,
         ),
         pytest.param(
             {
@@ -163,6 +164,7 @@ def test_dapo_chat_lists_in_parquet(benchmarks: Path, parity_reward: str, tmp_pa
     assert_follows_the_schedule(read_metrics(tmp_path), 20, 4)
 
 
+@pytest.mark.long  # the same end as that of a reward that is NaN, in test_not_finite
 def test_a_reward_that_raises_stops_the_run_with_its_traceback(tiny_llama: str, tiny_data: str, tmp_path: Path) -> None:
     reward = tmp_path / "broken.py"
     reward.write_text("def reward_func(queries, prompts, labels):\n    raise ZeroDivisionError('of this reward')\n")
