@@ -3,4 +3,4 @@
 Boundary: importing the package imports nothing heavy; each subpackage says what it may import.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
