@@ -160,4 +160,4 @@ def test_it_needs_none_of_the_stack(tmp_path: Path) -> None:
         f"main()\nprint([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout == "runs/report/report.html\n[]\n", done.stderr
+    assert done.stdout == f"{tmp_path}/runs/report/report.html\n[]\n", done.stderr
