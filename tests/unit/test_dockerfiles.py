@@ -73,6 +73,14 @@ def test_the_cpu_image_is_what_the_setup_script_makes() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_setup_reads_is_copied_before_it_runs(path: Path) -> None:
+    read = re.findall(r'ROOT / "([^"]+)"', SETUP) + re.findall(r'license_files=\["(.+?)"\]', SETUP)
+    copied = path.read_text().partition("prepo:prepo . .")[0]
+    assert {"README.md", "LICENSE", "prepo_rlhf/__init__.py"} <= set(read)
+    assert all(name in copied for name in read)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_what_is_copied_exists_and_is_not_ignored(path: Path) -> None:
     ignored = (ROOT / ".dockerignore").read_text().split("\n")
     for sources in re.findall(r"^COPY --chown=\S+ (.+) \S+$", path.read_text(), flags=re.M):
