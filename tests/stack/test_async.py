@@ -93,8 +93,7 @@ def assert_windows_are_the_schedules(model: str, data: str, run_dir: Path, queue
     assert versions == sorted(versions)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("queue", [1, 3])
+@pytest.mark.parametrize("queue", [1, pytest.param(3, marks=pytest.mark.long)])
 def test_windows_at_any_timing(
     queue: int, tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
 ) -> None:
@@ -111,6 +110,7 @@ def test_a_run_repeats_itself(tiny_llama: str, tiny_data: str, parity_reward: st
     assert rows == twins
 
 
+@pytest.mark.long
 def test_a_resumption_uses_every_window_once(
     tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
 ) -> None:

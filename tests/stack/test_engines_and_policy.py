@@ -137,7 +137,9 @@ def call_counter() -> Callable[[Any], Counter[str]]:
     return count
 
 
-@pytest.mark.parametrize("fleet", LAYOUTS, indirect=True)
+@pytest.mark.parametrize(
+    "fleet", [pytest.param(name, marks=pytest.mark.long) if name == "lora" else name for name in LAYOUTS], indirect=True
+)
 def test_after_a_sync_the_engines_have_the_policys_weights(fleet: Any) -> None:
     from prepo_rlhf.rollout.scoring import engine_log_probs, policy_log_probs
 
@@ -160,6 +162,7 @@ def test_after_a_sync_the_engines_have_the_policys_weights(fleet: Any) -> None:
         assert np.abs(alone - trained).mean() < 1e-3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fleet", ["lora"], indirect=True)
 def test_a_lora_policy_is_saved_as_a_whole_model(fleet: Any) -> None:
     from prepo_rlhf.rollout.scoring import policy_log_probs

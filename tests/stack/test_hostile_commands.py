@@ -98,7 +98,7 @@ def commands(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
     }
 
 
-FEW = ("a label NaN", "an adapter", "another run's folder", "http", "a reward that exits", "judging an adapter")
+FEW = ("a label NaN", "another run's folder", "a reward that exits", "judging an adapter")
 
 
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.long)])

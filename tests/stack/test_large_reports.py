@@ -46,5 +46,5 @@ def test_data_that_is_gone_ends_the_command_with_2_and_a_line(tmp_path: Path) ->
     lifelike_run(tmp_path / "run", seed=1, steps=3, data__prompt_dataset="gone.jsonl")
     command = [sys.executable, "-m", "prepo_rlhf.cli.report", "--runs", "run", "--subject_key", "topic"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2 and "report: --data.prompt_dataset gone.jsonl: cannot be loaded" in done.stderr
+    assert done.returncode == 2 and "report: --data.prompt_dataset gone.jsonl: there is no such file" in done.stderr
     assert "Traceback" not in done.stderr

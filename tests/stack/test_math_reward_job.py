@@ -22,7 +22,7 @@ def test_no_step_is_lost_to_answers_that_hang(benchmarks: Path, tmp_path: Path) 
     data.write_text("\n".join(lines[:100]) + "\n")
     heldout.write_text("\n".join(lines[100:]) + "\n")
     questions = [json.loads(line)["question"] for line in lines]
-    model = make_tiny_model(tmp_path / "model", questions + KILLERS + OTHERS)
+    model = make_tiny_model(tmp_path / "policy", questions + KILLERS + OTHERS)
     teach(model, [f"{question}\n" for question in questions], KILLERS + OTHERS)
     options = job_options(
         model, str(data), "math", tmp_path, data__max_len=400, data__input_template="{}\n",

@@ -69,12 +69,12 @@ def let_one_hang_that_cannot_be_ended(
 @contextmanager
 def most_processes() -> Iterator[list[int]]:
     """The most processes beyond those that were there, looked for 50 times a second, as a list of one number."""
-    before, most, done = workers_of(), [0], threading.Event()
+    before, most, done = set(psutil.Process().children(recursive=True)), [0], threading.Event()
 
     def look() -> None:
         while not done.wait(0.02):
-            processes = psutil.Process().children(recursive=True)
-            most[0] = max(most[0], sum(map(is_alive, set(processes) - before)))
+            processes = set(psutil.Process().children(recursive=True)) - before
+            most[0] = max(most[0], sum(map(is_alive, processes)))
 
     thread = threading.Thread(target=look)
     thread.start()

@@ -57,9 +57,7 @@ def drivers_known_to_ray() -> tuple[Path, str]:
         ray.shutdown()
 
 
-@pytest.mark.parametrize(
-    "how", ["flag", pytest.param("file", marks=pytest.mark.long), pytest.param("environment", marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("how", ["flag", "file", "environment"])
 def test_a_run_leaves_no_key(
     how: str, tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path, ray_head: str
 ) -> None:

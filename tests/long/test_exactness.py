@@ -1,8 +1,8 @@
 """With `--train.full_determinism_enable` a job repeats itself, and goes on from any step as if it had not stopped.
 
-The default run leaves out what is marked `long`; all of it is
+The default run has one of this kind, in test_broken_job; all of these are
 
-    pytest --long tests/stack/test_exactness.py
+    pytest --long tests/long/test_exactness.py
 """
 
 from __future__ import annotations
@@ -80,7 +80,6 @@ def make_job(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
     return make
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "changes",
     [
@@ -105,7 +104,7 @@ def test_a_resumed_run_is_the_unbroken_one(changes: dict[str, Any], make_job: An
         assert means == pytest.approx([1] * len(means), abs=1e-5)
 
 
-@pytest.mark.parametrize("pacing", ["feedback", pytest.param("linear", marks=pytest.mark.long)])
+@pytest.mark.parametrize("pacing", ["feedback", "linear"])
 def test_with_dynamic_filtering_as_well(pacing: str, make_job: Any, tiny_data: str) -> None:
     """From the middle, where windows were left with prompts that nobody rolled out.
 
@@ -122,7 +121,6 @@ def test_with_dynamic_filtering_as_well(pacing: str, make_job: Any, tiny_data: s
     assert job.result() == unbroken
 
 
-@pytest.mark.long
 def test_two_runs_and_every_resumption(make_job: Any, tiny_data: str) -> None:
     """PREPO over the end of an epoch, evaluated on the way."""
     evaluated = dict(eval__dataset=tiny_data, eval__steps=2, eval__n_samples_per_prompt=2)
@@ -135,7 +133,6 @@ def test_two_runs_and_every_resumption(make_job: Any, tiny_data: str) -> None:
         assert job.result() == unbroken
 
 
-@pytest.mark.long
 def test_an_agents_rollouts_too(make_job: Any, tmp_path: Path) -> None:
     """Of two turns each; those of a prompt have seeds of their own."""
     agent = tmp_path / "agent.py"
