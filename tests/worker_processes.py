@@ -54,19 +54,43 @@ class Watch:
 
 @contextmanager
 def watch_workers() -> Iterator[Watch]:
-    """Looks at the workers 50 times a second; those that are there before are left out."""
-    watch, before, done = Watch(), workers_of(), threading.Event()
+    """Looks at the workers all the time; those that are there before are left out."""
+    watch, before = Watch(), workers_of()
 
     def look() -> None:
-        while not done.wait(0.02):
-            workers = workers_of() - before
-            watch.workers |= workers
-            watch.peak = max([watch.peak, *map(resident, workers)])
+        workers = workers_of() - before
+        watch.workers |= workers
+        watch.peak = max([watch.peak, *map(resident, workers)])
 
-    thread = threading.Thread(target=look)
+    with repeated(look):
+        yield watch
+
+
+@contextmanager
+def most_processes() -> Iterator[list[int]]:
+    """The most descendants of this process beyond those that were there, as a list of one number."""
+    before, most = set(psutil.Process().children(recursive=True)), [0]
+
+    def look() -> None:
+        most[0] = max(most[0], sum(map(is_alive, set(psutil.Process().children(recursive=True)) - before)))
+
+    with repeated(look):
+        yield most
+
+
+@contextmanager
+def repeated(look: Callable[[], None]) -> Iterator[None]:
+    """Calls `look` 50 times a second, beside what is inside."""
+    done = threading.Event()
+
+    def go_on() -> None:
+        while not done.wait(0.02):
+            look()
+
+    thread = threading.Thread(target=go_on)
     thread.start()
     try:
-        yield watch
+        yield
     finally:
         done.set()
         thread.join()

@@ -24,14 +24,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import (
-    CONFIG_NAME,
-    GENERATION_CONFIG_NAME,
-    SAFE_WEIGHTS_INDEX_NAME,
-    SAFE_WEIGHTS_NAME,
-    WEIGHTS_INDEX_NAME,
-    WEIGHTS_NAME,
-)
+from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME
 from transformers.utils.hub import has_file
 
 from prepo_rlhf.config.base import ConfigError
@@ -152,8 +145,8 @@ class ModelFiles:
         of_its_own = getattr(config, "auto_map", None) or {}
         if AutoModelForCausalLM.__name__ in of_its_own and type(config) not in AutoModelForCausalLM._model_mapping:
             raise self._needs_code()
-        safe = any(has_file(self.name, name) for name in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME))
-        if not safe and any(has_file(self.name, name) for name in (WEIGHTS_NAME, WEIGHTS_INDEX_NAME)):
+        safe = any(has_file(self.name, name) for name in model_folder.SAFE_FILES)
+        if not safe and any(has_file(self.name, name) for name in model_folder.PICKLED_FILES):
             raise self._error(
                 "its weights are pickles, which can hold code. Convert them once, where "
                 "that does no harm, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(...), which writes "

@@ -24,7 +24,7 @@ from transformers.utils import (
 from transformers.utils.hub import has_file
 from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME, find_adapter_config_file
 
-WEIGHT_FILES = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME, WEIGHTS_INDEX_NAME)
+SAFE_FILES, PICKLED_FILES = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME), (WEIGHTS_NAME, WEIGHTS_INDEX_NAME)
 JSON_FILES = (
     CONFIG_NAME, GENERATION_CONFIG_NAME, "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json",
     "added_tokens.json", "vocab.json", SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_INDEX_NAME,
@@ -61,7 +61,7 @@ def check_no_adapter(name: str) -> None:
         return
     if found is None:
         return
-    if has_file(name, CONFIG_NAME) and any(has_file(name, file) for file in WEIGHT_FILES):
+    if has_file(name, CONFIG_NAME) and any(has_file(name, file) for file in (*SAFE_FILES, *PICKLED_FILES)):
         raise ModelFault(
             "holds a model and a LoRA adapter together, and not all that load it would use both: move "
             f"{ADAPTER_CONFIG_NAME} and the adapter's weights to a folder of their own"
@@ -97,7 +97,7 @@ def read_shapes(folder: Path) -> dict[str, torch.Tensor] | None:
 
 def _weight_files(folder: Path) -> list[Path]:
     """The files that transformers would load, in its order of preference."""
-    for whole, index in ((SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME), (WEIGHTS_NAME, WEIGHTS_INDEX_NAME)):
+    for whole, index in (SAFE_FILES, PICKLED_FILES):
         if (folder / whole).is_file():
             return [folder / whole]
         if (folder / index).is_file():

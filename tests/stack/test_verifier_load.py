@@ -7,13 +7,12 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 
 import psutil
 import pytest
-from worker_processes import is_alive, wait_until, workers_of
+from worker_processes import is_alive, most_processes, wait_until, workers_of
 
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.rewards import verifier as verifier_module
@@ -64,25 +63,6 @@ def let_one_hang_that_cannot_be_ended(
         hanging.suspend()
         time.sleep(5)
         assert is_alive(hanging)
-
-
-@contextmanager
-def most_processes() -> Iterator[list[int]]:
-    """The most processes beyond those that were there, looked for 50 times a second, as a list of one number."""
-    before, most, done = set(psutil.Process().children(recursive=True)), [0], threading.Event()
-
-    def look() -> None:
-        while not done.wait(0.02):
-            processes = set(psutil.Process().children(recursive=True)) - before
-            most[0] = max(most[0], sum(map(is_alive, processes)))
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield most
-    finally:
-        done.set()
-        thread.join()
 
 
 @pytest.mark.parametrize("harm", [kill_together, kill_the_fork_server, refuse_forks, let_one_hang_that_cannot_be_ended])
