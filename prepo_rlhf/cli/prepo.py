@@ -36,8 +36,8 @@ def main() -> int:
         if not error.name or error.name.startswith("prepo_rlhf"):
             raise
         print(
-            f"prepo {name}: needs {error.name}, which is not installed: install the training stack with "
-            "examples/scripts/setup_cpu.sh, or on GPUs `pip install prepo-rlhf[gpu]`",
+            f"prepo {name}: needs {error.name}, which is not installed: install the training stack, which the extras "
+            "cpu and gpu name (on a CPU examples/scripts/setup_cpu.sh installs it all)",
             file=sys.stderr,
         )
         return 2
