@@ -136,36 +136,21 @@ def _label(row: dict[str, Any], config: Config) -> Any:
 
 def _row_reader(config: Config, tokenizer: Any) -> Callable[[dict[str, Any]], tuple[str, str]]:
     """A function from a row to its question and to the text that the model reads; it raises BadField."""
-    key = config.data.input_key
-    option, style = f"--data.input_key {key}", training_style(config.data)
-    if not config.data.apply_chat_template:
-        render = style.renderer(tokenizer)
+    key, as_chat, style = config.data.input_key, config.data.apply_chat_template, training_style(config.data)
+    take: Callable[[Any], Any] = chat_of if as_chat else question_of
+    render: Callable[[Any], str] = style.chat_renderer(tokenizer) if as_chat else style.renderer(tokenizer)
 
-        def read_text(row: dict[str, Any]) -> tuple[str, str]:
-            try:
-                question = question_of(value_of(row, key))
-            except BadValue as error:
-                raise BadField(option, error) from error
-            try:
-                return question, render(question)
-            except ChatError as error:
-                raise BadField(style.option, BadValue(str(error))) from error
-
-        return read_text
-
-    render_chat = style.chat_renderer(tokenizer)
-
-    def read_chat(row: dict[str, Any]) -> tuple[str, str]:
+    def read(row: dict[str, Any]) -> tuple[str, str]:
         try:
-            chat = chat_of(value_of(row, key))
+            asked = take(value_of(row, key))
         except BadValue as error:
-            raise BadField(option, error) from error
+            raise BadField(f"--data.input_key {key}", error) from error
         try:
-            return chat[-1]["content"], render_chat(chat)
+            return asked[-1]["content"] if as_chat else asked, render(asked)
         except ChatError as error:
             raise BadField(style.option, BadValue(str(error))) from error
 
-    return read_chat
+    return read
 
 
 def _question_range(question: str, prompt: str, offsets: Iterable[tuple[int, int]]) -> tuple[int, int]:

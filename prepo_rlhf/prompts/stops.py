@@ -16,6 +16,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.files.model_files import ModelFiles
+from prepo_rlhf.files.model_limits import vocabulary_size
 from prepo_rlhf.prompts.render import PromptStyle, user_message
 
 
@@ -107,10 +108,11 @@ def _warn_of_misprints(text: str, option: str, model: str) -> None:
 
 
 def _check_vocabulary(numbers: dict[int, str], files: ModelFiles, config: PretrainedConfig) -> None:
-    size = config.get_text_config().vocab_size
+    size = vocabulary_size(config)
     for number, source in numbers.items():
-        if not 0 <= number < size:
+        if number < 0 or size is not None and number >= size:
+            known = "0 on" if size is None else f"0 to {size - 1}"
             raise ConfigError(
-                f"{files.option} {files.name}: its tokens are 0 to {size - 1}, and {number} is none of them, which is "
+                f"{files.option} {files.name}: its tokens are {known}, and {number} is none of them, which is "
                 f"{source}: correct that, or resize the model's embeddings"
             )
