@@ -74,6 +74,7 @@ class PromptStyle:
 
 
 APPLY_CHAT_TEMPLATE = "--data.apply_chat_template"
+DATA_KWARGS = "--data.chat_template_kwargs"
 
 
 def training_style(data: DataOptions) -> PromptStyle:
@@ -134,7 +135,7 @@ def chat_renderer(
     owner = f"the tokenizer of {tokenizer.name_or_path}"
     if not tokenizer.chat_template:
         raise ConfigError(f"{option}: {owner} has no chat template; {remedy}")
-    _check_kwargs(tokenizer, kwargs or {})
+    _check_kwargs(tokenizer, kwargs or {}, "--chat_template_kwargs" if option == "--prompt chat" else DATA_KWARGS)
 
     def render(chat: Chat) -> str:
         from jinja2 import TemplateSyntaxError
@@ -173,13 +174,13 @@ def truncate_question(question: str, share: float) -> str:
     return question[: ends[-1 - dropped]] if dropped > 0 else question
 
 
-def _check_kwargs(tokenizer: PreTrainedTokenizerBase, kwargs: Mapping[str, Any]) -> None:
+def _check_kwargs(tokenizer: PreTrainedTokenizerBase, kwargs: Mapping[str, Any], option: str) -> None:
     own = {*inspect.signature(tokenizer.apply_chat_template).parameters, "messages"} - _FOR_TEMPLATE
     if taken := sorted(own & set(kwargs)):
-        raise ConfigError(f"--data.chat_template_kwargs: {', '.join(taken)} cannot be given: it is set here")
+        raise ConfigError(f"{option}: {', '.join(taken)} cannot be given: it is set here")
     for name in kwargs:
         if name not in str(tokenizer.chat_template):
-            warn(f"--data.chat_template_kwargs: the chat template has no {name}, so it does nothing", stacklevel=4)
+            warn(f"{option}: the chat template has no {name}, so it does nothing", stacklevel=4)
 
 
 def _style_of_run(prompt_run: str | None) -> PromptStyle:

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from prepo_rlhf.config import Config, ConfigError, GivenConfig, check, parse_args
 from prepo_rlhf.config.files import from_yaml, to_yaml
 from prepo_rlhf.prompts.load import load_prompts
+from prepo_rlhf.prompts.render import benchmark_style
 
 Configure = Callable[..., Config]
 QUESTION = "What is $\\frac{1}{2}$ of {} and {{8}}, {question}?"
@@ -192,6 +193,8 @@ def test_kwargs_that_nothing_takes(configure: Configure, tokenizer: PreTrainedTo
     misspelt = configure(apply_chat_template=True, chat_template_kwargs='{"enable_thinkin": false}')
     with pytest.warns(UserWarning, match="--data.chat_template_kwargs: the chat template has no enable_thinkin"):
         load_prompts(misspelt, tokenizer)
+    with pytest.raises(ConfigError, match="^--chat_template_kwargs: tokenize cannot be given"):
+        benchmark_style("chat", chat_kwargs='{"tokenize": true}').renderer(tokenizer)
 
 
 def test_a_whole_command_takes_and_refuses(good_job: Callable[..., list[str]]) -> None:
