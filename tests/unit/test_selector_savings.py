@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from overview import NAMES, PANELS, savings_of
 from savings import paired_difference, rollouts_to, saving
 
 X = np.arange(0, 1601, 100.0)
@@ -54,3 +57,13 @@ def test_a_lone_seed_has_no_interval() -> None:
     difference = paired_difference(np.array([0.1]), np.array([0.3]))
     assert (alone.value, difference.value) == pytest.approx((2, 0.2))
     assert np.isnan([alone.low, alone.high, difference.low, difference.high]).all()
+
+
+@pytest.mark.parametrize("setting", PANELS)
+def test_the_picture_shows_the_savings_of_the_table(setting: str) -> None:
+    folder = Path(__file__).parents[2] / "docs/results/selectors"
+    table = (folder / f"{setting}_60.md").read_text().split("80%, rollouts")[1].split("\n\n")[0].splitlines()
+    column = {cells[1].strip(): cells[3].strip() for cells in (line.split("|") for line in table) if len(cells) > 3}
+    for method, (value, low, high) in savings_of(folder, setting, 60).items():
+        assert column[method] == (f"{value:.2f} [{low:.2f}, {high:.2f}]" if value else "not reached")
+    assert set(NAMES) <= set(column)
