@@ -117,7 +117,7 @@ def _linked(name: str) -> str:
 
 def _shown(value: Any) -> str:
     if value in NO_DEFAULT:
-        return "none"
+        return "not set"
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"`{' '.join(map(str, value)) if isinstance(value, list) else value}`"

@@ -66,7 +66,7 @@ def _entry(kind: type[Options], field: Field[Any], hint: Any, name: str, names: 
         facts.append(f"default {default}")
     markers = [marker for marker in _markers(hint) if isinstance(marker, OnResume)]
     if resumed := next(iter(markers), getattr(kind, "on_resume", None)):
-        facts.append(f"on resumption {RESUMED[resumed]}")
+        facts.append(f"on resumption: {RESUMED[resumed]}")
     text = _linked(html.escape(" ".join(_help(kind, field.name).split()), quote=False), names - {name})
     return f"`--{name}`{{ #{name} }}\n\n:   {text}\n\n    {' · '.join(facts)}\n    {{ .facts }}"
 

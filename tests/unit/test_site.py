@@ -90,7 +90,7 @@ def test_every_option_has_its_anchor_values_and_help(site: dict[str, Html], page
         assert re.fullmatch(r"\w.+[.)]", told) or told.startswith("|B|"), name
         assert re.match(r"(\w+(-\w+)*,? ?)+", facts), name
         if kind is GivenConfig:
-            assert facts.endswith(f"on resumption {RESUMED[on_resume()[name]]}"), name
+            assert facts.endswith(f"on resumption: {RESUMED[on_resume()[name]]}"), name
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_every_option_has_its_anchor_values_and_help(site: dict[str, Html], page
 def test_values_and_defaults_in_words(site: dict[str, Html], name: str, facts: str) -> None:
     text = " ".join(site["reference/options.html"].text.split())
     entry = text[text.index(f" --{name} ") :]
-    assert entry[: entry.index(" resumption")].endswith(facts)
+    assert entry[: entry.index(" resumption:")].endswith(facts)
 
 
 def test_every_option_of_openrlhf_is_in_one_table() -> None:
