@@ -52,7 +52,7 @@ def program(words: list[str]) -> tuple[str, list[str]]:
             return COMMANDS[words[n + 1]][0], words[n + 2 :]
         if found := re.fullmatch(r"prepo_rlhf\.cli\.(\w+)", word):
             return found[1], words[n + 1 :]
-        if re.search(r"/(train|slurm_train)_\w[\w.]*\.sh$", word):
+        if re.search(r"/(slurm_)?train(_[\w.]+)?\.sh$", word):
             return "train_prepo_ray", words[n + 1 :]
         if re.search(r"/eval_\w[\w.]*\.sh$", word):
             return "eval_math", words[n + 1 :]
