@@ -112,8 +112,9 @@ class VllmOptions(Options):
 
     on_resume = OnResume.TAKES_EFFECT
 
-    num_engines: Annotated[int, Ge(1)] = 1
-    """Number of vLLM engines; at least 1 (OpenRLHF's default is none)."""
+    num_engines: Annotated[int, Ge(1)] | None = None
+    """Number of vLLM engines; by default 1, and with --train.colocate_all as many as fit the policy's GPUs (OpenRLHF's
+    default is none)."""
     tensor_parallel_size: Annotated[int, Ge(1)] = 1
     """GPUs for each engine."""
     sync_backend: Literal["nccl", "ipc", "gloo"] | None = None

@@ -127,6 +127,10 @@ def _placement(c: GivenConfig) -> Changes:
     elif c.train.colocate_all and c.vllm.sync_backend == "nccl":
         # NCCL refuses two ranks on one GPU; OpenRLHF takes CUDA IPC for these options as well.
         yield "vllm.sync_backend", "ipc"
+    if c.vllm.num_engines is None:
+        shared = c.train.colocate_all and not c.train.async_enable
+        gpus = c.actor.num_nodes * c.actor.num_gpus_per_node if shared else 1
+        yield "vllm.num_engines", max(1, gpus // max(1, c.vllm.tensor_parallel_size))  # a size of 0 is told by `check`
 
 
 def _lora(c: GivenConfig) -> Changes:

@@ -56,6 +56,10 @@ class _Actor(ActorOptions):
     model_name_or_path: str
 
 
+class _Vllm(VllmOptions):
+    num_engines: int
+
+
 class _DeepSpeed(DeepSpeedOptions):
     attn_implementation: str
 
@@ -87,6 +91,7 @@ class Config(GivenConfig):
     """The options of a run, made by `resolve`. After `check`, no field whose type excludes None is None."""
 
     actor: _Actor
+    vllm: _Vllm
     ds: _DeepSpeed
     data: _Data
     rollout: _Rollout

@@ -60,7 +60,6 @@ INTENDED = {
     "logger.wandb.project": "prepo_rlhf",
     "rollout.n_samples_per_prompt": 8,
     "vllm.enable_prefix_caching": True,
-    "vllm.num_engines": 1,
     "vllm.sync_backend": None,
 }
 

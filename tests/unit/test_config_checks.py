@@ -62,7 +62,7 @@ def test_a_required_option_is_asked_for(missing: str) -> None:
         ("--rollout.batch_size 100", "--rollout.batch_size 100"),
         ("--rollout.micro_batch_size 3", "--rollout.micro_batch_size 3"),
         ("--rollout.vllm_generate_batch_size 2048", "--rollout.vllm_generate_batch_size 2048"),
-        ("--train.colocate_all", "--train.colocate_all"),
+        ("--train.colocate_all --vllm.num_engines 4", "--train.colocate_all"),
         ("--train.colocate_actor_ref --algo.kl.init_coef 0.1 --ref.num_gpus_per_node 4", "--ref.num_gpus_per_node 4"),
         ("--train.colocate_all --train.async_enable --vllm.enable_sleep", "--vllm.enable_sleep"),
         ("--train.partial_rollout_enable", "--train.partial_rollout_enable"),
@@ -130,6 +130,7 @@ def test_what_can_not_work_is_refused_by_name(flags: str, named: str) -> None:
         "--prepo.selector greso --algo.dynamic_filtering_enable --algo.dynamic_filtering_range 0.2 0.8",
         "--rollout.n_samples_per_prompt 1 --algo.advantage.estimator flash_reinforce",
         "--train.colocate_all --vllm.num_engines 8 --vllm.enable_sleep",
+        "--train.colocate_all --vllm.enable_sleep",
         "--train.colocate_all --train.async_enable --train.partial_rollout_enable",
         "--train.dynamic_batch_enable --train.micro_batch_size 3 --rollout.micro_batch_size 3",
         "--algo.advantage.is_correction_level seq --algo.advantage.is_correction_gating tv "

@@ -31,6 +31,22 @@ def test_derived_values() -> None:
         parse("--actor.eps_clip", "0.1", "--actor.eps_clip_low_high", "0.2", "0.3")
 
 
+@pytest.mark.parametrize(
+    ("flags", "engines"),
+    [
+        ("--actor.num_nodes 2 --train.colocate_all", 16),
+        ("--actor.num_nodes 2 --train.colocate_all --vllm.tensor_parallel_size 4", 4),
+        ("--actor.num_nodes 2 --vllm.tensor_parallel_size 4", 1),
+        ("--train.colocate_all --vllm.num_engines 8", 8),
+        pytest.param(
+            "--train.colocate_all --train.async_enable", 1, marks=pytest.mark.filterwarnings("ignore::UserWarning")
+        ),
+    ],
+)
+def test_engines_fill_the_gpus_that_they_share_with_the_policy(flags: str, engines: int) -> None:
+    assert parse(*flags.split()).vllm.num_engines == engines
+
+
 def test_resolving_twice_changes_nothing() -> None:
     config = parse("--actor.eps_clip", "0.1", "--algo.advantage.is_correction_threshold", "3")
     assert gpu_config(config) == config
