@@ -35,8 +35,8 @@ class PlanOptions:
 
     model: str | None = None
     """Short for the training option --actor.model_name_or_path."""
-    nodes: Annotated[int, Gt(0)] = 1
-    """Machines."""
+    nodes: Annotated[int, Gt(0)] | None = None
+    """Machines; by default the job's --actor.num_nodes."""
     gpus_per_node: Annotated[int, Gt(0)] = 8
     """GPUs of each machine."""
     gpu_memory: Annotated[float, Gt(0)] = 80.0
@@ -68,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not 0 <= options.reserve < options.gpu_memory:
             raise ConfigError(f"--reserve {options.reserve}: must be from 0 to below --gpu_memory {options.gpu_memory}")
         config = training_options(options, arguments[at + 1 :])
-        cluster = Cluster(options.nodes, options.gpus_per_node, options.gpu_memory, options.reserve)
+        nodes = options.nodes or config.actor.num_nodes
+        cluster = Cluster(nodes, options.gpus_per_node, options.gpu_memory, options.reserve)
         speed = Speed(options.tflops, options.tokens_per_second)
         plan = make_plan(config, cluster, options.prompts, _lengths(options, config), speed)
     except ConfigError as error:
@@ -89,18 +90,18 @@ def training_options(options: PlanOptions, given: Sequence[str]) -> Config:
     job = job.replaced({
         "actor.model_name_or_path": options.model or job.actor.model_name_or_path,
         "data.prompt_dataset": job.data.prompt_dataset or "unknown",
+        "eval.dataset": job.eval.dataset or "unknown",
         "reward.remote_url": job.reward.remote_url or "unknown",
     })  # fmt: skip
     return check(resolve(job, Machine("cuda", has_flash_attention=True, folder=os.getcwd())))
 
 
 def _everything_together(options: PlanOptions) -> list[str]:
+    nodes, gpus = options.nodes or 1, (options.nodes or 1) * options.gpus_per_node
     return (
-        f"--actor.num_nodes {options.nodes} --actor.num_gpus_per_node {options.gpus_per_node} --ds.zero_stage 3 "
-        f"--vllm.num_engines {options.nodes * options.gpus_per_node} --vllm.gpu_memory_utilization 0.6 "
-        "--train.colocate_all --vllm.enable_sleep --ds.enable_sleep --actor.gradient_checkpointing_enable "
-        f"--train.batch_size {128 * options.nodes * options.gpus_per_node} --rollout.batch_size "
-        f"{16 * options.nodes * options.gpus_per_node}"
+        f"--actor.num_nodes {nodes} --actor.num_gpus_per_node {options.gpus_per_node} --ds.zero_stage 3 "
+        "--vllm.gpu_memory_utilization 0.6 --train.colocate_all --vllm.enable_sleep --ds.enable_sleep "
+        f"--actor.gradient_checkpointing_enable --train.batch_size {128 * gpus} --rollout.batch_size {16 * gpus}"
     ).split()
 
 

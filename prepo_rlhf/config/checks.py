@@ -284,7 +284,7 @@ def _records(c: Config) -> Iterator[str]:
         if steps != -1 and steps < 1:
             yield f"--{name} {steps}: give a number of steps, or -1 for never"
     if c.eval.steps != -1 and not c.eval.dataset:
-        yield f"--eval.steps {c.eval.steps}: give --eval.dataset, what to evaluate on"
+        yield f"--eval.steps {c.eval.steps}: give --eval.dataset, what to evaluate on, or -1 for no evaluation"
     samples = c.eval.n_samples_per_prompt
     if c.eval.temperature == 0 and samples > 1:
         yield (
