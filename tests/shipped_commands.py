@@ -1,6 +1,7 @@
-"""The commands that the scripts, the README and the documentation give, as the words that would reach our programs.
+"""The commands that recipes, scripts, README and documentation give, as the words that would reach our programs.
 
-Scripts are run with programs first in the PATH that write down their arguments; what stands in Markdown is only read.
+Scripts of evaluations are run with programs first in the PATH that write down their arguments; what stands in Markdown
+is only read.
 """
 
 from __future__ import annotations
@@ -14,49 +15,35 @@ from pathlib import Path
 
 from tiny_tasks import ROOT
 
-SCRIPTS = ROOT / "examples" / "scripts"
+SCRIPTS, RECIPES = ROOT / "examples" / "scripts", ROOT / "examples" / "recipes"
 TRAINING, EVALUATION = "train_prepo_ray", "eval_math"
 RECORDER = '#!/usr/bin/env bash\nprintf "%s\\0" "$@" >"$RECORD"\n'
 Commands = dict[str, list[str]]
 """Where a command stands -> the options that it gives."""
 
 
-def training_commands(folder: Path) -> Commands:
-    """Every training job; `folder` takes what is written down."""
-    names = [path.name for path in SCRIPTS.glob("train_*.sh")]
-    own_options = {"train_common.sh", "train_variant.sh", "train_prepo_cpu.sh"}
-    found = {name: _recorded(name, folder, TRAINING) for name in names if name not in own_options}
-    found["train_prepo_cpu.sh"] = _array_of_options(SCRIPTS / "train_prepo_cpu.sh")
+def training_commands() -> Commands:
+    """Every training job: the recipes, which is what the scripts start, and what stands in Markdown."""
+    found = {path.name: ["--config", str(path)] for path in RECIPES.glob("*.yaml")}
     return found | dict(_in_markdown(TRAINING))
 
 
 def evaluation_commands(folder: Path) -> Commands:
-    """Every evaluation of a model."""
+    """Every evaluation of a model; `folder` takes what is written down."""
     names = [path.name for path in SCRIPTS.glob("eval_*.sh") if path.name != "eval_math.sh"]
-    found = {name: _recorded(name, folder, EVALUATION) for name in names} | dict(_in_markdown(EVALUATION))
+    found = {name: _recorded(name, folder) for name in names} | dict(_in_markdown(EVALUATION))
     return {where: options for where, options in found.items() if "--model" in options}
 
 
-def _recorded(script: str, folder: Path, program: str) -> list[str]:
+def _recorded(script: str, folder: Path) -> list[str]:
     record = folder / "arguments"
-    for name in ("ray", "python", "nvidia-smi"):  # with GPUs, an evaluation sets nothing up
+    for name in ("python", "nvidia-smi"):  # with GPUs, an evaluation sets nothing up
         (folder / name).write_text(RECORDER)
         (folder / name).chmod(0o755)
-    unset = {"MODEL", "DATA", "EVAL_DATA", "RUN", "NODES", "GPUS", "SCRIPT", "PLAN", "SUBMISSION_ID"}
-    variables = {name: value for name, value in os.environ.items() if name not in unset}
-    variables |= {"PATH": f"{folder}:{os.environ['PATH']}", "RECORD": str(record)}
+    variables = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "RECORD": str(record)}
     subprocess.run(["bash", SCRIPTS / script], check=True, env=variables)
     words = record.read_text().split("\0")[:-1]
-    return words[words.index(f"prepo_rlhf.cli.{program}") + 1 :]
-
-
-def _array_of_options(script: Path) -> list[str]:
-    """Those of a script that sets a machine up: what its array JOB holds."""
-    text = script.read_text()
-    part = text[text.index("\nTASK=") : text.index("\n)\n", text.index("\nJOB=(")) + 3]
-    command = ["bash", "-c", f'ROOT="$0"; {part} printf "%s\\0" "${{JOB[@]}}"', str(ROOT)]
-    words = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")[:-1]
-    return words[words.index(f"prepo_rlhf.cli.{TRAINING}") + 1 :]
+    return words[words.index(f"prepo_rlhf.cli.{EVALUATION}") + 1 :]
 
 
 def _in_markdown(program: str) -> Iterator[tuple[str, list[str]]]:

@@ -2,6 +2,7 @@
 # Runs a train script on a Ray cluster of its own under Slurm: head and workers, the job, and a checkpoint in time.
 #
 #     sbatch --nodes 2 examples/scripts/slurm_train_prepo.sh TRAIN_SCRIPT [options of the job]
+#     sbatch --nodes 1 examples/scripts/slurm_train_prepo.sh examples/scripts/train.sh RECIPE [options of the job]
 #
 # Submit from the repository's root, with the Python environment active; the folder must be on all nodes. Five minutes
 # before the time limit the job is told to save; it is then queued again, and goes on from its newest checkpoint.
@@ -75,7 +76,7 @@ save() {
 trap save TERM USR1
 
 # In the background, because bash handles a signal at once only while it waits.
-bash "$TRAIN" --ckpt.load_enable "$@" &
+bash "$TRAIN" "$@" --ckpt.load_enable &
 SUBMIT=$!
 STATUS=0
 wait "$SUBMIT" || STATUS=$?

@@ -3,9 +3,10 @@
 #
 #     bash examples/scripts/train_prepo_cpu.sh [options of prepo_rlhf.cli.train_prepo_ray]
 #
-# Options given here win over those below. Ctrl-C stops the job, which saves its last step, and the Ray that this script
-# started (no other); metrics and checkpoints stay in runs/arithmetic, and --ckpt.load_enable goes on from the newest.
-# Without it a new run begins, and an earlier one in that folder is set aside in runs/arithmetic/before-DATE.
+# The job is examples/recipes/prepo_cpu.yaml; options given here win over it. Ctrl-C stops the job, which saves its last
+# step, and the Ray that this script started (no other); metrics and checkpoints stay in runs/arithmetic, and
+# --ckpt.load_enable goes on from the newest. Without it a new run begins, and an earlier one in that folder is set aside
+# in runs/arithmetic/before-DATE.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 ROOT=$PWD
@@ -23,47 +24,7 @@ export RAY_JOB_STOP_WAIT_TIME_S=60
 TASK=$ROOT/examples/arithmetic
 MODEL=$TASK/checkpoints/mid
 DATA=$ROOT/runs/arithmetic_data
-RUN=$ROOT/runs/arithmetic
-
-# 2400 prompts in draws of 80 are 30 steps an episode; 16 prompts of 8 rollouts are 2 updates a step.
-JOB=(
-    python -m prepo_rlhf.cli.train_prepo_ray
-    --backend cpu
-    --actor.model_name_or_path "$MODEL"
-    --actor.num_gpus_per_node 1
-    --actor.adam.lr 3e-4
-    --actor.lr_scheduler constant
-    --actor.lr_warmup_ratio 0
-    --ds.param_dtype fp32
-    --ds.packing_samples
-    --vllm.num_engines 1
-    --data.prompt_dataset "$DATA/train.jsonl"
-    --data.input_key prompt
-    --data.label_key label
-    --data.max_len 128
-    --reward.remote_url "$TASK/reward.py"
-    --prepo.selector prepo
-    --prepo.candidate_batch_size 80
-    --rollout.batch_size 16
-    --rollout.n_samples_per_prompt 8
-    --rollout.max_new_tokens 48
-    --rollout.micro_batch_size 64
-    --rollout.temperature 1.0
-    --train.num_episodes 3
-    --train.batch_size 64
-    --train.micro_batch_size 32
-    --train.seed 42
-    --eval.dataset "$DATA/heldout.jsonl"
-    --eval.steps 10
-    --eval.n_samples_per_prompt 4
-    --eval.temperature 1.0
-    --ckpt.output_dir "$RUN/model"
-    --ckpt.path "$RUN/checkpoints"
-    --ckpt.save_steps 20
-    --logger.run_dir "$RUN"
-    --logger.overwrite
-    "$@"
-)
+JOB=(python -m prepo_rlhf.cli.train_prepo_ray --config "$ROOT/examples/recipes/prepo_cpu.yaml" "$@")
 
 # An ill-formed option is found here. Without a run folder the options ask for something else, such as --help.
 EFFECTIVE=$("${JOB[@]}" --print_config)

@@ -1,8 +1,5 @@
 #!/usr/bin/env bash
-# Trains Llama-3.1-8B-Instruct with PREPO on two nodes of 8 GPUs. Paths and options are in
-# train_prepo_llama3.1_8b.sh.
+# Trains Llama-3.1-8B-Instruct with PREPO on two nodes of 8 GPUs: examples/recipes/prepo_llama3.1_8b.yaml.
 #
-#     bash examples/scripts/train_prepo_llama3.1_8b_2nodes.sh [options of prepo_rlhf.cli.train_prepo_ray]
-set -euo pipefail
-
-NODES=2 exec bash "$(dirname "${BASH_SOURCE[0]}")/train_prepo_llama3.1_8b.sh" "$@"
+#     DATA=train.jsonl EVAL_DATA=heldout.jsonl bash examples/scripts/train_prepo_llama3.1_8b_2nodes.sh [options of the job]
+NODES=2 exec bash "$(dirname "${BASH_SOURCE[0]}")/train.sh" prepo_llama3.1_8b "$@"

@@ -95,7 +95,7 @@ def test_a_job_saves_before_the_time_limit_and_is_queued_again(slurm: dict[str, 
         while not (nodes.is_file() and nodes.read_text()):
             assert batch.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.5)
-        assert nodes.read_text() == "2 ['--ckpt.load_enable', '--some', 'option']"
+        assert nodes.read_text() == "2 ['--some', 'option', '--ckpt.load_enable']"
         batch.send_signal(signal.SIGTERM)
         assert batch.wait(timeout=300) == 0, log.read_text()
         assert (tmp_path / "saved").is_file(), log.read_text()

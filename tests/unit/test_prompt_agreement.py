@@ -94,10 +94,10 @@ def test_a_model_is_judged_as_its_run_has_trained_it(name: str, model: str, data
 
 
 def test_every_model_is_trained_as_it_is_judged_wherever_a_command_says_so(model: str, tmp_path: Path) -> None:
-    """In the scripts, the README and the documentation."""
+    """In recipes, scripts, the README and the documentation."""
     trained_as: dict[str, dict[str, tuple[list[str], PromptStyle, set[str]]]] = {}
     tokenizer = AutoTokenizer.from_pretrained(model)
-    for where, words in training_commands(tmp_path).items():
+    for where, words in training_commands().items():
         config = completed(parse_args(words))
         style = training_style(config.data)
         trained_as.setdefault(name_of(config.actor.model_name_or_path), {})[where] = (
