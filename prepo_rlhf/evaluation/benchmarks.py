@@ -88,7 +88,7 @@ def load_benchmark(
     problems, bad = [], BadRows()
     for number, row in enumerate(table.rows):
         try:
-            problems.append(_problem(row, number, keys, by_name=name in BENCHMARKS))
+            problems.append(problem_of(row, number, keys, by_name=name in BENCHMARKS))
         except BadField as fault:
             bad.add(table.places[number], fault)
     bad.check(len(table), where)
@@ -159,7 +159,7 @@ def _unique(problems: list[Problem], keys: Keys, where: str) -> list[Problem]:
     return problems
 
 
-def _problem(row: dict[str, Any], number: int, keys: Keys, by_name: bool) -> Problem:
+def problem_of(row: dict[str, Any], number: int, keys: Keys, by_name: bool) -> Problem:
     """The problem of a row; BadField if it has none. The columns of a benchmark known by name are no options."""
 
     def read(column: str, convert: Callable[[Any], Any]) -> Any:

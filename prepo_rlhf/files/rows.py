@@ -75,6 +75,15 @@ def read_table(path: Path) -> Table:
     return _csv_table(text) if suffix == ".csv" else _json_table(text, suffix)
 
 
+def iterate_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Place and row of all that `read_table` reads, one after another; a Parquet table, which may be larger than the
+    memory once it is rows, is read in batches. Raises as `read_table`."""
+    if path.name.lower().endswith(".parquet"):
+        return ((f"row {number}", row) for number, row in enumerate(_parquet_rows(path), start=1))
+    table = read_table(path)
+    return zip(table.places, table.rows, strict=True)
+
+
 def json_lines(lines: Iterable[str]) -> list[Any]:
     """The values of lines of JSON; empty lines are left out. Raises ValueError for others, by their number."""
     return [value for _, value in _numbered_values(lines)]
@@ -175,6 +184,18 @@ def _csv_table(text: str) -> Table:
     except csv.Error as error:
         raise ValueError(f"the row after line {before} is not CSV: {error}") from error
     return Table(rows, places)
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OverflowError) as error:
+        raise ValueError(f"is no Parquet table: {error}") from error
 
 
 def _arrow_table(data: bytes, suffix: str) -> Table:
