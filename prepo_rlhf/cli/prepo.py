@@ -11,6 +11,7 @@ from importlib import import_module
 COMMANDS = {
     "train": ("train_prepo_ray", "train a policy with PREPO"),
     "eval": ("eval_math", "judge a model by benchmarks, or compare two results"),
+    "data": ("data", "training problems and benchmarks as files, from the hub or a copy"),
     "plan": ("plan", "what a job takes, and whether it fits, before it is started"),
     "report": ("report", "a page about training runs"),
     "summary": ("summary", "a run's table of before and after"),
