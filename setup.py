@@ -1,6 +1,6 @@
 """The package prepo-rlhf.
 
-The core reads options, does the paper's arithmetic and draws reports; the training stack is an extra, one for each kind
+The core reads options, plans jobs and draws reports; the training stack, torch included, is an extra, one for each kind
 of machine. Its versions belong together: they are what the code was written for and is tested with.
 """
 
@@ -12,7 +12,19 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "prepo_rlhf/__init__.py").read_text()).group(1)
 
-LIGHT = "jinja2 matplotlib numpy>=2 pandas pydantic>=2 pyyaml rich scipy torch tqdm tyro>=1.0".split()
+LIGHT = [
+    "annotated-types",
+    "jinja2",
+    "matplotlib",
+    "numpy>=2",
+    "pandas",
+    "pydantic>=2",
+    "pyyaml",
+    "rich",
+    "scipy",
+    "typing-extensions",
+    "tyro>=1.0",
+]
 STACK = [
     "datasets",
     "deepspeed==0.19.6",
@@ -22,6 +34,7 @@ STACK = [
     "ray[default]==2.55.0",
     "tensorboard",
     "torch==2.13.0",
+    "tqdm",
     "transformers==5.15.0",
     "wandb",
 ]

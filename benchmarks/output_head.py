@@ -31,12 +31,19 @@ from prepo_rlhf.output_head.head import OutputHead
 
 SHAPES = {"Qwen2.5-7B": (152_064, 3584), "Llama3.1-8B": (128_256, 4096)}
 CHECKED = 256  # tokens
+
+
+def chunks_of(logits: int) -> dict[str, Any]:
+    """What makes `chunked` hold so many logits at once."""
+    return {"tokens_at_once": lambda vocabulary, _device: logits // vocabulary}
+
+
 # What is replaced in `chunked`; for all logits at once its place is taken by the plain formulas.
 SIDES: dict[str, dict[str, Any] | None] = {"all logits": None}
 for power in (25, 27):
-    SIDES[f"PyTorch, 2^{power}"] = {"LOGITS_AT_ONCE": 2**power, "_logit_reader": lambda _device: torch_logits}
+    SIDES[f"PyTorch, 2^{power}"] = chunks_of(2**power) | {"_logit_reader": lambda _device: torch_logits}
 for power in (25, 26, 27, 28):
-    SIDES[f"Triton, 2^{power}"] = {"LOGITS_AT_ONCE": 2**power}
+    SIDES[f"Triton, 2^{power}"] = chunks_of(2**power)
 
 
 def from_all(log_p: Tensor, targets: Tensor) -> Tensor:

@@ -13,3 +13,5 @@ SELECTORS = {
     "calibrated": "prepo_rlhf.selection.calibrated:CalibratedSelector",
     "greso": "prepo_rlhf.selection.greso:GresoSelector",
 }
+# Those whose class says `needs_scores`, for a plan, which counts the scoring and imports no selector.
+SCORED = ("prepo", "low-ppl", "high-ppl", "calibrated")

@@ -30,7 +30,7 @@ from transformers.utils.hub import has_file
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.files import empty_model, model_folder
 from prepo_rlhf.files.model_folder import ModelFault
-from prepo_rlhf.files.model_limits import context_length, vocabulary_size
+from prepo_rlhf.files.model_limits import check_length, context_length, vocabulary_size
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 
@@ -102,11 +102,7 @@ class ModelFiles:
         """Raise ConfigError if the model reads no text of `length` tokens, which `option` asks for."""
         with self._told(f"its {CONFIG_NAME} can't be used"):
             context = context_length(config)
-        if length > context:
-            raise ConfigError(
-                f"{option} {length}: {self.option} {self.name} reads at most {context} tokens, prompt and response "
-                f"together (by its {CONFIG_NAME}): lower the first to {context}, or give a model with a longer context"
-            )
+        check_length(f"{self.option} {self.name}", context, option, length)
 
     def check_token_ids(
         self,

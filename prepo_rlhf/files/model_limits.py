@@ -1,15 +1,18 @@
 """How long a text a model can read, and which token ids it knows, by its config.
 
-Boundary: a config of transformers in, numbers out.
+Boundary: a config of transformers in, numbers out; imports none of the stack.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transformers import PretrainedConfig
+from prepo_rlhf.config.base import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 # The names that vLLM looks at, of which the smallest counts.
 _LENGTHS = (
@@ -39,6 +42,15 @@ def context_length(config: PretrainedConfig) -> int:
         if kind == "yarn":
             length = rope.get("original_max_position_embeddings") or length
     return int(max(length * factor, own or 0))
+
+
+def check_length(model: str, context: int, option: str, length: int) -> None:
+    """Raise ConfigError if `model`, which reads `context` tokens, can't read the `length` that `option` asks for."""
+    if length > context:
+        raise ConfigError(
+            f"{option} {length}: {model} reads at most {context} tokens, prompt and response together (by its "
+            f"config.json): lower the first to {context}, or give a model with a longer context"
+        )
 
 
 def vocabulary_size(config: PretrainedConfig) -> int | None:

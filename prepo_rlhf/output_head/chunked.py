@@ -18,11 +18,8 @@ import torch
 from torch import Tensor
 
 from prepo_rlhf.output_head import torch_logits
+from prepo_rlhf.output_head.chunk_size import tokens_at_once
 from prepo_rlhf.output_head.head import OutputHead
-
-# Logits held at once: what is fastest on a GPU (docs/results/performance.md), on a CPU what its cache holds; of enough
-# tokens for each reading of the weight.
-LOGITS_AT_ONCE, CACHED_LOGITS, LEAST_TOKENS = 2**27, 2**19, 128
 
 
 def head_statistics(hidden: Tensor, targets: Tensor, head: OutputHead) -> Tensor:
@@ -81,12 +78,6 @@ def _logit_reader(device: str) -> ModuleType:
     return torch_logits
 
 
-def tokens_at_once(vocabulary: int, device: torch.device) -> int:
-    """How many tokens' logits exist at once."""
-    logits = CACHED_LOGITS if device.type == "cpu" else LOGITS_AT_ONCE
-    return max(LEAST_TOKENS, logits // vocabulary)
-
-
 def _chunks(hidden: Tensor, vocabulary: int) -> Iterator[slice]:
-    size = tokens_at_once(vocabulary, hidden.device)
+    size = tokens_at_once(vocabulary, hidden.device.type)
     return (slice(start, start + size) for start in range(0, len(hidden), size))

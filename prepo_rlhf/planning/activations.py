@@ -8,10 +8,8 @@ Boundary: sizes in, bytes out.
 
 from __future__ import annotations
 
-import torch
-
 from prepo_rlhf.config import Config
-from prepo_rlhf.output_head.chunked import tokens_at_once
+from prepo_rlhf.output_head.chunk_size import tokens_at_once
 from prepo_rlhf.planning.model_shape import ModelShape
 
 FLOAT32 = 4
@@ -84,7 +82,7 @@ def head_bytes(shape: ModelShape, config: Config, tokens: int, device: str = "cu
     chunk's contribution in the weight's type and the logits' gradient.
     """
     element = element_size(config)
-    chunk = min(tokens, tokens_at_once(shape.vocabulary, torch.device(device)))
+    chunk = min(tokens, tokens_at_once(shape.vocabulary, device))
     last_chunk = element if tokens > chunk else 0
     own = element if device == "cuda" else FLOAT32 * (6 if config.actor.entropy_coef else 4)
     weight = 0 if config.ds.lora.rank else shape.vocabulary * shape.hidden

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from prepo_rlhf.config import Config
+from prepo_rlhf.config.selectors import SCORED
 from prepo_rlhf.planning.model_shape import ModelShape
-from prepo_rlhf.selection.registry import make_selector
 
 
 class Lengths(NamedTuple):
@@ -41,7 +41,7 @@ def phases(shape: ModelShape, config: Config, lengths: Lengths, speed: Speed) ->
     forward = 2 * shape.multiplied
     k, n, candidates = config.rollout.batch_size, config.rollout.n_samples_per_prompt, config.prepo.candidate_batch_size
     sequences = k * n * (lengths.prompt + lengths.response)
-    scored = candidates * lengths.prompt if make_selector(config.prepo, config.train.seed).needs_scores else 0
+    scored = candidates * lengths.prompt if config.prepo.selector in SCORED else 0
     policy = config.actor.num_nodes * config.actor.num_gpus_per_node
     engines = config.vllm.num_engines * config.vllm.tensor_parallel_size
     scored_by_engines = config.prepo.score_with == "rollout"

@@ -1,7 +1,7 @@
 """A model's sizes from its config.json: the model is made without weights, and its parameters counted.
 
-Boundary: transformers and torch's meta device, inside functions; no weight is read and, for the models of
-`known_models`, no network asked.
+Boundary: no weight is read. The models of `known_models` are counted by `decoder`, without a network or the training
+stack; for others, transformers and torch's meta device, inside functions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from prepo_rlhf.backends.missing import missing_library
 from prepo_rlhf.config import Config, ConfigError
+from prepo_rlhf.files.model_limits import check_length
+from prepo_rlhf.planning import decoder
 from prepo_rlhf.planning.known_models import KNOWN_MODELS
 
 if TYPE_CHECKING:
@@ -40,10 +43,10 @@ class ModelShape(NamedTuple):
 def model_shape(config: Config) -> ModelShape:
     """The shape of `--actor.model_name_or_path`, with the adapters that `--ds.lora.rank` asks for; ConfigError if there
     is no such model, it is no dense decoder, or it can't read `--data.max_len` tokens."""
-    from prepo_rlhf.files.model_files import ModelFiles
-
     name = config.actor.model_name_or_path
-    files = ModelFiles(name, config.actor.trust_remote_code)
+    if name in KNOWN_MODELS and not Path(name).is_dir():
+        return _known_shape(name, config)
+    files = _files(name, config.actor.trust_remote_code)
     described = _description(files)
     if any(getattr(described, key, None) for key in ("num_experts", "num_local_experts", "n_routed_experts")):
         raise ConfigError(f"--actor.model_name_or_path {name}: has experts, and only dense decoders can be planned")
@@ -81,12 +84,38 @@ def adapter_parameters(model: Any, rank: int, targets: str | list[str]) -> int:
     )
 
 
+def _known_shape(name: str, config: Config) -> ModelShape:
+    sizes, lora, model = KNOWN_MODELS[name], config.ds.lora, f"--actor.model_name_or_path {name}"
+    check_length(model, sizes["max_position_embeddings"], "--data.max_len", config.data.max_len)
+    parameters = decoder.parameters(sizes)
+    return ModelShape(
+        parameters=parameters,
+        trainable=decoder.adapter_parameters(sizes, lora.rank, lora.target_modules) if lora.rank else parameters,
+        hidden=sizes["hidden_size"],
+        intermediate=sizes["intermediate_size"],
+        layers=sizes["num_hidden_layers"],
+        heads=sizes["num_attention_heads"],
+        kv_heads=sizes["num_key_value_heads"],
+        head_dim=decoder.head_dim(sizes),
+        vocabulary=sizes["vocab_size"],
+        tied=sizes["tie_word_embeddings"],
+        normalises_heads=sizes["model_type"] == "qwen3",
+    )
+
+
+def _files(name: str, trusted: bool) -> ModelFiles:
+    try:
+        from prepo_rlhf.files.model_files import ModelFiles
+    except ModuleNotFoundError as error:
+        if not (told := missing_library(error)):
+            raise
+        known = ", ".join(KNOWN_MODELS)
+        raise ConfigError(f"--actor.model_name_or_path {name}: {told}; or plan one of {known}") from error
+    return ModelFiles(name, trusted)
+
+
 def _description(files: ModelFiles) -> Any:
     """The model's configuration as transformers reads it."""
-    from transformers import AutoConfig
-
-    if files.name in KNOWN_MODELS and not Path(files.name).is_dir():
-        return AutoConfig.for_model(**KNOWN_MODELS[files.name])
     try:
         return files.config()
     except ConfigError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from prepo_rlhf.backends.missing import missing_library
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.files.rows import read_rows, row_suffix
 
@@ -50,3 +51,7 @@ def count_prompts(config: Config) -> int | None:
         return min(len(read_rows(path)), config.data.max_samples)
     except (OSError, ValueError) as error:
         raise ConfigError(f"--data.prompt_dataset {path}: cannot be read ({error})") from error
+    except ModuleNotFoundError as error:
+        if not (told := missing_library(error)):
+            raise
+        raise ConfigError(f"--data.prompt_dataset {path}: {told}; or give --prompts") from error

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -192,12 +190,3 @@ def test_wrong_options_are_refused_by_name(
 ) -> None:
     assert main(arguments) == 2
     assert named in capfd.readouterr().err
-
-
-def test_planning_needs_none_of_the_stack() -> None:
-    code = (
-        f"import sys; from prepo_rlhf.cli.plan import main; main(['--model', '{MODEL}'])\n"
-        "print('LOADED', [name for name in ('ray', 'vllm', 'deepspeed', 'openrlhf') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "LOADED []" in done.stdout, done.stderr

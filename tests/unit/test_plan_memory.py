@@ -10,7 +10,7 @@ from memory_peak import MemoryPeak
 from peft import LoraConfig, get_peft_model
 from tiny_models import make_tiny_model
 from tiny_tasks import gpu_config
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.output_head.chunked import head_statistics
@@ -53,6 +53,22 @@ def small_model(family: str, layers: int, dtype: str, vocabulary: int = 512) -> 
 @pytest.mark.parametrize("name", KNOWN_MODELS)
 def test_the_papers_models_have_their_published_number_of_parameters(name: str) -> None:
     assert model_shape(options(name)).parameters == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "down_proj", "lm_head"]])
+@pytest.mark.parametrize("name", ["Qwen/Qwen2.5-7B", "Qwen/Qwen3-4B", "meta-llama/Llama-3.1-8B"])
+def test_known_models_are_counted_as_transformers_makes_them(name: str, targets: str | list[str]) -> None:
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**KNOWN_MODELS[name]))
+    shape = model_shape(options(name, ds__lora__rank=8, ds__lora__target_modules=targets))
+    assert shape.parameters == model.num_parameters()
+    assert shape.trainable == adapter_parameters(model, 8, targets)
+    assert shape.normalises_heads == any("q_norm" in key for key, _ in model.named_parameters())
+
+
+def test_a_known_model_reads_no_longer_texts_than_it_can() -> None:
+    with pytest.raises(ConfigError, match="--data.max_len 5000: .*Qwen2.5-Math-7B reads at most 4096 tokens"):
+        model_shape(options("Qwen/Qwen2.5-Math-7B", data__max_len=5000))
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2"])

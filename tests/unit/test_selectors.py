@@ -14,6 +14,7 @@ from tiny_candidates import make_candidate
 from tiny_streams import selector_named
 
 from prepo_rlhf.algorithm.ppl_window import PACINGS
+from prepo_rlhf.config.selectors import SCORED
 from prepo_rlhf.config.training import PrepoOptions
 from prepo_rlhf.selection import SELECTORS, Candidate, PromptOutcome, make_selector, perplexity_metrics
 
@@ -152,3 +153,7 @@ def test_the_option_offers_exactly_the_registered_selectors() -> None:
     from typing import get_args, get_type_hints
 
     assert set(get_args(get_type_hints(PrepoOptions)["selector"])) == set(SELECTORS)
+
+
+def test_a_plan_counts_scoring_where_the_class_asks_for_it() -> None:
+    assert {name for name in SELECTORS if selector_named(name).needs_scores} == set(SCORED)
