@@ -19,6 +19,7 @@ import tyro
 from annotated_types import Gt
 from rich.console import Console
 
+from prepo_rlhf.cli.entry import command
 from prepo_rlhf.config import Config, ConfigError, Machine, check, parse_args, resolve
 from prepo_rlhf.config.arguments import understood
 from prepo_rlhf.config.bounds import field_problems
@@ -56,13 +57,14 @@ class PlanOptions:
     """Tokens that an engine of yours generates in a second, over all its sequences, for times."""
 
 
+@command("plan")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the plan; 1 when the job can't fit, 2 when the options can't be planned, with the reason on stderr."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     at = arguments.index("--") if "--" in arguments else len(arguments)
     try:
         own = understood(arguments[:at], option_types(PlanOptions))
-        options = tyro.cli(PlanOptions, args=own, use_underscores=True)
+        options = tyro.cli(PlanOptions, prog="prepo plan", args=own, use_underscores=True)
         if problems := field_problems(PlanOptions, asdict(options)):
             raise ConfigError("\n".join(problems))
         if not 0 <= options.reserve < options.gpu_memory:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from prepo_rlhf.cli.entry import command
+
 COMMANDS = {
     "train": ("train_prepo_ray", "train a policy with PREPO"),
     "eval": ("eval_math", "judge a model by benchmarks, or compare two results"),
@@ -21,8 +23,9 @@ USAGE = "usage: prepo COMMAND [options]; `prepo COMMAND --help` says which\n\n" 
 )
 
 
+@command("prepo")
 def main() -> int:
-    """Run the command that the first word names; 2 if there is none, or what it needs is not installed."""
+    """Run the command that the first word names; 2 if there is none."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
         print(USAGE, end="")
@@ -31,17 +34,7 @@ def main() -> int:
         print(f"prepo {name}: no such command\n\n{USAGE}", end="", file=sys.stderr)
         return 2
     sys.argv = [f"prepo {name}", *sys.argv[2:]]
-    try:
-        return import_module(f"prepo_rlhf.cli.{COMMANDS[name][0]}").main()
-    except ModuleNotFoundError as error:
-        if not error.name or error.name.startswith("prepo_rlhf"):
-            raise
-        print(
-            f"prepo {name}: needs {error.name}, which is not installed: install the training stack, which the extras "
-            "cpu and gpu name (on a CPU examples/scripts/setup_cpu.sh installs it all)",
-            file=sys.stderr,
-        )
-        return 2
+    return import_module(f"prepo_rlhf.cli.{COMMANDS[name][0]}").main()
 
 
 if __name__ == "__main__":

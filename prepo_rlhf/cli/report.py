@@ -15,6 +15,7 @@ import tyro
 from prepo_rlhf.analysis.report import write_report
 from prepo_rlhf.analysis.runs import Run
 from prepo_rlhf.analysis.sections.selected_prompts import Subjects
+from prepo_rlhf.cli.entry import command
 from prepo_rlhf.config.base import ConfigError
 
 
@@ -33,9 +34,10 @@ class ReportOptions:
     """Column of the training data, such as a subject or a level: show which of its values were selected when."""
 
 
+@command("report")
 def main() -> int:
     """Write the report; 2 when it cannot be made, with the reason on stderr."""
-    options = tyro.cli(ReportOptions, use_underscores=True)
+    options = tyro.cli(ReportOptions, prog="prepo report", use_underscores=True)
     key = options.subject_key
     subjects = Subjects(key, lambda run: _subjects(run, key)) if key else None
     try:

@@ -7,6 +7,7 @@ Boundary: reads metrics.jsonl; rich.
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from datetime import timedelta
@@ -15,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from prepo_rlhf.cli.entry import command
 from prepo_rlhf.files.step_rows import METRICS_FILE, PHASES, read_step_rows
 
 Row = dict[str, float]
@@ -40,13 +42,14 @@ def summarise(rows: list[Row]) -> Table:
     return table
 
 
+@command("summary")
 def main() -> int:
     """Print the table; 2 when there is none, with the reason on stderr."""
-    if len(sys.argv) != 2:
-        print("usage: python -m prepo_rlhf.cli.summary RUN_DIR", file=sys.stderr)
-        return 2
+    about = "Print what a run has changed: its first evaluation beside its last."
+    parser = argparse.ArgumentParser(prog="prepo summary", description=about)
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="folder of the run's records (--logger.run_dir)")
     try:
-        table = summarise(read_step_rows(Path(sys.argv[1], METRICS_FILE)))
+        table = summarise(read_step_rows(parser.parse_args().run_dir / METRICS_FILE))
     except (OSError, ValueError) as error:
         print(f"summary: {error}", file=sys.stderr)
         return 2

@@ -12,6 +12,7 @@ from signal import SIGINT
 from typing import Any
 
 from prepo_rlhf import backends
+from prepo_rlhf.cli.entry import command
 from prepo_rlhf.config import Config, ConfigError, check, parse_args, resolve
 from prepo_rlhf.trainer.stopped import TrainingStopped, how_to_go_on, keep_traceback
 
@@ -25,6 +26,7 @@ def job_config(argv: Sequence[str] | None = None) -> Config:
     return check(resolve(given, backends.this_machine(given.backend)))
 
 
+@command("train_prepo_ray")
 def main(**scoring: Any) -> int:
     """Run the job that the command line describes.
 
