@@ -3,7 +3,7 @@
 #
 #     bash examples/scripts/eval_math.sh --model Qwen/Qwen2.5-Math-1.5B --prompt qwen-math --output_dir runs/eval/base
 #
-# All options: --help. With GPUs it runs in the Python environment that is active; without, in .venv, which is set up
+# All options: --help-all. With GPUs it runs in the Python environment that is active; without, in .venv, which is set up
 # first. A stopped evaluation goes on when the same command is given again.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)

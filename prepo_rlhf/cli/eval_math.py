@@ -12,22 +12,37 @@ from pathlib import Path
 
 import tyro
 
+from prepo_rlhf.cli.entry import command
 from prepo_rlhf.config.arguments import understood
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.option_names import option_types
+from prepo_rlhf.config.short_help import HELP, short_help
 from prepo_rlhf.evaluation.options import BenchmarkOptions, check
 from prepo_rlhf.evaluation.stopped import EvaluationStopped
 from prepo_rlhf.trainer.stopped import keep_traceback
 
+PROGRAM = "prepo eval"
+THAT_MATTER = {
+    "To judge a model": (
+        "model", "benchmarks", "data_dir", "limit", "prompt", "n", "temperature", "max_new_tokens", "num_engines",
+        "tensor_parallel_size", "output_dir",
+    ),
+    "To compare two results, or see what training has covered": ("compare", "coverage", "subject_key"),
+}  # fmt: skip
 
+
+@command("eval_math")
 def main() -> int:
     """Print the tables that the command line asks for.
 
     Returns 2 when it cannot work and 1 when it broke off, with the reason on stderr.
     """
+    if set(HELP) & set(sys.argv[1:]):
+        print(short_help(PROGRAM, BenchmarkOptions.__doc__ or "", BenchmarkOptions, THAT_MATTER))
+        return 0
     try:
         arguments = understood(sys.argv[1:], option_types(BenchmarkOptions))
-        options = tyro.cli(BenchmarkOptions, args=arguments, use_underscores=True)
+        options = tyro.cli(BenchmarkOptions, prog=PROGRAM, args=arguments, use_underscores=True)
     except ConfigError as error:
         print(f"eval_math: {error}", file=sys.stderr)
         return 2

@@ -16,12 +16,12 @@ from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.bounds import SECRET
 from prepo_rlhf.config.option_names import MANY, alternatives, num_values, unknown_option
 from prepo_rlhf.config.refused import refusal
+from prepo_rlhf.config.short_help import HELP, HELP_ALL
 
 ON, OFF = ("true", "yes", "on", "1", "t", "y"), ("false", "no", "off", "0", "f", "n")
 _NAME = re.compile(r"[^\W\d][\w.-]*")
 _FLAG = re.compile(f"--{_NAME.pattern}(=.*)?", re.DOTALL)
 _OTHER_DASHES = re.compile(r"[-\u00ad\u2010-\u2015\u2212\ufe58\ufe63\uff0d]+")
-_HELP = ("-h", "--help", "-help")
 
 
 def understood(argv: Sequence[str], options: Mapping[str, Any], as_openrlhf: bool = False) -> list[str]:
@@ -53,7 +53,7 @@ class _Reader:
     def read(self) -> None:
         """Read the next option with all its values, or the next word that belongs to none."""
         token = self.left.pop(0)
-        if token in _HELP:
+        if token in (*HELP, *HELP_ALL):
             self.done.append("--help")
         elif _FLAG.fullmatch(token):
             name, equals, value = token[2:].partition("=")
@@ -115,7 +115,7 @@ class _Reader:
 
     def _value_follows(self) -> bool:
         """Whether the next word is a value, and not an option itself, well typed or not."""
-        if not self.left or _FLAG.fullmatch(self.left[0]) or self.left[0] in ("--", *_HELP):
+        if not self.left or _FLAG.fullmatch(self.left[0]) or self.left[0] in ("--", *HELP):
             return False
         return self._dashed_name(self.left[0]) is None
 
@@ -148,7 +148,7 @@ class _Reader:
             told = unknown_option(name.replace("-", "_"), "", self._options, self._as_openrlhf)
             self._skip_values(f"{shown}: an option begins with two plain dashes; {told}")
         else:
-            self._skip_values(f"{shown!r}{where}: no option is written like this; --help lists all of them")
+            self._skip_values(f"{shown!r}{where}: no option is written like this; --help-all lists all of them")
 
     def _where(self) -> str:
         return f" behind {self._last}" if self._last else " at the beginning"

@@ -73,7 +73,7 @@ def unknown_option(name: str, value: object, names: Iterable[str], as_openrlhf: 
     if any(other.startswith(f"{plain}.") for other in names):
         return f"--{name}: is a group of options, each of which is given by itself: --{name}.NAME VALUE"
     found = [f"--{candidate}" for candidate in similar(plain, names)]
-    guess = f"did you mean {' or '.join(found)}?" if found else "--help lists all of them"
+    guess = f"did you mean {' or '.join(found)}?" if found else "--help-all lists all of them"
     return f"--{name}: unknown option; {guess}"
 
 

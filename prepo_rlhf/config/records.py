@@ -53,7 +53,7 @@ class CheckpointOptions(Options):
     max_mem: float = float("inf")
     """Keep at most this many gigabytes of checkpoints."""
     load_enable: bool = False
-    """Resume from the newest checkpoint in path, if there is one; without one the job starts afresh."""
+    """Resume from the newest checkpoint in --ckpt.path, if there is one; without one the job starts afresh."""
     best_metric_key: Annotated[str, OnResume.SAME] = ""
     """Evaluation metric whose best checkpoint is kept; empty finds one, none keeps none."""
 

@@ -49,7 +49,7 @@ TOLD = {
     "--selector random": ["did you mean --prepo.selector?"],
     "--vllm.num_engine 2": ["did you mean --vllm.num_engines?"],
     "--train 3": ["--train: is a group of options"],
-    "--zzz 3": ["--zzz: unknown option; --help lists all of them"],
+    "--zzz 3": ["--zzz: unknown option; --help-all lists all of them"],
     "--no-packing_samples": ["--no_packing_samples: is now --ds.no_packing_samples"],
     "--train.no_seed": ["did you mean --train.seed?"],
     "--critic_num_nodes 1": ["--critic_num_nodes: there is no critic here"],

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from openrlhf_tables import openrlhf_options
-from tiny_tasks import gpu_config, gpu_job
+from tiny_tasks import ROOT, gpu_config, gpu_job
 
 from prepo_rlhf.config import (
     Config,
@@ -27,7 +28,9 @@ from prepo_rlhf.config import (
     parse_args,
     to_yaml,
 )
+from prepo_rlhf.config.option_names import option_types
 from prepo_rlhf.config.refused import refusal
+from prepo_rlhf.config.training import PrepoOptions
 
 REQUIRED = "--actor.model_name_or_path m --data.prompt_dataset d.jsonl --reward.remote_url r.py".split()
 
@@ -180,12 +183,34 @@ def test_a_bad_value_names_its_flag(flags: str, capsys: pytest.CaptureFixture[st
     assert flags.split()[0] in "".join(capsys.readouterr())
 
 
-def test_help_lists_groups_and_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+def shown_by(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     with pytest.raises(SystemExit) as stopped:
-        parse_args(["--help"])
+        parse_args(arguments)
     assert stopped.value.code == 0
-    text = capsys.readouterr().out
-    assert all(name in text for name in ("--config", "--print_config", "--prepo.selector", "--actor.adam.lr"))
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_leads_with_prepos_own_options_and_has_those_that_matter(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = shown_by(capsys, "--train.seed", "3", "--help")
+    listed = re.findall(r"^  --([\w.]+)", text, flags=re.M)
+    own = [f"prepo.{field.name}" for field in fields(PrepoOptions)]
+    assert listed[: len(own)] == own and len(listed) == len(set(listed)) == len(own) + 20
+    table = re.findall(r"^\| `--([a-z]\w*\.\w+)` \|", (ROOT / "README.md").read_text(), flags=re.M)
+    assert table and set(table) <= set(listed)
+    assert max(map(len, text.splitlines())) <= columns and "--config FILE" in text and "--help-all" in text
+    assert "  --prepo.pacing {linear,sqrt,quadratic,feedback}\n" in text and "  --train.colocate_all\n" in text
+    assert "--prepo.weight_clip FLOAT FLOAT\n" in text and "--rollout.stop STR [STR ...]\n" in text
+    assert "(default: 2048)" in text
+
+
+@pytest.mark.parametrize("flag", ["--help-all", "--help_all"])
+def test_the_other_help_lists_every_option(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown_by(capsys, flag)
+    assert all(f"--{name}" in text for name in [*option_types(GivenConfig), "config", "print_config"])
 
 
 def test_no_option_at_all_is_told_what_is_missing() -> None:
@@ -288,9 +313,7 @@ def test_a_changed_copy() -> None:
 
 def test_every_option_has_a_help_text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")  # flag and help on separate lines
-    with pytest.raises(SystemExit):
-        parse_args(["--help"])
-    lines = [line.strip("│ ") for line in capsys.readouterr().out.splitlines()]
+    lines = [line.strip("│ ") for line in shown_by(capsys, "--help-all").splitlines()]
     bare = [line for line, following in zip(lines, lines[1:], strict=False) if following.startswith("(default")]
     assert [line for line in bare if line.startswith("--")] == []
 
