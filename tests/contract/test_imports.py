@@ -19,15 +19,6 @@ def test_imports_none_of_the_stack(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
-def test_help_needs_none_of_the_stack() -> None:
-    code = (
-        "import sys\nfrom prepo_rlhf.cli.train_prepo_ray import main\nsys.argv = ['train', '--help']\n"
-        f"try: main()\nexcept SystemExit: print('LOADED', [name for name in {HEAVY} if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "--prepo.selector" in done.stdout and "LOADED []" in done.stdout
-
-
 def test_the_driver_hands_over_tensors_without_pickling_them() -> None:
     """Ray reads its setting when it is imported, so that whatever imports it first decides."""
     code = (
