@@ -6,28 +6,23 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
 
-import pytest
 from core_environment import STACK, core_requirements, link_distributions
 from tiny_runs import lifelike_run
 from tiny_tasks import ROOT
 
 MODEL, EXTRAS = "--model Qwen/Qwen2.5-Math-1.5B", "which the extras cpu and gpu of prepo-rlhf name"
-TAKES_NONE = {
-    "plan": f"plan {MODEL} --prompts 17000",
-    "summary": "summary run",
-    **{f"help of {name}": f"{name} --help" for name in ("train", "eval", "plan", "report", "summary")},
-    "all options": "train --help-all",
-}
-# A command, and the beginning of its answer. The report is drawn up to the section that takes a library of the stack.
-NEEDS_IT = {
+RUNS = [
+    f"plan {MODEL} --prompts 17000", "summary run", "report --runs run", "train --help-all",
+    *(f"{name} --help" for name in ("train", "eval", "plan", "report", "summary")),
+]  # fmt: skip
+# A command, and the beginning of its answer.
+NEEDS_MORE = {
     "train --prepo.selector random": "train_prepo_ray: needs torch, which is not installed",
     "eval --model m": "eval_math: needs ",
     "plan --model my/model": "plan: --actor.model_name_or_path my/model: needs ",
     f"plan {MODEL} -- --data.prompt_dataset rows.parquet": "plan: --data.prompt_dataset rows.parquet: needs pyarrow",
-    "report --runs run --subject_key level": "report: needs ray, which is not installed",
 }
 # Each command in turn in one process, which pays for the imports once.
 RUN_ALL = """
@@ -50,40 +45,21 @@ print(json.dumps([[name for name in stack if find_spec(name)], answers]))
 """
 
 
-class Answer(NamedTuple):
-    """Exit code, stdout and stderr of a command."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Answer]:
-    """What all commands say where only the core is installed: `-S` leaves out the interpreter's own site-packages."""
-    folder = tmp_path_factory.mktemp("core")
-    link_distributions(core_requirements(), folder / "site")
-    lifelike_run(folder / "run", seed=1, steps=2)
-    (folder / "rows.parquet").write_bytes(b"PAR1")
-    commands = [*TAKES_NONE.values(), *NEEDS_IT]
+def test_what_runs_with_the_core_alone_and_what_says_that_it_needs_more(tmp_path: Path) -> None:
+    """One test, since two processes of pytest would each pay for the imports. `-S` leaves out the interpreter's own
+    site-packages."""
+    link_distributions(core_requirements(), tmp_path / "site")
+    lifelike_run(tmp_path / "run", seed=1, steps=2)
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1")
     done = subprocess.run(
-        [sys.executable, "-S", "-c", RUN_ALL], input=json.dumps([commands, STACK]), capture_output=True, text=True,
-        cwd=folder, env=os.environ | {"PYTHONPATH": f"{folder / 'site'}{os.pathsep}{ROOT}"},
+        [sys.executable, "-S", "-c", RUN_ALL], input=json.dumps([[*RUNS, *NEEDS_MORE], STACK]), capture_output=True,
+        text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": f"{tmp_path / 'site'}{os.pathsep}{ROOT}"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    there, said = json.loads(done.stdout)
+    there, answers = json.loads(done.stdout)
     assert there == []
-    return {command: Answer(*answer) for command, answer in zip(commands, said, strict=True)}
-
-
-@pytest.mark.parametrize("name", TAKES_NONE)
-def test_runs_with_the_core_alone(name: str, answers: Mapping[str, Answer]) -> None:
-    answer = answers[TAKES_NONE[name]]
-    assert answer.code == 0 and answer.out and not answer.err, answer
-
-
-@pytest.mark.parametrize("command", NEEDS_IT)
-def test_what_needs_the_stack_says_what_to_install(command: str, answers: Mapping[str, Answer]) -> None:
-    answer = answers[command]
-    assert answer.code == 2 and answer.err.startswith(NEEDS_IT[command]) and EXTRAS in answer.err, answer
-    assert len(answer.err.splitlines()) == 1
+    for command, (code, out, err) in zip(RUNS, answers, strict=False):
+        assert code == 0 and out, (command, err)
+    for (command, beginning), (code, _, err) in zip(NEEDS_MORE.items(), answers[len(RUNS) :], strict=True):
+        assert code == 2 and err.startswith(beginning) and EXTRAS in err, (command, err)
+        assert len(err.splitlines()) == 1, (command, err)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 from core_environment import STACK, link_distributions
 from finished_runs import FinishedRun
+from packaging.specifiers import SpecifierSet
 from tiny_tasks import ROOT
 
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
@@ -66,6 +67,14 @@ def test_it_holds_every_file_of_the_package(installed: Installed) -> None:
     assert {"prepo_rlhf/py.typed", "prepo_rlhf/backends/internals.yaml"} <= held
 
 
+def test_it_says_for_which_python_it_is(installed: Installed) -> None:
+    [metadata] = installed.environment.glob("lib/python*/site-packages/prepo_rlhf-*.dist-info")
+    about = Distribution.at(metadata).metadata
+    minors = [int(name.rpartition(".")[2]) for name in about.get_all("Classifier", []) if "Python :: 3." in name]
+    allowed = SpecifierSet(about["Requires-Python"])
+    assert minors == [minor for minor in range(20) if f"3.{minor}" in allowed]
+
+
 def test_it_installs_itself_and_nothing_of_the_stack(installed: Installed) -> None:
     code = (
         "import importlib.util, json, prepo_rlhf\n"
@@ -88,6 +97,8 @@ def test_a_report_and_a_summary(installed: Installed, finished_run: FinishedRun)
     assert list((page.parent / "figures").glob("*.png")) and list((page.parent / "data").glob("*.csv"))
     summary = installed.run("prepo", "summary", str(finished_run.folder))
     assert summary.returncode == 0 and "rollouts generated" in summary.stdout, summary.stderr
+    of_subjects = installed.run("prepo", "report", "--runs", str(finished_run.folder), "--subject_key", "subject")
+    assert of_subjects.returncode == 2 and of_subjects.stderr.startswith("report: needs ray, "), of_subjects.stderr
 
 
 @pytest.mark.parametrize("words", [["prepo", "train"], ["python", "-m", "prepo_rlhf.cli.train_prepo_ray"]])
