@@ -12,6 +12,7 @@ import pytest
 from pymdownx.slugs import slugify
 from tiny_tasks import ROOT
 
+from prepo_rlhf.cli.data import DataOptions
 from prepo_rlhf.cli.plan import PlanOptions
 from prepo_rlhf.cli.prepo import COMMANDS
 from prepo_rlhf.cli.report import ReportOptions
@@ -28,6 +29,7 @@ OPTIONS = {
     "plan": set(option_types(PlanOptions)),
     "report": set(option_types(ReportOptions)),
     "summary": set(),
+    "data": {"from", *option_types(DataOptions)} - {"name", "source"},
 }
 FOLDERS = ("examples/", "tests/", "benchmarks/", "docs/", "dockerfile/", "prepo_rlhf/")
 REWARDS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "guides" / "my_reward.md").read_text(), re.DOTALL)
