@@ -2,21 +2,24 @@
 
     python benchmarks/selectors/results.py --runs runs/selectors --output_dir docs/results/selectors
 
-For each setting and length that has runs: `SETTING_STEPS.md` with the tables, `SETTING_STEPS_rollouts.png` and
-`SETTING_STEPS_tokens.png` with the curves, and `SETTING_STEPS.csv` with every evaluation. Only seeds that Random
+For each setting and length that has runs: `SETTING_STEPS.md` with the tables, `SETTING_STEPS_rollouts.svg` and
+`SETTING_STEPS_tokens.svg` with the curves, and `SETTING_STEPS.csv` with every evaluation. Only seeds that Random
 has too are compared. Where a seed was run at several lengths and its method has no clock, all of them count.
 Boundary: reads the records of runs (`prepo_rlhf.analysis`), knows the grid's folders; statistics are in `savings.py`.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from methods import EVAL_SAMPLES, LENGTHS, METHODS, PROMPTS, ROLLOUTS, SETTINGS
 from probe import PROBE_FILE
 from run_grid import COMPLETE, read_arguments
@@ -24,7 +27,7 @@ from savings import Estimate, paired_difference, rollouts_to, saving
 
 from prepo_rlhf.analysis.runs import ROLLOUTS as TOTAL
 from prepo_rlhf.analysis.runs import TOKENS, Run, read_runs
-from prepo_rlhf.analysis.style import house_style, legend_below, line_handles, looks, new_panel, png
+from prepo_rlhf.analysis.style import house_style, legend_below, line_handles, looks, new_panel
 from prepo_rlhf.evaluation.table import markdown_table
 from prepo_rlhf.files.step_rows import PHASES
 
@@ -34,6 +37,14 @@ STEPS_A_POINT = METHODS[BASELINE].eval_steps  # of a curve
 SHARES = (0.5, 0.8, 0.95)  # of Random's gain
 EQUAL_ACCURACY = 0.8  # of Random's gain: where entropies are compared
 LAST = 10  # steps that an end value is the mean of
+ENTROPY = "prepo/entropy_mean"
+SIGNALS = {  # column -> metric
+    "zero advantage": "signal/zero_advantage_ratio",
+    "all right": "signal/all_correct_ratio",
+    "all wrong": "signal/all_wrong_ratio",
+    "weight, advantage > 0": "prepo/weight_positive_mean",
+    "weight, advantage < 0": "prepo/weight_negative_mean",
+}
 
 
 @dataclass(frozen=True)
@@ -146,26 +157,19 @@ def entropy_table(cells: dict[str, Cell], grid: np.ndarray) -> str:
 
 def signal_table(cells: dict[str, Cell]) -> str:
     """What the rollouts were like."""
-    columns = {
-        "zero advantage": "signal/zero_advantage_ratio",
-        "all right": "signal/all_correct_ratio",
-        "all wrong": "signal/all_wrong_ratio",
-        "weight, advantage > 0": "prepo/weight_positive_mean",
-        "weight, advantage < 0": "prepo/weight_negative_mean",
-    }
     rows = []
     for method, cell in cells.items():
-        values = [f"{cell.mean(metric):.2f}" for metric in columns.values()]
+        values = [f"{cell.mean(metric):.2f}" for metric in SIGNALS.values()]
         scoring = cell.mean("timing/score_prompts") / sum(cell.mean(f"timing/{phase}") for phase in PHASES)
         updates = np.mean([len(steps) for runs in cell.steps for steps in runs])
-        entropy = cell.mean("prepo/entropy_mean", LAST)
+        entropy = cell.mean(ENTROPY, LAST)
         rows.append([method, *values, f"{entropy:.3f}", f"{scoring:.0%}", f"{updates:.0f}"])
-    header = ["method", *columns, "last rollouts' entropy (nats)", "scoring, of a step's time", "steps"]
+    header = ["method", *SIGNALS, "last rollouts' entropy (nats)", "scoring, of a step's time", "steps"]
     return markdown_table(header, rows)
 
 
-def figure(cells: dict[str, Cell], spent: dict[str, np.ndarray], unit: str, title: str) -> bytes:
-    """Mean accuracy of each method against what it has `spent` at each point, in rollouts or tokens."""
+def figure(cells: dict[str, Cell], spent: dict[str, np.ndarray], unit: str, title: str) -> str:
+    """An SVG: mean accuracy of each method against what it has `spent` at each point, in rollouts or tokens."""
     shown = looks(list(cells))
     with house_style():
         drawn, axes = new_panel(title, width=7.5, height=5.0)
@@ -174,7 +178,15 @@ def figure(cells: dict[str, Cell], spent: dict[str, np.ndarray], unit: str, titl
             axes.plot(spent[method], cell.accuracy.mean(0), color=look.colour, linestyle=look.dashes)
         axes.set(xlabel=f"{unit} generated for training", ylabel=f"held-out avg@{EVAL_SAMPLES}, mean over seeds")
         legend_below(drawn, line_handles(shown))
-        return png(drawn)
+        return _svg(drawn)
+
+
+def _svg(drawn: Figure) -> str:
+    """The figure as SVG, letter for letter the same for the same figure."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "prepo_rlhf", "svg.fonttype": "none"}):
+        drawn.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
 
 
 def evaluations(cells: dict[str, Cell], grid: np.ndarray) -> pd.DataFrame:
@@ -224,8 +236,8 @@ def main() -> None:
             spent = {"rollouts": {method: grid for method in cells}}
             spent["tokens"] = {method: cell.tokens.mean(0) for method, cell in cells.items()}
             for unit, x in spent.items():
-                path = args.output_dir / f"{setting}_{steps}_{unit}.png"
-                path.write_bytes(figure(cells, x, unit, f"{setting}, {steps} steps"))
+                path = args.output_dir / f"{setting}_{steps}_{unit}.svg"
+                path.write_text(figure(cells, x, unit, f"{setting}, {steps} steps"))
             evaluations(cells, grid).to_csv(stem.with_suffix(".csv"), index=False)
             print("\n".join(tables))
 

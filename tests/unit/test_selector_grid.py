@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import yaml
 from methods import METHODS, ROOT, STEPS_PER_EPOCH
-from pack import pack
+from pack import KEPT, pack
+from results import ACCURACY, read_cell, signal_table
 from results import main as write_results
-from results import read_cell
 from run_grid import COMPLETE, Run, command, planned
 
 from prepo_rlhf.cli.train_prepo_ray import job_config
@@ -48,7 +48,7 @@ def test_results_of_made_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert columns == ["2.00 [2.00, 2.00]"] * 3 + ["4.00 [4.00, 4.00]"] * 3 + ["0.50"]
         end, as_good = 0.5 - 0.3 * steps / 150, 0.5 - 0.3 * 0.8 * steps / 150
         assert f"| random | 0.500 | {end:.3f} | {as_good:.3f} |" in tables
-        assert all((tmp_path / "out" / f"weak_{steps}_{unit}.png").is_file() for unit in ("rollouts", "tokens"))
+        assert all((tmp_path / "out" / f"weak_{steps}_{unit}.svg").is_file() for unit in ("rollouts", "tokens"))
         assert (tmp_path / "out" / f"weak_{steps}.csv").read_text().count("\n") == 1 + 2 * 3 * (steps // 10 + 1)
 
 
@@ -88,18 +88,45 @@ def test_packed_records_are_complete_runs_elsewhere(tmp_path: Path) -> None:
     run = tmp_path / "weak" / "150" / "random" / "seed1"
     (run / "config.yaml").write_text(yaml.safe_dump({"data": {"prompt_dataset": f"{ROOT}/runs/train.jsonl"}}))
     (run.with_name("seed2") / COMPLETE).unlink()
-    assert pack(tmp_path, "weak", tmp_path / "weak.tar.xz") == 1
-    (tmp_path / "elsewhere").mkdir()
-    subprocess.run(["tar", "xJf", tmp_path / "weak.tar.xz", "-C", tmp_path / "elsewhere"], check=True)
-    copy = tmp_path / "elsewhere" / "weak" / "150" / "random" / "seed1"
+    copy = packed(tmp_path, 1) / "weak" / "150" / "random" / "seed1"
     assert {path.name for path in copy.parent.iterdir()} == {"seed1"}
     assert {path.name for path in copy.iterdir()} == {path.name for path in run.iterdir()}
-    assert (copy / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
     assert yaml.safe_load((copy / "config.yaml").read_text())["data"]["prompt_dataset"] == "runs/train.jsonl"
 
 
-def write_run(folder: Path, method: str, seed: int, speed: float, length: int = 150, tokens: int = 3000) -> None:
-    """The records of 150 steps, called a run of `length`, whose accuracy rises from 0.2 to at most 0.8."""
+def test_packed_records_give_the_same_tables(tmp_path: Path) -> None:
+    """Four digits of a metric are enough; accuracies and counts are whole; what nothing reads is gone."""
+    metrics = write_run(tmp_path, "random", 1, speed=1.0)
+    noise = np.random.default_rng(0)
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    for row in rows[1:]:
+        row |= {name: float(noise.uniform(0, 3)) for name in ("train/kl", *(set(KEPT) - set(row) - {ACCURACY}))}
+    metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prompts = {"step": 1, "rows": [8, 5], "lengths": [12, 7], "mean_rewards": [0.5, 1.0], "perplexities": [3.1, 2.2]}
+    metrics.with_name("prompts.jsonl").write_text(json.dumps(prompts) + "\n")
+    copies, grid = packed(tmp_path, 1), np.arange(0, 151, 10) * 128.0
+    whole, light = (read_cell(runs, "weak", "random", 150, grid) for runs in (tmp_path, copies))
+    assert signal_table({"random": light}) == signal_table({"random": whole}) and "nan" not in signal_table({"": light})
+    assert (light.accuracy == whole.accuracy).all() and (light.tokens == whole.tokens).all()
+    assert (light.entropy == whole.entropy).all()
+    (steps,), (shown,) = whole.steps[0], light.steps[0]
+    assert set(steps) - set(shown) == {"train/kl"}
+    np.testing.assert_allclose(shown, steps[list(shown)], rtol=5e-4)
+    copy = copies / metrics.relative_to(tmp_path)
+    assert json.loads(copy.with_name("prompts.jsonl").read_text()) == {"step": 1, "lengths": [7, 12]}
+
+
+def packed(runs: Path, number: int) -> Path:
+    """The folder into which tar has unpacked the archive of `number` runs on `weak`."""
+    assert pack(runs, "weak", runs / "weak.tar.xz") == number
+    elsewhere = runs / "elsewhere"
+    elsewhere.mkdir()
+    subprocess.run(["tar", "xJf", runs / "weak.tar.xz", "-C", elsewhere], check=True)
+    return elsewhere
+
+
+def write_run(folder: Path, method: str, seed: int, speed: float, length: int = 150, tokens: int = 3000) -> Path:
+    """The records of 150 steps, called a run of `length`, whose accuracy rises from 0.2 to at most 0.8; the metrics."""
     run = folder / "weak" / str(length) / method / f"seed{seed}"
     run.mkdir(parents=True)
     for name in (COMPLETE, "prompts.jsonl"):
@@ -113,4 +140,6 @@ def write_run(folder: Path, method: str, seed: int, speed: float, length: int = 
         if step % 10 == 0:
             row["eval/default/avg@16"] = 0.2 + 0.6 * float(np.minimum(1, speed * step / 300))
         rows.append(row if step else {key: row[key] for key in ("step", "eval/default/avg@16")})
-    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    metrics = run / "metrics.jsonl"
+    metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return metrics
