@@ -38,19 +38,22 @@ PAGE = """<!DOCTYPE html>
 </header>
 <main>
 {% for section in sections %}
-<section id="{{ anchor(section.title) }}">
+<section id="{{ anchor(section.title) }}"{% if section.pictures | length == 1 %} class="beside"{% endif %}>
+<div>
 <h2>{{ section.title }}</h2>
 <p>{{ section.reading }}</p>
 {% if section.absent %}<p class="absent">Left out: {{ section.absent }}</p>{% endif %}
+{% if section.data %}<p class="files">Numbers:
+{% for name in section.data %}<a href="data/{{ name }}.csv">{{ name }}.csv</a> {% endfor %}</p>{% endif %}
+</div>
 {% if section.table %}{% set table = section.table %}
 <div class="scroll" tabindex="0"><table><thead>{{ row("th", table.header, table.texts) }}</thead>
 <tbody>{% for cells in table.rows %}{{ row("td", cells, table.texts) }}{% endfor %}</tbody></table></div>
 {% endif %}
-{% if section.pictures %}<div class="figures {{ ["one", "two", "three"][section.columns - 1] }}">
+{% if section.pictures %}<div class="figures {{ ["one", "two", "three"][columns(section) - 1] }}">
 {% for picture in section.pictures %}
 <img alt="{{ picture.alt }}" src="data:image/png;base64,{{ b64encode(picture.png).decode() }}">
 {% endfor %}</div>{% endif %}
-{% if section.data %}<p class="files">Numbers: data/{{ section.data | join(".csv, data/") }}.csv</p>{% endif %}
 </section>
 {% endfor %}
 </main>
@@ -63,25 +66,31 @@ STYLE = """
 body { margin: 0 auto; max-width: 1240px; padding: 0 16px 48px; background: #fff; color: #1c1c1c;
   font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; margin: 24px 0 4px; }
-h2 { font-size: 1.2rem; margin: 40px 0 4px; padding-top: 12px; border-top: 1px solid #ddd; }
-p { margin: 4px 0 12px; max-width: 80ch; }
+h2 { font-size: 1.2rem; margin: 0 0 4px; }
+p { margin: 4px 0 12px; max-width: 90ch; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 16px; }
 a { color: #0060a0; }
 .absent { color: #555; font-style: italic; }
 .files { color: #555; font-size: .8rem; }
 .figures { display: grid; gap: 16px; align-items: start; }
-.figures img { display: block; width: 100%; max-width: 520px; height: auto; }
-@media (min-width: 700px) { .two, .three { grid-template-columns: repeat(2, minmax(0, 520px)); } }
-@media (min-width: 1000px) { .three { grid-template-columns: repeat(3, 1fr); } }
+.figures img { display: block; width: 100%; height: auto; }
+section { border-top: 1px solid #ddd; margin-top: 28px; padding-top: 12px; }
+section > div { min-width: 0; }
+@media (min-width: 700px) { .two, .three { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
+@media (min-width: 800px) {
+  .beside { display: grid; gap: 0 32px; grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .beside .scroll { order: 1; grid-column: 1 / -1; }
+}
+@media (min-width: 1000px) { .three { grid-template-columns: repeat(3, minmax(0, 1fr)); } }
 .scroll { overflow: auto; max-height: 80vh; margin: 12px 0; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 8px; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top;
+table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 4px 6px; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top;
   white-space: nowrap; overflow-wrap: normal; }
 th { position: sticky; top: 0; background: #fff; vertical-align: bottom; border-bottom-color: #888;
   white-space: normal; }
 .text { text-align: left; }
-td:first-child { white-space: normal; max-width: min(16rem, 45vw); overflow-wrap: break-word; }
-td small { color: #555; }
+td.text { white-space: normal; max-width: min(14rem, 45vw); overflow-wrap: break-word; }
+td small { color: #555; font-size: .68rem; }
 """
 
 
@@ -90,8 +99,14 @@ _TEMPLATE = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)
 
 def render(title: str, summary: str, sections: Sequence[Section]) -> str:
     """The page, with a link to each section."""
-    tools = {"anchor": _anchor, "b64encode": b64encode}
+    tools = {"anchor": _anchor, "b64encode": b64encode, "columns": _columns}
     return _TEMPLATE.render(title=title, summary=summary, style=STYLE, sections=sections, **tools)
+
+
+def _columns(section: Section) -> int:
+    """How many pictures stand side by side, where there is room: no more than there are, and four as two and two."""
+    number = len(section.pictures)
+    return 2 if number == 4 else min(section.columns, number)
 
 
 def _anchor(title: str) -> str:

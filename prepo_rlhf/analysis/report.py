@@ -14,6 +14,7 @@ from prepo_rlhf.analysis.style import house_style, looks
 from prepo_rlhf.config.base import ConfigError
 
 PAGE_FILE, FIGURES, DATA = "report.html", "figures", "data"
+NAMED = 3  # curves in the page's title
 
 
 def write_report(
@@ -41,10 +42,17 @@ def write_report(
         page = output / PAGE_FILE
         runs = sum(len(group.runs) for group in groups)
         summary = f"{runs} run{'s' * (runs > 1)} in {len(groups)} curve{'s' * (len(groups) > 1)}."
-        page.write_text(render("Training runs", summary, sections), encoding="utf-8")
+        page.write_text(render(_title(groups), summary, sections), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--output_dir {output_dir}: the report can't be written there ({error})") from error
     return page
+
+
+def _title(groups: Sequence[Group]) -> str:
+    """What tells this page from other reports in a browser's tabs."""
+    names = [group.runs[0].name if len(group.runs) == 1 else group.name for group in groups]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"Training runs: {'; '.join(names[:NAMED])}{more}"
 
 
 def make_sections(groups: Sequence[Group], subjects: selected_prompts.Subjects | None) -> list[Section]:

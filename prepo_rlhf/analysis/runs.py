@@ -5,6 +5,8 @@ Boundary: config.yaml, metrics.jsonl and prompts.jsonl; a running job is read up
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +22,8 @@ from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE, read_step_row
 
 ROLLOUTS, TOKENS = "rollout/total", "rollout/total_tokens"
 PROMPT_COLUMNS = {"rows": "row", "lengths": "length", "mean_rewards": "reward", "perplexities": "perplexity"}
+SET_ASIDE = re.compile(r"before-\d{4}-\d{2}-\d{2}-\d{6}(-\d+)?")  # by --logger.overwrite
+EMPTY = f"{METRICS_FILE} is empty; the run has finished no step yet"
 UNDRAWABLE = [np.inf, -np.inf]  # perplexity of a prompt with a token of probability 0
 
 
@@ -31,7 +35,7 @@ class Run(NamedTuple):
     not recorded or is infinite is NaN.
     """
 
-    name: str  # the folder's, or its path where several folders are called the same
+    name: str  # the folder's, or as much of its path as tells it apart where several folders are called the same
     folder: Path
     options: Mapping[str, Any]  # dotted name -> value; one that the run's version did not have is at today's default
     steps: pd.DataFrame
@@ -40,6 +44,36 @@ class Run(NamedTuple):
     @property
     def seed(self) -> int:
         return self.options["train.seed"]
+
+
+def find_runs(paths: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Those of `paths`, as a shell makes them of runs/*, that are to be read as runs; and a line for each other one.
+
+    A run that was set aside is read where there is no other. ConfigError if none is a run.
+    """
+    reasons = {path: _why_no_run(Path(path)) for path in paths}
+    found = [path for path in paths if not reasons[path]]
+    current = [path for path in found if not SET_ASIDE.fullmatch(Path(path).resolve().name)]
+    if paths and not found:
+        raise ConfigError("; ".join(f"--runs {path}: {reason}" for path, reason in reasons.items()))
+    left_out = [f"{path} is left out: {reason}" for path, reason in reasons.items() if reason]
+    if current:
+        left_out += [f"{path} is left out: a run that was set aside" for path in found if path not in current]
+    return current or found, left_out
+
+
+def _why_no_run(path: Path) -> str:
+    """Why nothing can be read there although something is there; empty for what `read_runs` can judge."""
+    metrics = path / METRICS_FILE
+    if not path.exists():
+        return ""
+    if path.is_file():
+        return "a file, and no folder of a training run"
+    if metrics.is_file():
+        return "" if b"\n" in metrics.read_bytes() else f"its {EMPTY}"
+    if (path / "samples.jsonl").is_file():
+        return "an evaluation; eval_math --compare shows those"
+    return f"there is no {METRICS_FILE} of a training run in it"
 
 
 def read_runs(folders: Sequence[str]) -> list[Run]:
@@ -51,7 +85,11 @@ def read_runs(folders: Sequence[str]) -> list[Run]:
         if times > 1:
             raise ConfigError(f"--runs {path}: is given {times} times")
     called = Counter(path.resolve().name for path in paths)
-    return [_read_run(path, path.resolve().name if called[path.resolve().name] == 1 else str(path)) for path in paths]
+    above = os.path.commonpath([path.resolve().parent for path in paths])
+    return [
+        _read_run(path, whole.name if called[whole.name] == 1 else str(whole.relative_to(above)))
+        for path, whole in ((path, path.resolve()) for path in paths)
+    ]
 
 
 def _read_run(folder: Path, name: str) -> Run:
@@ -61,7 +99,7 @@ def _read_run(folder: Path, name: str) -> Run:
         raise ConfigError(f"--runs {folder}: there is no {METRICS_FILE} of a training run in it")
     rows = _read_rows(folder, METRICS_FILE)
     if not rows:
-        raise ConfigError(f"--runs {folder}: its {METRICS_FILE} is empty; the run has finished no step yet")
+        raise ConfigError(f"--runs {folder}: its {EMPTY}")
     prompts = _read_rows(folder, PROMPTS_FILE) if (folder / PROMPTS_FILE).is_file() else []
     return Run(name, folder, _read_options(folder), _steps(rows), _prompts(prompts))
 

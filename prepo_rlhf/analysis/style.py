@@ -76,7 +76,7 @@ def perplexity_axis(axes: Axes, which: Literal["x", "y"], perplexities: pd.Serie
     axes.set(**{f"{which}scale": "log", f"{which}lim": (low / 1.1, high * 1.1)})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.12g}"))
     axis.set_minor_formatter(NullFormatter())
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from prepo_rlhf.analysis.report import write_report
-from prepo_rlhf.analysis.runs import Run
+from prepo_rlhf.analysis.runs import Run, find_runs
 from prepo_rlhf.analysis.sections.selected_prompts import Subjects
 from prepo_rlhf.cli.entry import command
 from prepo_rlhf.config.base import ConfigError
@@ -24,7 +24,7 @@ class ReportOptions:
     """Write a page about training runs, finished or still going: report.html, with its figures and tables beside it."""
 
     runs: list[str] = field(default_factory=list)
-    """Folders of training runs (--logger.run_dir). Required."""
+    """Folders of training runs (--logger.run_dir); of runs/* what is no run is left out, with a note. Required."""
     output_dir: str = "./runs/report"
     """Folder of report.html, figures/*.png and data/*.csv."""
     group: tyro.conf.UseAppendAction[list[str]] = field(default_factory=list)
@@ -41,7 +41,10 @@ def main() -> int:
     key = options.subject_key
     subjects = Subjects(key, lambda run: _subjects(run, key)) if key else None
     try:
-        page = write_report(options.runs, options.output_dir, options.group, subjects)
+        runs, left_out = find_runs(options.runs)
+        for note in left_out:
+            print(f"report: {note}", file=sys.stderr)
+        page = write_report(runs, options.output_dir, options.group, subjects)
     except ConfigError as error:
         print(f"report: {error}", file=sys.stderr)
         return 2

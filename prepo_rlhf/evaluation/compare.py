@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.evaluation.sample_log import read_samples
-from prepo_rlhf.evaluation.table import markdown_table, percent
+from prepo_rlhf.evaluation.table import interval, markdown_table, percent
 from prepo_rlhf.metrics.bootstrap import PairedDifference, paired_difference
 
 ProblemScores = Mapping[str, Sequence[float]]  # problem id -> scores of its samples
@@ -87,5 +87,6 @@ def _row(comparison: Comparison) -> list[str]:
     paired, counts = comparison.paired, (comparison.better, comparison.worse, comparison.same)
     difference, low, high = (f"{100 * value:+.1f}" for value in (paired.difference, paired.low, paired.high))
     averages = [percent(comparison.average_a), percent(comparison.average_b)]
-    paired_cells = [f"{difference} [{low}, {high}]", percent(paired.probability_better)]
+    probability = percent(paired.probability_better if sum(counts) > 1 else None)  # one problem tells none
+    paired_cells = [difference + interval(low, high), probability]
     return [comparison.benchmark, str(sum(counts)), *averages, *paired_cells, *map(str, counts)]

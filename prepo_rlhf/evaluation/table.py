@@ -44,6 +44,11 @@ def percent(share: float | None) -> str:
     return ABSENT if share is None else f"{100 * share:.1f}%"
 
 
+def interval(low: str, high: str) -> str:
+    """An interval as it follows a value: nothing where one problem, or as good as equal ones, leave none to tell."""
+    return "" if low == high else f" [{low}, {high}]"
+
+
 def _table(kind: str, rows: Sequence[Row]) -> str:
     summaries = [summary for _, _, summary in rows]
     ks = sorted({int(key.removeprefix("pass@")) for keys in summaries for key in keys if key.startswith("pass@")})
@@ -54,7 +59,7 @@ def _table(kind: str, rows: Sequence[Row]) -> str:
     for name, num_problems, summary in rows:
         n = max(k for k in ks if f"pass@{k}" in summary)
         low, high = 100 * summary[f"avg@{n}_low"], 100 * summary[f"avg@{n}_high"]
-        average = f"{percent(summary[f'avg@{n}'])} [{low:.1f}, {high:.1f}]"
+        average = percent(summary[f"avg@{n}"]) + interval(f"{low:.1f}", f"{high:.1f}")
         row = [name, str(num_problems), str(n), average, *(percent(summary.get(f"pass@{k}")) for k in ks)]
         row += [percent(summary.get(f"maj@{n}"))] * votes
         row += [f"{summary['response_length']:.0f}", percent(summary["truncated_ratio"])]

@@ -17,6 +17,10 @@ WIDTHS = [390, 1280]  # CSS pixels: a phone, a desktop
 IMAGES = "[...document.images].map(i => [i.naturalWidth, i.naturalHeight, i.clientWidth, i.clientHeight, i.offsetLeft])"
 PAGE_WIDTH = "document.documentElement.scrollWidth"
 COLUMNS = "getComputedStyle(document.querySelector('.three')).gridTemplateColumns.split(' ').length"
+FREE = (  # CSS pixels between a section's pictures and its right edge
+    "[...document.querySelectorAll('.figures')].map(box => box.closest('section').getBoundingClientRect().right"
+    " - Math.max(...[...box.children].map(i => i.getBoundingClientRect().right)))"
+)
 LONG_NAME = "a_name_without_end" * 12
 BAD_PAGE = """<img src="http://127.0.0.1:9/missing.png"><div style="width: 2000px">wide</div>
 <script>console.error("broken"); undefinedFunction()</script>"""
@@ -49,6 +53,7 @@ def test_the_page(browser: Browser, page: Path, width: int) -> None:
         assert shown_height / shown_width == pytest.approx(natural_height / natural_width, rel=0.02)
     assert browser.evaluate(PAGE_WIDTH) <= width
     assert browser.evaluate(COLUMNS) == {390: 1, 1280: 3}[width]
+    assert browser.evaluate(FREE) == pytest.approx([0] * 8, abs=1)
     assert browser.complaints == []
     asked_for = [request for request in browser.requests if not request.startswith("data:")]
     assert asked_for == [page.as_uri()]

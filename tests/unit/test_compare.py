@@ -43,6 +43,11 @@ def test_refuses_a_benchmark_of_one_side() -> None:
         compare({"math": A, "aime": A}, {"math": B, "gsm8k": B})
 
 
+def test_one_problem_has_neither_interval_nor_probability() -> None:
+    table = comparison_table(compare({"one": {"p": [0.0]}}, {"one": {"p": [0.75]}}))
+    assert "| one | 1 | 0.0% | 75.0% | +75.0 | – | 1 | 0 | 0 |\n" in table
+
+
 def test_table() -> None:
     a = {f"p{i}": [0.0] for i in range(10)}
     b = {f"p{i}": [1.0] for i in range(10)}
@@ -51,9 +56,9 @@ def test_table() -> None:
         "| Benchmark | Problems | base | prepo | Difference [95% interval] "
         "| P(prepo is better) | Better | Worse | Same |\n"
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
-        "| math | 10 | 0.0% | 100.0% | +100.0 [+100.0, +100.0] | 100.0% | 10 | 0 | 0 |\n"
-        "| same | 10 | 0.0% | 0.0% | +0.0 [+0.0, +0.0] | 50.0% | 0 | 0 | 10 |\n"
-        "| worse | 10 | 100.0% | 0.0% | -100.0 [-100.0, -100.0] | 0.0% | 0 | 10 | 0 |\n"
+        "| math | 10 | 0.0% | 100.0% | +100.0 | 100.0% | 10 | 0 | 0 |\n"
+        "| same | 10 | 0.0% | 0.0% | +0.0 | 50.0% | 0 | 0 | 10 |\n"
+        "| worse | 10 | 100.0% | 0.0% | -100.0 | 0.0% | 0 | 10 | 0 |\n"
     )
 
 

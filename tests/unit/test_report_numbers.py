@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,16 @@ from prepo_rlhf.analysis.section import spread
 from prepo_rlhf.analysis.sections import overview, pass_rate, selected_prompts, timing, window
 from prepo_rlhf.analysis.sections.curves import curves
 from prepo_rlhf.analysis.series import area, long_table, mean_curve, smoothed
-from prepo_rlhf.analysis.style import Look, house_style, legend_below, line_handles, looks, new_panel, png
+from prepo_rlhf.analysis.style import (
+    Look,
+    house_style,
+    legend_below,
+    line_handles,
+    looks,
+    new_panel,
+    perplexity_axis,
+    png,
+)
 
 ACCURACY = "eval/default/avg@4"
 FIRST = [
@@ -67,11 +77,32 @@ def test_the_table_of_runs(two_seeds: list[Group]) -> None:
 
     cells = dict(zip(section.table.header, section.table.rows[0], strict=True))
     assert len(section.table.rows) == 1 and "(0 to 150)" in section.reading
-    assert [cells[name] for name in ("Runs", "Selector", "Weights", "Seeds")] == ["prepo", "prepo", "relative", "1, 2"]
+    assert [cells[name] for name in ("Selector", "Weights", "Seeds")] == ["prepo", "relative", "1, 2"]
+    assert cells["Runs, folders"].splitlines() == ["prepo", *(str(run.folder) for run in two_seeds[0].runs)]
     assert (cells["Steps"], cells["Rollouts"], cells["Tokens"]) == ("2", "175\n150 to 200", "1,800\n1,500 to 2,100")
     assert cells["default/avg@4 first"] == "0.300\n0.200 to 0.400"
     assert cells["default/avg@4 area"] == "0.433\n0.350 to 0.517"
-    assert (cells["Mean zero-advantage ratio"], cells["Scoring share"]) == ("0.40\n0.20 to 0.60", "15.0%")
+    assert (cells["Zero advantage"], cells["Scoring share"]) == ("0.40\n0.20 to 0.60", "15.0%")
+
+
+def test_a_model_is_shown_by_the_end_of_its_path(tmp_path: Path) -> None:
+    paths = "/data/models/qwen", "Qwen/Qwen2.5-Math-7B"
+    groups = groups_of(tmp_path, *((FIRST, None, {"actor__model_name_or_path": path}) for path in paths))
+    section = overview.section(groups)
+    assert [row[section.table.header.index("Model")] for row in section.table.rows] == ["models/qwen", paths[1]]
+    assert section.data["runs"]["actor.model_name_or_path"].tolist() == list(paths)
+
+
+@pytest.mark.parametrize("which", ["x", "y"])
+def test_a_wide_range_of_perplexities_has_an_axis_of_plain_numbers(which: Literal["x", "y"]) -> None:
+    figure, axes = new_panel("title")
+    perplexity_axis(axes, which, pd.Series([2.0, 3_000_000.0]))
+    figure.draw_without_rendering()
+    axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
+    labels = [label.get_text() for label in axis.get_ticklabels()]
+    assert axis.get_scale() == "log" and {"100", "10,000", "1,000,000"} <= set(labels)
+    assert all(re.fullmatch(r"[\d,.]+", label) for label in labels)
+    assert not any(label.get_text() for label in axis.get_minorticklabels())
 
 
 def test_options_in_which_runs_differ_are_columns(tmp_path: Path) -> None:
@@ -254,6 +285,13 @@ def test_window(tmp_path: Path) -> None:
 
 
 COVERED = [{"step": 1, "rows": [1, 2]}, {"step": 2, "rows": [2, 3]}, {"step": 3, "rows": [1, 4]}]
+
+
+def test_prompts_without_their_rows_are_left_out(tmp_path: Path) -> None:
+    """As in records that keep the lengths alone."""
+    groups = groups_of(tmp_path, (FIRST, [{"step": 1, "lengths": [4, 9]}], {}))
+    assert selected_prompts.prompts_used(groups).empty
+    assert selected_prompts.section(groups, BLACK, None).absent and pass_rate.section(groups).absent
 
 
 def test_different_prompts_used(tmp_path: Path) -> None:

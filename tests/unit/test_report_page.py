@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from report_pages import assert_is_a_drawing, pictures, read_page
 from tiny_runs import lifelike_run, write_run
 
@@ -29,7 +31,7 @@ def test_one_run(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert write_report([str(tmp_path / "run")], str(out)) == out / "report.html"
     page = read_page(out / "report.html")
-    assert page.texts["h2"] == TITLES and page.texts["h1"] == ["Training runs"]
+    assert page.texts["h2"] == TITLES and page.texts["h1"] == page.texts["title"] == ["Training runs: run"]
     assert not any("Left out" in text for text in page.texts["p"])
     embedded = pictures(page)
     assert len(embedded) == 2 + 3 + 1 + 1 + 1 + 4 + 1 + 1
@@ -40,8 +42,8 @@ def test_one_run(tmp_path: Path) -> None:
     with (out / "data" / "signals.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * 30 and rows[0].keys() >= {"group", "run", "seed", "step", "metric", "value", "smoothed"}
-    named = {name for text in page.texts["p"] if text.startswith("Numbers") for name in text[9:].split(", ")}
-    assert named == {f"data/{path.name}" for path in (out / "data").iterdir()}
+    linked = {link["href"] for link in page.all("a") if not link["href"].startswith("#")}
+    assert linked == {f"data/{path.name}" for path in (out / "data").iterdir()}
 
 
 def test_what_a_run_lacks_is_left_out_with_the_reason(tmp_path: Path) -> None:
@@ -88,6 +90,25 @@ def test_text_is_text(tmp_path: Path) -> None:
         assert {row["group"] for row in csv.DictReader(file)} == {name}
 
 
+def test_titles_of_panels_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All nine sections' panels, of one curve and of two."""
+    titles: list[str] = []
+    monkeypatch.setattr(Figure, "savefig", _noting(titles, Figure.savefig))
+    for name, selector in (("a", "prepo"), ("b", "low-ppl")):
+        lifelike_run(tmp_path / name, seed=1, steps=3, selector=selector)
+    subjects = Subjects("topic", lambda run: {row: "topic" for row in range(2400)})
+    write_report([str(tmp_path / "a"), str(tmp_path / "b")], str(tmp_path / "out"), subjects=subjects)
+    assert len(titles) == len(set(titles)) == 2 + 3 + 1 + 2 + 2 + 4 + 1 + 1 + 2
+
+
+def _noting(titles: list[str], save: Callable[..., None]) -> Callable[..., None]:
+    def noting(figure: Figure, *args: object, **options: object) -> None:
+        titles.extend(axes.get_title() for axes in figure.axes)
+        save(figure, *args, **options)
+
+    return noting
+
+
 def test_every_part_of_a_section_is_escaped() -> None:
     table = Table(["<b>h"], [["<b>c\n<b>d"]], texts=0)
     section = Section("<b>t", "<b>r", "<b>a", table, [Picture("p", '"<b>', b"")])
@@ -104,10 +125,11 @@ def test_names_of_files() -> None:
 def test_the_page_asks_for_nothing(tmp_path: Path) -> None:
     lifelike_run(tmp_path / "run", seed=1, steps=5)
     page = read_page(write_report([str(tmp_path / "run")], str(tmp_path / "out")))
-    addresses = [value for _, attributes in page.tags for name, value in attributes.items() if name in ("src", "href")]
-    assert addresses and all(address.startswith(("data:", "#")) for address in addresses)
+    loaded = [attributes.get("src", attributes.get("href")) for tag, attributes in page.tags if tag != "a"]
+    assert all(address.startswith("data:") for address in loaded if address)
     targets = {attributes.get("id") for _, attributes in page.tags}
-    assert {link["href"][1:] for link in page.all("a")} <= targets
+    sections = [link["href"][1:] for link in page.all("a") if link["href"].startswith("#")]
+    assert sections and set(sections) <= targets
     assert "url(" not in page.texts["style"][0] and "@import" not in page.texts["style"][0]
 
 
@@ -131,9 +153,24 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     arguments = ["--runs", *(str(tmp_path / name) for name in ("a_1", "a_2", "b_1"))]
     arguments += ["--output_dir", str(tmp_path / "out"), "--group", "A=a_*", "--group", "B=b_1"]
     monkeypatch.setattr(sys, "argv", ["report", *arguments])
-    assert report.main() == 0 and capsys.readouterr().out == f"{tmp_path}/out/report.html\n"
+    assert report.main() == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == (f"{tmp_path}/out/report.html\n", "")
     cells = read_page(tmp_path / "out" / "report.html").texts["td"]
     assert "A" in cells and "B" in cells
+
+
+def test_the_command_leaves_out_what_is_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = lifelike_run(tmp_path / "run", seed=1, steps=3)
+    (tmp_path / "log.txt").touch()
+    arguments = ["--runs", str(tmp_path / "log.txt"), str(run), "--output_dir", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["report", *arguments])
+    assert report.main() == 0
+    printed = capsys.readouterr()
+    assert printed.err == f"report: {tmp_path}/log.txt is left out: a file, and no folder of a training run\n"
+    assert "1 run in 1 curve." in read_page(tmp_path / "out" / "report.html").texts["p"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tiny_runs import write_run
 from tiny_tasks import gpu_config
 
 from prepo_rlhf.analysis.groups import group_by_options, make_groups
-from prepo_rlhf.analysis.runs import Run, read_runs
+from prepo_rlhf.analysis.runs import Run, find_runs, read_runs
 from prepo_rlhf.config import ConfigError, GivenConfig
 from prepo_rlhf.files.step_rows import StepRows
 
@@ -85,9 +85,36 @@ def test_an_option_of_another_version(tmp_path: Path) -> None:
     assert options["train.seed"] == 42 and options["actor.eps_clip_low_high"] == [0.2, 0.28]
 
 
-def test_folders_of_the_same_name_are_called_by_their_paths(tmp_path: Path) -> None:
+def test_folders_of_the_same_name_are_called_by_what_tells_their_paths_apart(tmp_path: Path) -> None:
     folders = [str(write_run(tmp_path / name, METRICS)) for name in ("a/run", "b/run", "other")]
-    assert [run.name for run in read_runs(folders)] == [folders[0], folders[1], "other"]
+    assert [run.name for run in read_runs(folders)] == ["a/run", "b/run", "other"]
+
+
+def test_what_is_no_run_is_left_out_with_a_note(tmp_path: Path) -> None:
+    """As a shell makes arguments of runs/*."""
+    runs = [write_run(tmp_path / name, METRICS) for name in ("a", "b", "before-2025-01-31-235959")]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.log").touch()
+    (tmp_path / "judged").mkdir()
+    (tmp_path / "judged" / "samples.jsonl").write_text("{}\n")
+    write_run(tmp_path / "started", [])
+    found, left_out = find_runs([str(path) for path in sorted(tmp_path.iterdir())])
+    assert found == [str(run) for run in runs[:2]]
+    reasons = dict(line.removeprefix(f"{tmp_path}/").split(" is left out: ") for line in left_out)
+    assert reasons == {
+        "before-2025-01-31-235959": "a run that was set aside",
+        "empty": "there is no metrics.jsonl of a training run in it",
+        "file.log": "a file, and no folder of a training run",
+        "judged": "an evaluation; eval_math --compare shows those",
+        "started": "its metrics.jsonl is empty; the run has finished no step yet",
+    }
+    assert find_runs([str(runs[2])]) == ([str(runs[2])], [])
+
+
+def test_nothing_but_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=f"^--runs {tmp_path}/empty: there is no metrics.jsonl"):
+        find_runs([str(tmp_path / "empty")])
 
 
 def broken(folder: Path, name: str, text: str) -> Path:

@@ -29,7 +29,7 @@ def section(groups: Sequence[Group], shown: Mapping[str, Look]) -> Section:
     for metric in metrics:
         name = metric.removeprefix("eval/")
         for x in ("rollouts", "tokens"):
-            figure = curves(table[table["metric"] == metric], shown, name, x, ylabel="accuracy")
+            figure = curves(table[table["metric"] == metric], shown, f"{name} by {x}", x, ylabel="accuracy")
             alt = f"Curves of {name} against {x} generated"
             pictures.append(Picture(file_name("accuracy", name, x), alt, png(figure)))
     return Section(TITLE, READING, pictures=pictures, columns=2, data={"accuracy": table})

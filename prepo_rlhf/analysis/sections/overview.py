@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,13 @@ from prepo_rlhf.analysis.section import Section, Table, spread
 from prepo_rlhf.analysis.series import area, evaluations, long_table
 from prepo_rlhf.files.step_rows import PHASES
 
-ALWAYS_SHOWN = {"prepo.selector": "Selector", "prepo.pacing": "Pacing", "prepo.entropy_weight": "Weights"}
+MODEL = "actor.model_name_or_path"
+ALWAYS_SHOWN = {
+    MODEL: "Model",
+    "prepo.selector": "Selector",
+    "prepo.pacing": "Pacing",
+    "prepo.entropy_weight": "Weights",
+}
 PARTS = ("first", "last", "area")
 ZERO_ADVANTAGE = "signal/zero_advantage_ratio"
 
@@ -33,11 +40,11 @@ def section(groups: Sequence[Group]) -> Section:
 
     numbers = table_of_runs(groups, numbers_of)
     reading = (
-        "One row for each curve of this page. Runs are one curve if they differ only in train.seed: all options under "
-        "prepo, algo, rollout, actor, data, reward and train must be equal, unless --group says otherwise. Of several "
-        "seeds the mean is shown, and below it the lowest and the highest. "
-        f"{_explain_area(budgets)}Scoring share is the time of scoring prompts in that of all phases of the steps. Any "
-        "other options in which the runs differ come last."
+        "One row for each curve of this page, with the folders of its runs. Runs are one curve if they differ only in "
+        "train.seed: all options under prepo, algo, rollout, actor, data, reward and train must be equal, unless "
+        "--group says otherwise. Of several seeds the mean is shown, and below it the lowest and the highest. "
+        f"{_explain_area(budgets)}Zero advantage is the mean zero-advantage ratio of the steps, scoring share the time "
+        "of scoring prompts in that of all their phases. Any other options in which the runs differ come last."
     )
     return Section("Runs", reading, table=_table(groups, numbers, others, budgets), data={"runs": numbers})
 
@@ -47,6 +54,7 @@ def _numbers(run: Run, options: Sequence[str]) -> dict[str, Any]:
     phases = steps.reindex(columns=[f"timing/{phase}" for phase in PHASES]).sum()
     signals = steps[ZERO_ADVANTAGE].mean() if ZERO_ADVANTAGE in steps else float("nan")
     return {
+        "folder": str(run.folder),
         **{name: "none" if run.options[name] is None else str(run.options[name]) for name in options},
         "steps": float(steps["step"].max()),
         "rollouts": float(steps[ROLLOUTS].max()),
@@ -84,16 +92,22 @@ def _table(groups: Sequence[Group], numbers: pd.DataFrame, others: Sequence[str]
     columns = {"steps": ("Steps", "{:,.0f}"), "rollouts": ("Rollouts", "{:,.0f}"), "tokens": ("Tokens", "{:,.0f}")}
     for metric in metrics:
         columns |= {f"{metric} {part}": (f"{metric.removeprefix('eval/')} {part}", "{:.3f}") for part in PARTS}
-    columns["zero_advantage_ratio"] = "Mean zero-advantage ratio", "{:.2f}"
+    columns["zero_advantage_ratio"] = "Zero advantage", "{:.2f}"
     columns["scoring_share"] = "Scoring share", "{:.1%}"
-    words = ["Runs", *ALWAYS_SHOWN.values(), "Seeds"]
+    words = ["Runs, folders", *ALWAYS_SHOWN.values(), "Seeds"]
     rows = []
     for group in groups:
         members = numbers[numbers["group"] == group.name]
-        row = [group.name, *_values(members, ALWAYS_SHOWN), ", ".join(map(str, members["seed"]))]
+        options, seeds = _values(members.assign(**{MODEL: members[MODEL].map(_end)}), ALWAYS_SHOWN), members["seed"]
+        row = ["\n".join([group.name, *members["folder"]]), *options, ", ".join(map(str, seeds))]
         row += [spread(members[name].tolist(), shape.format) for name, (_, shape) in columns.items()]
         rows.append([*row, *_values(members, others)])
     return Table([*words, *(heading for heading, _ in columns.values()), *others], rows, texts=len(words))
+
+
+def _end(model: str) -> str:
+    """A model's name, or the end of its path; whole it is in the CSV file."""
+    return "/".join(Path(model).parts[-2:])
 
 
 def _values(members: pd.DataFrame, options: Iterable[str]) -> list[str]:

@@ -37,7 +37,7 @@ def section(groups: Sequence[Group]) -> Section:
 
     def draw(name: str, rows: pd.DataFrame) -> bytes:
         parts = {third: part for third in THIRDS if len(part := rows[rows["third"] == third])}
-        return panel(name, parts, looks(THIRDS), prompts["perplexity"])
+        return panel(f"Pass rates of {name}", parts, looks(THIRDS), prompts["perplexity"])
 
     alt = "Mean reward against perplexity of prompts, by thirds of training"
     pictures = group_pictures(prompts, "pass_rate", alt, draw)

@@ -39,7 +39,7 @@ def section(groups: Sequence[Group], shown: Mapping[str, Look], subjects: Subjec
     """A panel of different prompts used, and with `subjects` a panel for each group."""
     used = prompts_used(groups)
     if used.empty:
-        return Section(TITLE, READING, absent="None of the runs has a prompts.jsonl with steps in it.")
+        return Section(TITLE, READING, absent="None of the runs has recorded its prompts (prompts.jsonl).")
     figure = curves(used, shown, "Different prompts used", "step")
     pictures = [Picture("prompts_used", "Curves of different prompts used over steps", png(figure))]
     data, reading = {"prompts_used": used}, READING
@@ -55,7 +55,8 @@ def prompts_used(groups: Sequence[Group]) -> pd.DataFrame:
     """Different rows of the dataset that got rollouts until each step: group, run, seed, step, value."""
 
     def used(run: Run) -> pd.DataFrame:
-        new = run.prompts.assign(value=~run.prompts["row"].duplicated())
+        known = run.prompts.dropna(subset="row")
+        new = known.assign(value=~known["row"].duplicated())
         return new.groupby("step")["value"].sum().cumsum().reset_index()
 
     return table_of_runs(groups, used)
@@ -83,7 +84,7 @@ def _panel(name: str, rows: pd.DataFrame, key: str) -> bytes:
     subjects = [subject for subject in rows["subject"].unique() if subject in most]
     means = rows.groupby(["third", "subject"])["ratio"].mean()
     shown = {third: look for third, look in looks(THIRDS).items() if third in means.index}
-    figure, axes = new_panel(name, height=1.4 + 0.2 * len(subjects))
+    figure, axes = new_panel(f"Selections of {name}", height=1.4 + 0.2 * len(subjects))
     axes.axvline(1, color="0.4", linewidth=1)
     labels = [wrap(subject) for subject in subjects]
     handles = {}

@@ -37,7 +37,7 @@ def _bars(medians: pd.DataFrame) -> Figure:
     wide = medians.pivot(index="run", columns="phase", values="seconds").loc[medians["run"].unique()]
     colours = {phase: colour for phase, colour in zip(PHASES, COLOURS, strict=False) if phase in wide}
     wide = wide[list(colours)].fillna(0.0)
-    figure, axes = new_panel("Median step", height=1.2 + 0.22 * len(wide))
+    figure, axes = new_panel("Phases of the median step", height=1.2 + 0.22 * len(wide))
     starts = wide.cumsum(axis=1) - wide
     labels = [wrap(name) for name in wide.index]
     for phase, colour in colours.items():

@@ -36,7 +36,7 @@ def section(groups: Sequence[Group]) -> Section:
 def _panel(name: str, rows: pd.DataFrame, perplexities: pd.Series) -> bytes:
     """One group's bands, on an axis that holds all `perplexities`, so that panels compare."""
     bounds = {metric: mean_curve(part, "step", "value")["mean"] for metric, part in rows.groupby("metric")}
-    figure, axes = new_panel(name)
+    figure, axes = new_panel(f"Window of {name}")
     for (low, high), colour, strength in ((CANDIDATES, "0.6", 0.4), (SELECTED, COLOURS[0], 0.45)):
         axes.fill_between(bounds[low].index, bounds[low], bounds[high], color=colour, alpha=strength, linewidth=0)
     axes.plot(bounds[SELECTED_MEAN], color=COLOURS[0], linewidth=1.2)
