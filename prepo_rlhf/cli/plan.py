@@ -27,7 +27,7 @@ from prepo_rlhf.config.option_names import option_types
 from prepo_rlhf.planning.cluster import Cluster
 from prepo_rlhf.planning.cost import Lengths, Speed
 from prepo_rlhf.planning.plan import make_plan
-from prepo_rlhf.planning.tables import tables
+from prepo_rlhf.planning.tables import tables, verdict
 
 
 @dataclass
@@ -80,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Console().print(tables(plan))
     for problem in plan.problems:
         print(f"plan: does not fit: {problem}", file=sys.stderr)
+    if not plan.problems:
+        print(f"plan: {verdict(plan)}")
     return 1 if plan.problems else 0
 
 

@@ -28,7 +28,7 @@ from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME
 from transformers.utils.hub import has_file
 
 from prepo_rlhf.config.base import ConfigError
-from prepo_rlhf.files import empty_model, model_folder
+from prepo_rlhf.files import empty_model, hub, model_folder
 from prepo_rlhf.files.model_folder import ModelFault
 from prepo_rlhf.files.model_limits import check_length, context_length, vocabulary_size
 
@@ -70,6 +70,8 @@ class ModelFiles:
         """The model's config, whatever its weights are; ConfigError as in `check`."""
         is_folder = Path(self.name).is_dir()
         with self._told(f"its {CONFIG_NAME} can't be used" if is_folder else "no folder, and no model of the hub"):
+            if not is_folder:
+                hub.check_within_reach(self.name, CONFIG_NAME)
             model_folder.check_no_adapter(self.name)
             if is_folder:
                 model_folder.check_folder(Path(self.name))

@@ -14,6 +14,7 @@ from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.files.model_limits import check_length
 from prepo_rlhf.planning import decoder
 from prepo_rlhf.planning.known_models import KNOWN_MODELS
+from prepo_rlhf.planning.no_formula import check_dense_text_model
 
 if TYPE_CHECKING:
     from prepo_rlhf.files.model_files import ModelFiles
@@ -48,8 +49,7 @@ def model_shape(config: Config) -> ModelShape:
         return _known_shape(name, config)
     files = _files(name, config.actor.trust_remote_code)
     described = _description(files)
-    if any(getattr(described, key, None) for key in ("num_experts", "num_local_experts", "n_routed_experts")):
-        raise ConfigError(f"--actor.model_name_or_path {name}: has experts, and only dense decoders can be planned")
+    check_dense_text_model(name, described)
     files.check_length(described, "--data.max_len", config.data.max_len)
     model = files.empty(described)
     parameters, lora = model.num_parameters(), config.ds.lora

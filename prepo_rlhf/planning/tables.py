@@ -23,6 +23,19 @@ def tables(plan: Plan) -> Group:
     return Group(_model(plan), *_memory(plan), _engine(plan), *placement, _schedule(plan), _cost(plan))
 
 
+def verdict(plan: Plan) -> str:
+    """Of a plan without problems: what the fullest GPU has left."""
+    fullest = max(plan.memory, key=lambda account: max(account.training, account.generating))
+    training, generating, size = fullest.training, fullest.generating, plan.cluster.gpu_bytes
+    when = "while the policy trains" if training > generating else "while the engines generate"
+    host = f"; a node has to hold {plan.host / GIB:.1f} GiB in its host's memory" if plan.host else ""
+    return (
+        f"fits: the fullest GPU ({' + '.join(fullest.roles)}) needs {max(training, generating) / GIB:.1f} of "
+        f"{plan.cluster.gpu_memory:g} GiB{'' if training == generating else f' {when}'} and has "
+        f"{(size - max(training, generating)) / GIB:.1f} to spare{host}"
+    )
+
+
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):

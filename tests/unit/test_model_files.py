@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 from models_with_code import AUTO_MAP, ModelWithCode, with_pickled_weights
 from tiny_tasks import job_options
 
+from prepo_rlhf.cli import plan
 from prepo_rlhf.cli.train_prepo_ray import job_config
 from prepo_rlhf.config import ConfigError
 from prepo_rlhf.evaluation.options import BenchmarkOptions
@@ -92,3 +96,18 @@ def test_pickled_weights_are_refused(tiny_llama: str, tmp_path: Path) -> None:
         ModelFiles(model, trusted=False).check()
     assert "safetensors" in str(refusal.value) and "--actor.trust_remote_code" in str(refusal.value)
     ModelFiles(model, trusted=True).check()
+
+
+def test_a_hub_that_does_not_answer_is_given_up_in_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It takes the connection, and says nothing; huggingface_hub alone would try for minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        started = time.monotonic()
+        assert plan.main(["--model", "some/model"]) == 2
+        assert time.monotonic() - started < 10
+    error = capfd.readouterr().err
+    assert f"the hub {address}" in error and "has not answered within 3 s" in error and "Qwen/Qwen3-4B" in error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,11 @@ def test_random_pays_nothing_for_scoring_and_a_cache_saves_reading_prompts_again
 
 def test_the_command_prints_tables_and_says_no_with_1(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--model", MODEL, "--prompts", "17000"]) == 0
-    assert "steps in 1 episodes" in capfd.readouterr().out
+    printed = capfd.readouterr().out
+    assert "steps in 1 episodes" in printed
+    spare = r"plan: fits: the fullest GPU \(policy \+ engine\) needs ([\d.]+) of 80 GiB while .+ has ([\d.]+) to spare"
+    needed, left = map(float, re.search(spare, printed.splitlines()[-1]).groups())
+    assert needed + left == pytest.approx(80, abs=0.11) and needed > 0.6 * 80
     assert main(["--model", MODEL, "--gpu_memory", "10"]) == 1
     assert "does not fit: a GPU of policy + engine" in capfd.readouterr().err
 
@@ -190,3 +195,25 @@ def test_wrong_options_are_refused_by_name(
 ) -> None:
     assert main(arguments) == 2
     assert named in capfd.readouterr().err
+
+
+SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        ({"model_type": "qwen3_moe", **SIZES, "num_experts": 4}, "is a mixture of experts"),
+        ({"model_type": "mixtral", **SIZES, "num_local_experts": 4}, "is a mixture of experts"),
+        ({"model_type": "llama4", "text_config": SIZES | {"num_local_experts": 2}}, "is a mixture of experts"),
+        ({"model_type": "gemma3", "text_config": SIZES}, "also reads images or sound"),
+        ({"model_type": "qwen2_5_vl", "text_config": SIZES}, "also reads images or sound"),
+        ({"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 4}, "has no intermediate_size"),
+    ],
+)
+def test_a_model_without_formulas_is_refused(
+    config: dict[str, object], kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert main(["--model", str(tmp_path)]) == 2
+    assert f"plan: --actor.model_name_or_path {tmp_path}: {kind}" in capfd.readouterr().err
