@@ -4,12 +4,16 @@ Written for vllm 0.29.0, which divides the probabilities by exponential noise an
 noise on one thread, and a second time for requests with a seed; where the vocabulary is large beside the model, nothing
 else in a step of the engine takes as long. Here the token is the first whose cumulative probability exceeds a uniform
 random number. The distribution is the same; the tokens of a given seed are not.
+
+Speculative decoding (`--vllm.engine_args`) needs a second patch there: vLLM's stand-in for `expand_kernel` writes into
+a copy, so that drafts are judged at the temperature that happens to be in memory (vllm-project/vllm, issue 55005).
 """
 
 from __future__ import annotations
 
 import torch
 from torch.nn import functional
+from vllm.utils import cpu_triton_utils
 from vllm.v1.sample.ops import topk_topp_sampler
 from vllm.v1.sample.ops.topk_topp_sampler import TopKTopPSampler
 
@@ -23,6 +27,8 @@ def patch_vllm() -> None:
     if TopKTopPSampler.forward_cpu is not _forward_cpu:
         internals.require("vllm.v1.sample.ops.topk_topp_sampler:TopKTopPSampler.forward_cpu")
         TopKTopPSampler.forward_cpu = _forward_cpu
+        internals.require("vllm.utils.cpu_triton_utils:_expand_kernel_impl")
+        cpu_triton_utils.expand_kernel.func = _expand
 
 
 def sample(probabilities: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
@@ -81,3 +87,21 @@ def _forward_cpu(
     for row, generator in generators.items():
         uniforms[row] = torch.rand((), dtype=torch.float64, generator=generator)
     return sample(logits.softmax(dim=-1, dtype=torch.float32), uniforms), processed
+
+
+def _expand(
+    output: torch.Tensor,
+    values: torch.Tensor,
+    ends: torch.Tensor,
+    replace_from: float,
+    replace_to: float,
+    MAX_NUM_TOKENS: int | None = None,
+) -> None:
+    """Fill `output` (tokens,) with each request's value, once for each of its tokens.
+
+    Args:
+        values: (requests,); those that are `replace_from` count as `replace_to`.
+        ends: (requests,) where each request's tokens end.
+    """
+    values = torch.where(values == replace_from, torch.as_tensor(replace_to, dtype=values.dtype), values)
+    output.copy_(values.repeat_interleave(ends.diff(prepend=ends.new_zeros(1))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from scipy.stats import chisquare, kstest
+from vllm.utils.cpu_triton_utils import expand_kernel
 from vllm.v1.sample.ops.topk_topp_sampler import TopKTopPSampler
 
 from prepo_rlhf.backends import cpu_sampling
@@ -17,6 +18,7 @@ LARGEST = 1 - 2**-53  # that a float64 in [0, 1) can be
 def sampler(monkeypatch: pytest.MonkeyPatch) -> TopKTopPSampler:
     """A sampler of vLLM as the rollout engines have it; later ones are vLLM's own again."""
     monkeypatch.setattr(TopKTopPSampler, "forward_cpu", TopKTopPSampler.forward_cpu)
+    monkeypatch.setattr(expand_kernel, "func", expand_kernel.func)
     cpu_sampling.patch_vllm()
     cpu_sampling.patch_vllm()
     return TopKTopPSampler()
@@ -116,3 +118,17 @@ def test_another_vllm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TopKTopPSampler, "forward_cpu", lambda self, logits: logits)
     with pytest.raises(RuntimeError, match="review prepo_rlhf.backends.cpu_sampling"):
         cpu_sampling.patch_vllm()
+
+
+def test_drafts_are_judged_at_their_requests_temperature(sampler: TopKTopPSampler) -> None:
+    """What vLLM's rejection sampler spreads over the drafts of each request, of which there may be none."""
+    from vllm.v1.sample import rejection_sampler
+
+    ends = torch.tensor([2, 2, 5], dtype=torch.int32)
+    with pytest.MonkeyPatch.context() as patch:  # as vLLM does it where there is no Triton
+        patch.setattr(rejection_sampler, "expand_kernel", expand_kernel)
+        spread = rejection_sampler.expand_batch_to_tokens
+        temperatures = spread(torch.tensor([0.7, 0.3, 0.0]), ends, 5, replace_from=0, replace_to=1)
+        top_k = spread(torch.tensor([7, 3, 512], dtype=torch.int32), ends, 5)
+    assert torch.equal(temperatures, torch.tensor([0.7, 0.7, 1.0, 1.0, 1.0]))
+    assert torch.equal(top_k, torch.tensor([7, 7, 512, 512, 512], dtype=torch.int32))
