@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.config.bounds import field_problems
+from prepo_rlhf.config.engine_args import engine_args, engine_args_problems
 from prepo_rlhf.config.input_template import around_question
 from prepo_rlhf.config.prompt_templates import CHAT
 from prepo_rlhf.config.root import Config, GivenConfig
@@ -28,7 +29,7 @@ def check(config: Config) -> Config:
     problems = [*_required(config), *field_problems(GivenConfig, config.to_dict())]
     if not problems:
         for rule in (_prompts, _stops, _windows, _weights, _groups, _lengths, _train_batches, _rollout_batches,
-                     _placement, _precision, _engines, _loss, _records):  # fmt: skip
+                     _placement, _precision, _engines, _engine_args, _loss, _records):  # fmt: skip
             problems.extend(rule(config))
     if problems:
         raise ConfigError("\n".join(problems))
@@ -250,6 +251,16 @@ def _engines(c: Config) -> Iterator[str]:
         yield "--vllm.sync_backend ipc needs policy and engines on the same GPUs, --train.colocate_all: take nccl"
     if backend in ("nccl", "ipc") and c.backend == "cpu":
         yield f"--vllm.sync_backend {backend} needs GPUs: with --backend cpu take gloo, or remove it"
+
+
+def _engine_args(c: Config) -> Iterator[str]:
+    given = engine_args(c.vllm.engine_args)
+    yield from engine_args_problems("--vllm.engine_args", given)
+    if given.get("enable_chunked_prefill") and c.backend == "cpu" and c.train.full_determinism_enable:
+        yield (
+            "--vllm.engine_args enable_chunked_prefill: on a CPU a request with a seed, which "
+            "--train.full_determinism_enable gives it, cannot be computed in parts: remove one of them"
+        )
 
 
 def _loss(c: Config) -> Iterator[str]:

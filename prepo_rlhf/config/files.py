@@ -22,7 +22,7 @@ from prepo_rlhf.config.root import GivenConfig
 
 _EXTENDS = "extends"
 _MERGE = "tag:yaml.org,2002:merge"
-_DEEPEST = 4  # keys, as in logger: {wandb: {key: ...}}, and one more for a group too many to be told by its name
+_DEEPEST = 8  # keys: a group too many is told by its name, and a JSON object that an option takes has keys of its own
 
 
 def from_dict(options: Mapping[str, Any]) -> GivenConfig:

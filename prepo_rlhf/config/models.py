@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le
 
 from prepo_rlhf.config.base import OnResume, Options
+from prepo_rlhf.config.bounds import JsonObject
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,9 @@ class VllmOptions(Options):
     """Engines free their GPU memory while the policy trains (with --train.colocate_all)."""
     gpu_memory_utilization: Annotated[float, Le(1)] = 0.95
     """Share of a GPU's memory that an engine may take."""
+    engine_args: JsonObject | None = None
+    """JSON object of vLLM's own engine arguments, as in {"kv_cache_dtype": "fp8"}, which win over all others. Refused
+    are those that have an option here, or that would break scoring, weight sync or placement."""
 
 
 @dataclass(frozen=True)

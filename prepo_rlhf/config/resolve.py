@@ -53,8 +53,8 @@ def resolve(given: GivenConfig, machine: Machine) -> Config:
 def completed(given: GivenConfig) -> GivenConfig:
     """The options with all that follows from others on any machine; what depends on it is left as given."""
     _warn_of_kl(given)
-    for rule in (_clip_range, _advantage, _reward_source, _prompt_template, _stops, _packing, _placement, _lora,
-                 _defaults):  # fmt: skip
+    for rule in (_clip_range, _advantage, _reward_source, _prompt_template, _engine_args, _stops, _packing, _placement,
+                 _lora, _defaults):  # fmt: skip
         given = given.replaced(dict(rule(given)))
     return given
 
@@ -88,11 +88,19 @@ def _reward_source(c: GivenConfig) -> Changes:
 
 def _prompt_template(c: GivenConfig) -> Changes:
     _warn_of_template(c.data.input_template or "")
-    if (kwargs := c.data.chat_template_kwargs) is not None:
-        try:
-            yield "data.chat_template_kwargs", json_object(kwargs)
-        except ValueError:  # told by `check`
-            return
+    return _one_spelling("data.chat_template_kwargs", c.data.chat_template_kwargs)
+
+
+def _engine_args(c: GivenConfig) -> Changes:
+    return _one_spelling("vllm.engine_args", c.vllm.engine_args)
+
+
+def _one_spelling(name: str, text: str | None) -> Changes:
+    """Of a JSON object."""
+    try:
+        yield name, json_object(text)
+    except ValueError:  # told by `check`
+        return
 
 
 def _warn_of_template(template: str) -> None:

@@ -98,6 +98,7 @@ def _engine_config(options: BenchmarkOptions, max_len: int) -> Config:
         "vllm.num_engines": options.num_engines,
         "vllm.tensor_parallel_size": options.tensor_parallel_size,
         "vllm.gpu_memory_utilization": options.gpu_memory_utilization,
+        "vllm.engine_args": options.engine_args,
     })  # fmt: skip
     config = resolve(given, backends.this_machine(options.backend))
     # On a CPU a seed means the same at every restart only with the settings of full determinism. Set once the rest is

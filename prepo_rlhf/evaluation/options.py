@@ -11,16 +11,23 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from prepo_rlhf.config.base import ConfigError, Options
-from prepo_rlhf.config.bounds import JsonObject, field_problems
+from prepo_rlhf.config.bounds import JsonObject, field_problems, json_object
 from prepo_rlhf.config.checks import stop_problems
+from prepo_rlhf.config.engine_args import engine_args, engine_args_problems
 from prepo_rlhf.config.training import MathOptions
 
 # A sample means nothing under other values of these: a stopped evaluation goes on only with the same.
 SAMPLE_OPTIONS = (
     "model", "data_dir", "question_key", "answer_key", "n", "temperature", "top_p", "max_new_tokens", "seed",
     "prompt", "chat_template_kwargs", "prompt_file", "prompt_run", "stop", "truncate_prompts", "reward", "math",
-    "param_dtype",
+    "param_dtype", "engine_args",
 )  # fmt: skip
+# vLLM's options that have one here.
+_OWN_OPTIONS = {
+    "model": "model", "trust_remote_code": "trust_remote_code", "seed": "seed", "dtype": "param_dtype",
+    "max_model_len": "max_new_tokens", "tensor_parallel_size": "tensor_parallel_size",
+    "gpu_memory_utilization": "gpu_memory_utilization",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,8 @@ class BenchmarkOptions(Options):
     """GPUs for each engine."""
     gpu_memory_utilization: float = 0.9
     """Share of a GPU's memory that an engine may take."""
+    engine_args: JsonObject | None = None
+    """JSON object of vLLM's own engine arguments, as --vllm.engine_args in training."""
     param_dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
     """Data type of the weights. Many CPUs can only emulate bf16 and are faster with fp32."""
     backend: Literal["auto", "cpu", "cuda"] = "auto"
@@ -101,9 +110,18 @@ def check(options: BenchmarkOptions) -> None:
     """Raise ConfigError that lists every option that cannot work."""
     problems = field_problems(BenchmarkOptions, asdict(options))
     problems += stop_problems("--stop", options.stops)
+    problems += _engine_args_problems(options.engine_args)
     if not options.model:
         problems.append("--model is missing: give a folder or a Hugging Face name")
     if options.temperature == 0 and options.n > 1:
         problems.append(f"--temperature 0 gives the same response {options.n} times: add --n 1, or raise it")
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def _engine_args_problems(text: str | None) -> list[str]:
+    try:
+        given = engine_args(json_object(text))
+    except ValueError:  # told by its type
+        return []
+    return list(engine_args_problems("--engine_args", given, _OWN_OPTIONS, synced=False))

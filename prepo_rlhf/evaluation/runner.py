@@ -12,7 +12,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from prepo_rlhf.backends import vllm_arguments
 from prepo_rlhf.config.base import ConfigError
+from prepo_rlhf.config.engine_args import engine_args
 from prepo_rlhf.evaluation import perplexity
 from prepo_rlhf.evaluation.benchmarks import Keys, Problem, display_name, load_benchmark
 from prepo_rlhf.evaluation.options import SAMPLE_OPTIONS, BenchmarkOptions
@@ -64,6 +66,7 @@ def prepare(options: BenchmarkOptions) -> tuple[dict[str, list[Problem]], list[T
         check_reward(options.reward)
     except RewardError as error:
         raise ConfigError(str(error).replace("--reward.remote_url", "--reward")) from error
+    vllm_arguments.check("--engine_args", engine_args(options.engine_args))
     problems = _load_problems(options)
     files = ModelFiles(options.model, options.trust_remote_code, "--model", "--trust_remote_code")
     model, tokenizer = files.check(), files.tokenizer()

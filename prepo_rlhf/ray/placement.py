@@ -19,6 +19,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from prepo_rlhf import backends
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.config.bundles import bundle_groups, required_bundles
+from prepo_rlhf.config.engine_args import engine_args
 from prepo_rlhf.ray.nodes import bundles_per_node, reserve
 from prepo_rlhf.ray.policy_actor import PolicyActor
 from prepo_rlhf.ray.reference_actor import ReferenceActor
@@ -172,4 +173,4 @@ def engine_arguments(config: Config, seed_offset: int = 0) -> dict[str, Any]:
         arguments |= cpu.engine_arguments(config)
     if config.algo.advantage.is_correction_level != "off":
         arguments |= {"logprobs_mode": "processed_logprobs", "max_logprobs": 1}
-    return arguments
+    return arguments | engine_args(config.vllm.engine_args)

@@ -11,8 +11,9 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any
 
-from prepo_rlhf.backends import flash_attention
+from prepo_rlhf.backends import flash_attention, vllm_arguments
 from prepo_rlhf.config import Config, ConfigError
+from prepo_rlhf.config.engine_args import engine_args
 from prepo_rlhf.files import save_trial
 from prepo_rlhf.files.model_files import ModelFiles
 from prepo_rlhf.files.run_start import Start, find_start
@@ -50,6 +51,7 @@ def prepare(config: Config) -> Prepared:
     _check_writable("--ckpt.path", config.ckpt.path)
     _check_writable("--ckpt.output_dir", config.ckpt.output_dir)
     _check_attention(config)
+    vllm_arguments.check("--vllm.engine_args", engine_args(config.vllm.engine_args))
     _check_reward(config)
     start = find_start(config)
     config = start.config

@@ -126,7 +126,7 @@ FILES = {
     "hello": ["holds no options"],
     "0": ["holds no options"],
     "train: &t {seed: *t}": ["nested more than"],
-    "a: {b: {c: {d: {e: 1}}}}": ["nested more than"],
+    "a: {b: {c: {d: {e: {f: {g: {h: {i: 1}}}}}}}}": ["nested more than"],
     "pretrain: m\nbf16: true": ["--pretrain: is now --actor.model_name_or_path", "--bf16: is now --ds.param_dtype"],
     "actor: {pretrain: m}": ["--actor.pretrain: unknown option; did you mean --actor.model_name_or_path?"],
     "train.seed: 3": ["--train.seed: write it as nested keys, train: {seed: ...}"],

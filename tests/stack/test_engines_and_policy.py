@@ -5,8 +5,10 @@ The first tests of a fleet see the model as it was loaded, the later ones train 
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -75,6 +77,45 @@ def test_tokens_are_drawn_from_the_policys_distribution(fleet: Any, tiny_llama: 
     counts, usual = free.bincount(minlength=len(expected)), expected >= 5
     pooled = [torch.cat([values[usual], values[~usual].sum()[None]]) for values in (counts, expected)]
     assert usual.sum() > 20 and chisquare(*pooled).pvalue > 0.001
+
+
+@one_rank
+def test_ngram_speculation_by_engine_args(fleet: Any, tiny_llama: str, tmp_path: Path) -> None:
+    """The most probable tokens and the scores of an engine without it, and samples that repeat themselves."""
+    from prepo_rlhf.ray import placement
+    from prepo_rlhf.ray.nodes import reserve
+    from prepo_rlhf.ray.requests import generation_params
+
+    speculation = {"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 3, "prompt_lookup_min": 1}
+    given = {"speculative_config": speculation, "per_request_spec_decode_metrics": "summary", "max_num_seqs": 17}
+    config = make_config(
+        tiny_llama, tmp_path, train__full_determinism_enable=True, vllm__engine_args=json.dumps(given),
+        algo__advantage__is_correction_level="token",
+    )  # fmt: skip
+    (ngram,), (plain,) = placement.create_engines(config, reserve(1, 1)), fleet.engines
+    texts = [row["question"] for row in question_rows(6, seed=3)]
+    prompts = AutoTokenizer.from_pretrained(tiny_llama)(texts, add_special_tokens=False)["input_ids"]
+
+    def rollouts(engine: Any, temperature: float, samples: int) -> tuple[list[list[int]], np.ndarray]:
+        calls = []
+        for place, (text, ids) in enumerate(zip(texts, prompts, strict=True)):
+            params = generation_params(samples, temperature, 64, seed=SEED, log_probs=True)
+            calls.append(engine.rollout.remote(text, ids, "", params, (place, len(texts))))
+        responses = [response for group in ray.get(calls) for response in group]
+        log_probs = np.concatenate([response["rollout_log_probs"] for response in responses])
+        return [response["observation_tokens"] for response in responses], log_probs
+
+    (tokens, log_probs), (same, close) = rollouts(plain, 0.0, 1), rollouts(ngram, 0.0, 1)
+    assert same == tokens and np.abs(close - log_probs).max() < 1e-4
+    first, again = rollouts(ngram, 1.0, 4), rollouts(ngram, 1.0, 4)
+    assert first[0] == again[0] and np.array_equal(first[1], again[1])
+    scores = zip(*ray.get([engine.score_prompts.remote(prompts) for engine in (plain, ngram)]), strict=True)
+    assert all(np.abs(one - other).max() < 1e-4 for one, other in scores)
+    (sample,) = ray.get(ngram.generate.remote(prompts[0], generation_params(1, 0.0, 64))).outputs
+    assert sum(sample.spec_decode_metrics.histogram[1:]) > 0  # times that drafts were accepted
+    limit = ngram.__ray_call__.remote(lambda actor: actor.llm.vllm_config.scheduler_config.max_num_seqs)
+    assert ray.get(limit) == 17
+    ray.kill(ngram)
 
 
 @one_rank
