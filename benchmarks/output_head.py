@@ -1,6 +1,7 @@
 """The output head's log-probs and entropies on a GPU: Triton kernels, PyTorch in chunks, and all logits at once.
 
     python benchmarks/output_head.py --output output_head.json
+    python benchmarks/output_head.py --tiny     # on a CPU, to see that it runs
 
 For the heads of Qwen2.5-7B and Llama3.1-8B in bfloat16, random hidden states and weights: time and peak memory of a
 forward without gradients, and of forward and backward, in rounds in which the sides take turns; the kernels and the
@@ -30,6 +31,8 @@ from prepo_rlhf.output_head.chunked import head_statistics
 from prepo_rlhf.output_head.head import OutputHead
 
 SHAPES = {"Qwen2.5-7B": (152_064, 3584), "Llama3.1-8B": (128_256, 4096)}
+TINY, TINY_TOKENS = {"tiny": (512, 64)}, 64
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CHECKED = 256  # tokens
 
 
@@ -42,7 +45,7 @@ def chunks_of(logits: int) -> dict[str, Any]:
 SIDES: dict[str, dict[str, Any] | None] = {"all logits": None}
 for power in (25, 27):
     SIDES[f"PyTorch, 2^{power}"] = chunks_of(2**power) | {"_logit_reader": lambda _device: torch_logits}
-for power in (25, 26, 27, 28):
+for power in (25, 26, 27, 28) if DEVICE == "cuda" else ():
     SIDES[f"Triton, 2^{power}"] = chunks_of(2**power)
 
 
@@ -65,9 +68,13 @@ def run(side: str, hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
 
 
 def measured(side: str, parts: tuple[Tensor, Tensor, Tensor]) -> tuple[float, int]:
-    """Seconds, and the bytes that it adds at its highest."""
+    """Seconds, and the bytes that it adds at its highest; on a CPU 0."""
     for part in parts:
         part.grad = None
+    if DEVICE == "cpu":
+        start = time.perf_counter()
+        run(side, *parts)
+        return time.perf_counter() - start, 0
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
@@ -86,9 +93,9 @@ def error(side: str, hidden: Tensor, targets: Tensor, weight: Tensor) -> float:
 
 def measure(vocabulary: int, width: int, tokens: int, pairs: int) -> dict[str, dict[str, float]]:
     torch.manual_seed(0)
-    device = {"device": "cuda", "dtype": torch.bfloat16}
+    device = {"device": DEVICE, "dtype": torch.bfloat16}
     hidden, weight = torch.randn(tokens, width, **device), torch.randn(vocabulary, width, **device) / width**0.5
-    targets = torch.randint(vocabulary, (tokens,), device="cuda")
+    targets = torch.randint(vocabulary, (tokens,), device=DEVICE)
     rows = {side: {"error": error(side, hidden, targets, weight)} for side in SIDES}
     for gradients in (False, True):
         parts = (hidden.detach().requires_grad_(gradients), targets, weight.detach().requires_grad_(gradients))
@@ -109,13 +116,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num_tokens", type=int, default=16_384)
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--tiny", action="store_true", help="a tiny head and few tokens, which measure nothing")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
-    if not torch.cuda.is_available():
-        parser.error("this benchmark needs a GPU; on a CPU run benchmarks/policy_pass.py")
-    results = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "num_tokens": args.num_tokens}
-    for name, (vocabulary, width) in SHAPES.items():
-        rows = results[name] = measure(vocabulary, width, args.num_tokens, args.pairs)
+    if DEVICE == "cpu" and not args.tiny:
+        parser.error("this benchmark needs a GPU, but for --tiny; on a CPU run benchmarks/policy_pass.py")
+    shapes, num_tokens = (TINY, TINY_TOKENS) if args.tiny else (SHAPES, args.num_tokens)
+    gpu = torch.cuda.get_device_name() if DEVICE == "cuda" else None
+    results = {"gpu": gpu, "torch": torch.__version__, "num_tokens": num_tokens}
+    for name, (vocabulary, width) in shapes.items():
+        rows = results[name] = measure(vocabulary, width, num_tokens, args.pairs)
         table = Table(name, *next(iter(rows.values())))
         for side, row in rows.items():
             table.add_row(side, *(f"{value:.3g}" for value in row.values()))
