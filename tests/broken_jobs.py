@@ -159,6 +159,7 @@ class Report:
     """What came of a job that was broken again and again."""
 
     steps_lost: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # of a recovery by itself
     metrics: list[dict[str, float]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
@@ -169,6 +170,7 @@ def fault_options(model: str, data: str, reward: str, folder: Path, **changes: A
     A step takes a fifth of a second: some must be left when a fault has struck, or the job ends as if nothing had.
     """
     common = {"train__num_episodes": 4, "ckpt__save_steps": SAVE_STEPS, "train__full_determinism_enable": True}
+    common["train__max_restarts"] = 0  # `broken_and_resumed` is the person who starts it again
     return job_options(model, data, reward, folder, **(common | changes))
 
 
@@ -178,6 +180,23 @@ def unbroken_metrics(options: list[str], run_dir: Path) -> list[dict[str, float]
         code, said = job.end()
     assert code == 0, said
     return [without_timings(row) for row in read_metrics(run_dir)]
+
+
+def broken_and_healed(options: list[str], run_dir: Path, strikes: list[tuple[int, Fault]]) -> Report:
+    """Run the job, and let each fault strike once the metrics of its step are written; nobody starts it again."""
+    report = Report()
+    with running_job([*options, "--train.max_restarts", "3"], run_dir) as job:
+        for step, fault in strikes:
+            job.wait_for_step(step)
+            fault.strike(job)
+            job.wait_for_events(len(report.steps_lost) + 1)
+            report.steps_lost.append(job.events()[-1]["steps_lost"])
+            report.seconds.append(job.events()[-1]["seconds"])
+        code, said = job.end()
+    assert code == 0, said
+    report.said.append(said)
+    report.metrics = [without_timings(row) for row in read_metrics(run_dir)]
+    return report
 
 
 def broken_and_resumed(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from hosts import loopback_hosts
@@ -63,6 +64,18 @@ class RunningJob:
             assert self.driver.poll() is None, f"ended before step {step}:\n{self.log.read_text()}"
             assert time.monotonic() < deadline, f"step {step} was not reached"
             time.sleep(0.02)
+
+    def events(self) -> list[dict[str, Any]]:
+        """What the job has recorded of its restarts."""
+        file = self.run_dir / "events.jsonl"
+        return [json.loads(line) for line in complete_lines(file)] if file.is_file() else []
+
+    def wait_for_events(self, number: int) -> None:
+        deadline = time.monotonic() + LIMIT
+        while len(self.events()) < number:
+            assert self.driver.poll() is None, f"ended without restart {number}:\n{self.log.read_text()}"
+            assert time.monotonic() < deadline, f"restart {number} did not come"
+            time.sleep(0.05)
 
     def end(self) -> tuple[int, str]:
         """Exit code and what was said when the driver has ended."""

@@ -97,4 +97,4 @@ def read_metrics(run_dir: Path) -> list[dict[str, float]]:
 
 
 def without_timings(row: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in row.items() if not name.startswith("timing/")}
+    return {name: value for name, value in row.items() if not name.startswith(("timing/", "run/"))}

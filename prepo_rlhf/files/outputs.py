@@ -14,6 +14,7 @@ from pathlib import Path
 from prepo_rlhf.config.root import GivenConfig
 from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE
 
+EVENTS_FILE = "events.jsonl"  # a line each time the job started its actors again
 CONFIG_FILE = "config.yaml"  # the options of a run: among its records, and beside its checkpoints
 ACTOR_FOLDER = "_actor"  # of DeepSpeed's checkpoints, as in OpenRLHF
 FINISHED_FILE = "finished.json"
@@ -44,7 +45,7 @@ def places(config: GivenConfig) -> list[Place]:
     run_dir = _absolute(config.logger.run_dir)
     tensorboard = config.logger.tensorboard_dir
     return [
-        Place("--logger.run_dir", run_dir, (CONFIG_FILE, METRICS_FILE, PROMPTS_FILE), ("traceback*.txt",)),
+        Place("--logger.run_dir", run_dir, (CONFIG_FILE, METRICS_FILE, PROMPTS_FILE), (EVENTS_FILE, "traceback*.txt")),
         Place(
             "--logger.tensorboard_dir",
             _absolute(tensorboard) if tensorboard else run_dir / "tensorboard",

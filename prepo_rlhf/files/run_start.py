@@ -34,6 +34,11 @@ class Start:
     prompts: str = ""
     finished: bool = False
 
+    @property
+    def step(self) -> int:
+        """The step that the job goes on after; 0 for a fresh start."""
+        return checkpoint_manifest.step_of(self.tag) if self.tag else 0
+
 
 def checkpoint_folder(config: Config) -> Path:
     """Where DeepSpeed's checkpoints are."""
@@ -60,14 +65,15 @@ def find_start(config: Config) -> Start:
         print(f"--ckpt.load_enable: there is no checkpoint in {config.ckpt.path}, so the run starts afresh", flush=True)
         _check_unread(config, outputs.places(config))
         return Start(config)
-    step = checkpoint_manifest.step_of(found.tag)
-    _check_rows(Path(config.logger.run_dir), step)
-    print(f"Going on after step {step}, from {checkpoint_folder(config).absolute() / found.tag}", flush=True)
-    return Start(config, found.tag, found.prompts)
+    start = Start(config, found.tag, found.prompts)
+    _check_rows(Path(config.logger.run_dir), start.step)
+    print(f"Going on after step {start.step}, from {checkpoint_folder(config).absolute() / found.tag}", flush=True)
+    return start
 
 
-def make_way(start: Start) -> None:
-    """Set aside what stands where the job is about to write, and point to the checkpoint that it goes on from.
+def make_way(start: Start, again: bool = False) -> None:
+    """Set aside what stands where the job is about to write, and point to the checkpoint that it goes on from. With
+    `again` the job wrote all of it itself, before it started its actors again.
 
     Raises:
         ConfigError: something cannot be moved, or has come there since `find_start`.
@@ -80,7 +86,7 @@ def make_way(start: Start) -> None:
     elif not config.ckpt.load_enable:
         _check_free(config)
     try:
-        folders = outputs.set_aside(in_the_way)
+        folders = [] if again else outputs.set_aside(in_the_way)
     except OSError as error:
         raise ConfigError(
             f"{error.filename}, which another run wrote, cannot be set aside ({error.strerror}): move it yourself, or "

@@ -11,10 +11,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray._private import state
-from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayError, RayTaskError
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)  # fmt: skip
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from prepo_rlhf.ray.worker_logs import TOLD_ELSEWHERE, find_log
+from prepo_rlhf.rewards.contract import NoAnswerError
 
 __all__ = ["Faults", "RayError", "reason"]
 
@@ -22,6 +32,10 @@ LONGEST_REASON = 500  # characters of an error's text
 PATIENCE = 3  # seconds for Ray to notice a death that another rank has noticed
 # What PyTorch's process groups say where another rank is gone.
 _LOST_PEER = re.compile(r"\bpeer\b|connection|socket|broken pipe|gloo|nccl", re.IGNORECASE)
+_GONE = (
+    ActorUnavailableError, NoAnswerError, NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError,
+)  # fmt: skip
+NOT_FINITE = "ArithmeticError"  # what the sampler raises in vLLM's process where probabilities are not finite
 _MEMORY = re.compile(r"\([^()]*\) was ([\d.]+ ?GB / [\d.]+ ?GB)")  # in Ray's text about a node that is short of it
 
 
@@ -53,9 +67,18 @@ class Faults:
             return f"Ray killed {self._name(named)}, since its node was short of memory" + (
                 f": {used[1]}" if used else ""
             )
-        lost_peer = isinstance(error, RayTaskError) and _LOST_PEER.search(reason(error))
-        deaths = [f"{self._name(actor_id)} died{self._log(actor_id)}" for actor_id in self._dead()] if lost_peer else []
-        return "; ".join([*deaths, reason(error)])
+        dead = self._dead() if _lost_peer(error) else []
+        return "; ".join([*(f"{self._name(actor_id)} died{self._log(actor_id)}" for actor_id in dead), reason(error)])
+
+    def part_died(self, error: BaseException, told: str) -> bool:
+        """Whether a process, node or server is gone, which may be there again after a new start, rather than that the
+        job's or the user's code raised something. `told` is what `describe` said of it."""
+        cause = _cause(error)
+        if isinstance(cause, ActorDiedError):
+            return not cause.actor_init_failed
+        if isinstance(cause, EngineDeadError):
+            return NOT_FINITE not in told
+        return isinstance(cause, _GONE) or _lost_peer(error)
 
     def _death(self, error: ActorDiedError | ActorUnavailableError) -> str:
         name = self._name(error.actor_id)
@@ -87,6 +110,10 @@ class Faults:
             if dead or time.monotonic() > deadline:
                 return dead
             time.sleep(0.2)
+
+
+def _lost_peer(error: BaseException) -> bool:
+    return isinstance(error, RayTaskError) and _LOST_PEER.search(reason(error)) is not None
 
 
 def reason(error: BaseException) -> str:

@@ -6,6 +6,7 @@ Which actors share a GPU is in `prepo_rlhf.config.bundles`.
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ import ray
 from openrlhf.trainer.ray.launcher import RayActorGroup
 from openrlhf.trainer.ray.utils import get_bundle_indices
 from openrlhf.utils.utils import convert_to_torch_dtype
-from ray.util.placement_group import PlacementGroup
+from ray._private import state
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from prepo_rlhf import backends
@@ -30,6 +32,7 @@ SHARED_GPU = 0.2  # of a GPU, for each of the actors that share it, as in OpenRL
 # Concurrent calls of an engine. Beyond Ray's default of 1,000 calls would be queued outside the actor, so that a wave
 # of more requests would never be complete.
 ENGINE_CALLS = 1_000_000
+END_PATIENCE = 60  # seconds for killed actors to be gone
 
 
 @dataclass
@@ -120,6 +123,22 @@ def create_fleet(config: Config, places: Places) -> Fleet:
     policy = ranks(PolicyActor, config.actor, places.policy)
     reference = ranks(ReferenceActor, config.ref, places.reference) if places.reference is not None else None
     return Fleet(policy, reference, engines)
+
+
+def end_fleet(fleet: Fleet, places: Places) -> None:
+    """Kill all actors of a job and give their places back; returns when the processes are gone."""
+    actors = [actor for group in fleet.actors().values() for actor in group]
+    for actor in actors:
+        ray.kill(actor)
+    for group in {group.id: group for group in places.groups()}.values():
+        remove_placement_group(group)
+    deadline = time.monotonic() + END_PATIENCE
+    while time.monotonic() < deadline and not all(_is_dead(actor) for actor in actors):
+        time.sleep(0.1)
+
+
+def _is_dead(actor: Any) -> bool:
+    return state.actors(actor._actor_id.hex()).get("State") == "DEAD"
 
 
 def create_engines(config: Config, group: PlacementGroup, gpus: float = 1) -> list[Any]:

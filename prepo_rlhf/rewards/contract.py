@@ -41,6 +41,10 @@ class RewardError(UserCodeError):
     """The reward that the user named cannot be used, or answered something else than a reward."""
 
 
+class NoAnswerError(RewardError):
+    """A reward server could not be reached, or gave no answer, after all attempts."""
+
+
 def checked(answer: Any, source: str, prompt: str) -> dict[str, Any]:
     """A reward's answer to one rollout as numbers.
 

@@ -14,7 +14,7 @@ from typing import Any
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.files import user_code
 from prepo_rlhf.files.user_code import RAISED, UserCodeError, check_callable, excerpt, quoted
-from prepo_rlhf.rewards.contract import Reward, RewardError, Rollouts, checked
+from prepo_rlhf.rewards.contract import NoAnswerError, Reward, RewardError, Rollouts, checked
 
 MATH, MODULE = "math", "prepo_reward_func"
 RewardFunc = Callable[[list[str], list[str], list[Any]], dict[str, Any]]
@@ -94,7 +94,7 @@ def _server_reward(urls: list[str]) -> Reward:
         try:
             answers = await asyncio.gather(*calls)
         except RuntimeError as error:  # what OpenRLHF raises after its last attempt
-            raise RewardError(f"{named}: no answer ({error})") from error
+            raise NoAnswerError(f"{named}: no answer ({error})") from error
         return [checked(answer[0] if answer else None, named, rollouts.prompt) for answer in answers]
 
     return reward

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from signal import Signals
 from typing import TYPE_CHECKING, Any
@@ -10,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from prepo_rlhf.backends import paths
 from prepo_rlhf.backends.announce import announced
 from prepo_rlhf.backends.launch import apply_backend, ray, start_ray
-from prepo_rlhf.config import Config
+from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.selection.base import Candidate
-from prepo_rlhf.trainer.stopped import TrainingStopped
+from prepo_rlhf.trainer.restarts import Restarts
+from prepo_rlhf.trainer.stopped import PartDied, TrainingStopped
 
 if TYPE_CHECKING:
+    from prepo_rlhf.ray.placement import Places
     from prepo_rlhf.trainer.preflight import Prepared
 
 MakeScorer = Callable[[Config, Any], Callable[[list[Candidate]], list[float]]]
@@ -41,34 +45,56 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
         TrainingStopped: something broke on the way; the message says what to go on from.
     """
     prepared = _prepare(config)
-    config = prepared.start.config
     if prepared.start.finished:
         return None
-    start_ray(config)
+    start_ray(prepared.start.config)
+    restarts = Restarts(config)
+    while True:
+        try:
+            return _train(prepared, make_scorer, restarts)
+        except PartDied as fault:
+            restarts.allow(fault)
+            prepared = _prepared_again(prepared)
+
+
+def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> Signals | None:
+    """Start the actors and run what is left; when a part of the job dies, end them all and raise PartDied."""
     with announced("Loading the trainer"):
         from prepo_rlhf.files.run_start import make_way
+        from prepo_rlhf.ray import placement
         from prepo_rlhf.ray.faults import Faults, RayError
         from prepo_rlhf.ray.strategy import make_strategy
         from prepo_rlhf.rollout.sync_async import make_schedule
         from prepo_rlhf.selection.prompt_stream import PromptStream
         from prepo_rlhf.trainer.trainer import Trainer
 
+    config = prepared.start.config
     strategy = make_strategy(config)
-    fleet = _place(config)
+    places = _reserve(config, restarts)
+    fleet = placement.create_fleet(config, places)
     schedule = make_schedule(config, fleet.engines)
     stream = PromptStream(
         prepared.train.prompts, prepared.selector, config.prepo.candidate_batch_size, config.rollout.batch_size,
         config.train.num_episodes, config.train.seed, schedule.with_steady_weights(make_scorer(config, fleet)),
     )  # fmt: skip
-    make_way(prepared.start)
     try:
-        with announced("Loading the models into policy and engines"):
-            load_models(config, strategy, fleet, stream.total_draws)
-        trainer = Trainer(config, strategy, fleet, prepared, stream, schedule)
-    except RayError as error:
-        fault = Faults(fleet.actors()).describe(error)
-        raise TrainingStopped(f"the job's models could not be loaded: {fault}") from error
-    return trainer.fit()
+        make_way(prepared.start, again=restarts.recovering)
+        try:
+            with announced("Loading the models into policy and engines"):
+                load_models(config, strategy, fleet, stream.total_draws)
+            trainer = Trainer(config, strategy, fleet, prepared, stream, schedule, restarts.total)
+        except RayError as error:
+            faults = Faults(fleet.actors())
+            why = faults.describe(error)
+            message = f"the job's models could not be loaded: {why}"
+            if not faults.part_died(error, why):
+                raise TrainingStopped(message) from error
+            raise PartDied(message, prepared.start.step, why) from error
+        restarts.recovered(prepared.start.step)
+        return trainer.fit()
+    except PartDied:
+        placement.end_fleet(fleet, places)
+        raise
 
 
 def _prepare(config: Config) -> Prepared:
@@ -89,16 +115,33 @@ def _prepare(config: Config) -> Prepared:
     return prepared
 
 
-def _place(config: Config) -> Any:
-    """The job's actors, each on its GPU, before they load anything."""
+def _prepared_again(prepared: Prepared) -> Prepared:
+    """What a broken job goes on from: its newest whole checkpoint, and a selector that has seen nothing."""
+    from prepo_rlhf.files.run_start import find_start
+    from prepo_rlhf.selection.registry import make_selector
+
+    config = prepared.start.config.replaced({"ckpt.load_enable": True})
+    return replace(prepared, start=find_start(config), selector=make_selector(config.prepo, config.train.seed))
+
+
+def _reserve(config: Config, restarts: Restarts) -> Places:
+    """The places of the job's actors; after a fault its nodes are waited for."""
     from prepo_rlhf.ray import nodes, placement
 
     with announced("Reserving GPUs"):
-        placement.check_cluster(config)
+        deadline = time.monotonic() + 60 * config.train.wait_for_nodes * restarts.recovering
+        while True:
+            try:
+                placement.check_cluster(config)
+                break
+            except ConfigError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
         places = placement.reserve_places(config)
         with paths.needed_on_all_nodes(config) as files:
             nodes.check_files(files, places.groups())
-    return placement.create_fleet(config, places)
+    return places
 
 
 def load_models(config: Config, strategy: Any, fleet: Any, total_steps: int) -> None:

@@ -23,8 +23,10 @@ from prepo_rlhf.trainer import wandb_log
 class MetricsLog:
     """Writes one row a training step; row 0 is the evaluation before the first step."""
 
-    def __init__(self, config: Config, total_steps: int, resumed_step: int | None) -> None:
-        """`resumed_step`: the step of the checkpoint, after which earlier rows are dropped; None for a new run."""
+    def __init__(self, config: Config, total_steps: int, resumed_step: int | None, restarts: int = 0) -> None:
+        """`resumed_step`: the step of the checkpoint, after which earlier rows are dropped; None for a new run.
+        `restarts`: how often the run has started its actors again so far."""
+        self._restarts = {"run/restarts": restarts}
         self._run_dir = Path(config.logger.run_dir)
         self._total_steps, self._logging_steps = total_steps, config.logger.logging_steps
         replace_text(self._run_dir / CONFIG_FILE, to_yaml(config))
@@ -38,7 +40,7 @@ class MetricsLog:
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Append a row and print its summary; the row is on disk when this returns."""
-        self._metrics.write(step, metrics)
+        self._metrics.write(step, metrics | self._restarts)
         self._tell(step, metrics)
 
     def add_to_last(self, step: int, metrics: dict[str, float]) -> None:

@@ -15,6 +15,19 @@ class TrainingStopped(RuntimeError):
     """Training broke off; the message says where, why, and what to go on from."""
 
 
+class PartDied(TrainingStopped):
+    """A process, a node or a server that the job needs is gone, so the same job may go on when it is started again.
+
+    Attributes:
+        step: the last whole step; 0 before the first.
+        why: the fault alone, without what to go on from.
+    """
+
+    def __init__(self, message: str, step: int, why: str) -> None:
+        super().__init__(message)
+        self.step, self.why = step, why
+
+
 def how_to_go_on(checkpoints: Path, tag: str | None) -> str:
     """A sentence about the newest checkpoint, None if there is none, for the end of a message."""
     if tag is None:

@@ -40,7 +40,7 @@ from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker, se
 from prepo_rlhf.trainer.metrics_log import MetricsLog
 from prepo_rlhf.trainer.preflight import Prepared
 from prepo_rlhf.trainer.stop_request import StopRequest
-from prepo_rlhf.trainer.stopped import TrainingStopped
+from prepo_rlhf.trainer.stopped import PartDied, TrainingStopped
 
 
 class Trainer:
@@ -54,6 +54,7 @@ class Trainer:
         prepared: Prepared,
         stream: PromptStream,
         schedule: RolloutSchedule,
+        restarts: int = 0,
     ) -> None:
         self._config = config
         self._fleet = fleet
@@ -74,7 +75,7 @@ class Trainer:
         self._schedule = schedule
         self._phase: str | None = None  # of the step, under way; for messages
         self._syncs = 0
-        self._log = MetricsLog(config, stream.total_draws, self._state.step or None)
+        self._log = MetricsLog(config, stream.total_draws, self._state.step or None, restarts)
 
     def fit(self) -> Signals | None:
         """Run all steps that are left, from the checkpoint's if there is one, and save the model.
@@ -83,7 +84,8 @@ class Trainer:
             the signal that stopped it before its end; None at the end.
 
         Raises:
-            TrainingStopped: a part of the job broke. The last step is saved if that is still possible.
+            TrainingStopped: something broke; PartDied if that was a process, node or server. The last step is saved if
+                that is still possible.
         """
         with StopRequest() as request, closing(self._log):
             try:
@@ -98,7 +100,10 @@ class Trainer:
                 fault = self._faults.describe(error)
                 going_on = self._save_after_fault()
                 where = f"step {self._state.step + 1}" + (f", {self._phase}" if self._phase else "")
-                raise TrainingStopped(f"stopped in {where}: {fault}. {going_on}") from error
+                message = f"stopped in {where}: {fault}. {going_on}"
+                if request.signal is None and self._faults.part_died(error, fault):
+                    raise PartDied(message, self._state.step, fault) from error
+                raise TrainingStopped(message) from error
 
     def _begin(self) -> None:
         if self._state.stream is not None:

@@ -18,6 +18,7 @@ from broken_jobs import (
     FullDisk,
     MakeOptions,
     RewardServerGone,
+    broken_and_healed,
     broken_and_resumed,
     fault_options,
     unbroken_metrics,
@@ -59,6 +60,17 @@ def test_five_times(
     name: str, unbroken: list[dict[str, float]], options_in: MakeOptions, tmp_path: Path
 ) -> None:
     assert strike_often(KILLS[name], options_in(tmp_path / "broken"), tmp_path / "broken") == unbroken
+
+
+@pytest.mark.parametrize("name", ["policy rank", "rollout engine", "vLLM's core"])
+def test_five_times_by_itself(
+    name: str, unbroken: list[dict[str, float]], options_in: MakeOptions, tmp_path: Path
+) -> None:
+    """Nobody starts the job again."""
+    strikes = [(5 + 3 * number, KILLS[name]) for number in range(5)]
+    report = broken_and_healed(options_in(tmp_path / "broken"), tmp_path / "broken", strikes)
+    print(f"{name} five times; steps lost {report.steps_lost}; seconds {report.seconds}")
+    assert report.metrics == unbroken
 
 
 def test_a_reward_server_that_goes_away(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 import yaml
-from broken_jobs import KILLS, SAVE_STEPS, broken_and_resumed
+from broken_jobs import KILLS, SAVE_STEPS, broken_and_healed, broken_and_resumed
 from finished_runs import FinishedRun
 from tiny_tasks import job_options, read_metrics, run_job, without_timings
 
@@ -32,6 +33,20 @@ def test_a_dead_engine(signal_too: bool, finished_run: FinishedRun, tmp_path: Pa
     assert "--logger.logging_steps was 1 and is now 2: that takes effect" in told
     assert options["actor"]["adam"]["lr"] == 1e-3 and options["actor"]["lr_scheduler"] == "cosine_with_min_lr"
     assert options["logger"]["logging_steps"] == 2
+
+
+def test_a_job_goes_on_by_itself(finished_run: FinishedRun, tmp_path: Path) -> None:
+    """After a dead engine and a dead policy rank, with the metrics of the unbroken run."""
+    run_dir = tmp_path / "broken"
+    report = broken_and_healed(
+        finished_run.options_in(run_dir), run_dir, [(3, KILLS["rollout engine"]), (6, KILLS["policy rank"])]
+    )
+    assert report.metrics == [without_timings(row) for row in read_metrics(finished_run.folder)]
+    assert report.steps_lost[0] == 0 and report.steps_lost[1] <= SAVE_STEPS
+    events = [json.loads(line) for line in (run_dir / "events.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["restart", "restart"] and events[0]["seconds"] > 0
+    assert "rollout engine 0 died" in events[0]["why"] and "policy rank 0 died" in events[1]["why"]
+    assert [row["run/restarts"] for row in read_metrics(run_dir)][0::12] == [0, 2]
 
 
 @pytest.mark.usefixtures("ray_head")

@@ -1,0 +1,75 @@
+"""When a job that has lost a part starts its actors again by itself, and what it tells of that.
+
+Boundary: counts, and writes events.jsonl; what ends and starts the actors is `job`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+from prepo_rlhf.config import Config
+from prepo_rlhf.files.outputs import EVENTS_FILE
+from prepo_rlhf.files.rows import complete_lines, json_lines
+from prepo_rlhf.trainer.stopped import PartDied
+
+
+class Restarts:
+    """Allows `--train.max_restarts` restarts without a finished step between them, and none after the same fault in the
+    same step twice in succession, which would come again.
+
+    The events are those of the whole run, over all its starts.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._limit = config.train.max_restarts
+        self._path = Path(config.logger.run_dir) / EVENTS_FILE
+        self._fault: PartDied | None = None  # that the job is recovering from, or has recovered from last
+        self._since_step = 0  # restarts since the last finished step
+        self._began = 0.0  # of the recovery
+
+    @property
+    def recovering(self) -> bool:
+        """Whether the job has been broken and does not go on yet."""
+        return self._began > 0
+
+    @property
+    def total(self) -> int:
+        """Restarts of the run so far, with the one under way."""
+        recorded = json_lines(complete_lines(self._path)) if self._path.is_file() else []
+        return len(recorded) + self.recovering
+
+    def allow(self, fault: PartDied) -> None:
+        """Count a fault, and say that the job starts again. Raises the fault itself where it is one too many."""
+        before, self._fault = self._fault, fault
+        if before is None or before.step != fault.step:
+            self._since_step, before = 0, None
+        self._since_step += 1
+        if self._since_step > self._limit or (before is not None and _same(before.why, fault.why)):
+            raise fault
+        self._began = time.monotonic()
+        print(f"{fault}. Starting again ({self._since_step} of {self._limit} times since the last step)", flush=True)
+
+    def recovered(self, step: int) -> None:
+        """Record that the job goes on after `step`; nothing where it has not been broken."""
+        if self._fault is None or not self.recovering:
+            return
+        event = {
+            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "event": "restart",
+            "why": self._fault.why,
+            "step": self._fault.step,
+            "steps_lost": self._fault.step - step,
+            "seconds": round(time.monotonic() - self._began, 1),
+        }
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
+        self._began = 0.0
+
+
+def _same(why: str, again: str) -> bool:
+    """Whether two faults are told alike, apart from the paths of logs and the numbers of processes in them."""
+    return len({re.sub(r"\S*/\S*|\d+", "", text) for text in (why, again)}) == 1
