@@ -39,6 +39,7 @@ class Kill(Fault):
 
     title: str
     told: str
+    code: int | None = os.EX_TEMPFAIL
 
     def strike(self, job: RunningJob) -> None:
         job.process(self.title).kill()
@@ -103,7 +104,8 @@ class FullDisk(Fault):
 class RewardServerGone(Fault):
     """The reward server ends, and is back before the job is."""
 
-    told = r"stopped in step \d+: RewardError: --reward.remote_url http.*no answer.*global_step\d+ is complete"
+    code = os.EX_TEMPFAIL
+    told = r"stopped in step \d+: NoAnswerError: --reward.remote_url http.*no answer.*global_step\d+ is complete"
 
     def __init__(self) -> None:
         self._port = 0

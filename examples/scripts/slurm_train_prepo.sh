@@ -5,7 +5,8 @@
 #     sbatch --nodes 1 examples/scripts/slurm_train_prepo.sh examples/scripts/train.sh RECIPE [options of the job]
 #
 # Submit from the repository's root, with the Python environment active; the folder must be on all nodes. Five minutes
-# before the time limit the job is told to save; it is then queued again, and goes on from its newest checkpoint.
+# before the time limit the job is told to save; it is then queued again, and goes on from its newest checkpoint. So it is,
+# MAX_RESTARTS times (3), when its driver has died, or a process, node or server is gone for good.
 # Account, partition and time are the site's: edit them here, or give them to sbatch.
 #SBATCH --job-name=prepo
 #SBATCH --nodes=1
@@ -27,6 +28,8 @@ fi
 SCRIPTS=examples/scripts
 TRAIN=$1
 shift
+LIMIT=${MAX_RESTARTS:-3}
+export MAX_RESTARTS=0 # of train.sh, which would submit it here
 export NODES=$SLURM_JOB_NUM_NODES SUBMISSION_ID=prepo-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}
 # Ports of this job's own, for a node that is shared all the same.
 export PORT=$((20000 + SLURM_JOB_ID % 10000)) DASHBOARD_PORT=$((30000 + SLURM_JOB_ID % 10000))
@@ -84,7 +87,15 @@ wait "$SUBMIT" || STATUS=$?
 while kill -0 "$SUBMIT" 2>/dev/null; do
     wait "$SUBMIT" || STATUS=$?
 done
-if [[ -n $SAVING ]]; then
+
+died_and_may_go_on() {
+    local died=slurm-$SLURM_JOB_ID.died
+    ((STATUS == 75 || STATUS >= 137)) || return 1
+    echo "$STATUS" >>"$died"
+    (($(wc -l <"$died") <= LIMIT))
+}
+
+if [[ -n $SAVING ]] || died_and_may_go_on; then
     scontrol requeue "$SLURM_JOB_ID"
     exit 0
 fi

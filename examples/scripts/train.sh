@@ -13,6 +13,7 @@
 #     RUN         folder of the run's records
 #     NODES GPUS  machines, and GPUs of each; the engines grow with the policy, which has half of an asynchronous job's
 #     PLAN        1, or options of the plan, such as "--gpu_memory 141"
+#     MAX_RESTARTS   3: how often the job is submitted again, to go on, when its driver has died or a part is gone for good
 #     SUBMISSION_ID, RAY_API_SERVER_ADDRESS    of ray job submit
 set -euo pipefail
 RECIPES=$(cd "$(dirname "${BASH_SOURCE[0]}")/../recipes" && pwd)
@@ -62,6 +63,32 @@ if [[ -n ${PLAN:-} ]]; then
     exec python3 -m prepo_rlhf.cli.plan ${GPUS:+--gpus_per_node "$GPUS"} "${plan[@]}" -- "${OPTIONS[@]}" "$@"
 fi
 export RAY_API_SERVER_ADDRESS=${RAY_API_SERVER_ADDRESS:-http://127.0.0.1:8265}
+SUBMISSION_ID=${SUBMISSION_ID:-prepo-$(date +%Y%m%d-%H%M%S)-$$}
+
+# The exit status of a submitted job's driver; 137 where it was killed, or Ray does not know.
+driver_status() {
+    python3 - "$1" <<'PYTHON' || echo 137
+import sys
+
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+job = JobSubmissionClient().get_job_info(sys.argv[1])
+code = job.driver_exit_code
+print(130 if job.status == JobStatus.STOPPED else 137 if code is None or code < 0 else code)
+PYTHON
+}
+
 # In this folder, so that relative paths mean on the head of the cluster what they mean here.
-exec ray job submit ${SUBMISSION_ID:+--submission-id "$SUBMISSION_ID"} -- \
-    env --chdir "$PWD" "${TRAIN[@]}" "${OPTIONS[@]}" "$@"
+JOB=(env --chdir "$PWD" "${TRAIN[@]}" "${OPTIONS[@]}" "$@")
+ID=$SUBMISSION_ID GOING_ON=()
+for ((again = 1; ; again++)); do
+    ray job submit --submission-id "$ID" -- "${JOB[@]}" "${GOING_ON[@]}" && exit
+    status=$(driver_status "$ID")
+    # 75: a process, node or server is gone. Others are mistakes, or somebody has stopped the job.
+    if [[ $status != 75 && $status -lt 137 ]] || ((again > ${MAX_RESTARTS:-3})); then
+        exit "$status"
+    fi
+    ID=$SUBMISSION_ID-again-$again
+    GOING_ON=(--ckpt.load_enable)
+    echo "The driver ended with status $status: submitting the job again, to go on ($again of ${MAX_RESTARTS:-3} times)"
+done

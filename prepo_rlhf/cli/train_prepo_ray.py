@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from prepo_rlhf import backends
 from prepo_rlhf.cli.entry import command
 from prepo_rlhf.config import Config, ConfigError, check, parse_args, resolve
-from prepo_rlhf.trainer.stopped import TrainingStopped, how_to_go_on, keep_traceback
+from prepo_rlhf.trainer.stopped import PartDied, TrainingStopped, how_to_go_on, keep_traceback
 
 
 def job_config(argv: Sequence[str] | None = None) -> Config:
@@ -30,8 +31,9 @@ def job_config(argv: Sequence[str] | None = None) -> Config:
 def main(**scoring: Any) -> int:
     """Run the job that the command line describes.
 
-    Returns 2 when it cannot work and 1 when it broke off, with the reason on stderr; 130 after Ctrl-C; 0 when training
-    has ended, and when SIGTERM has stopped it: a scheduler may start it again, with `--ckpt.load_enable`. `scoring` is
+    Returns 2 when it cannot work, 1 when it broke off, and 75 (EX_TEMPFAIL) when a process, node or server is gone, so
+    that another start may help, with the reason on stderr; 130 after Ctrl-C; 0 when training has ended, and when
+    SIGTERM has stopped it: a scheduler may start it again, with `--ckpt.load_enable`. `scoring` is
     `make_scorer` of `prepo_rlhf.trainer.job.run`, if another than perplexity is wanted.
     """
     try:
@@ -42,7 +44,7 @@ def main(**scoring: Any) -> int:
             stopped = run(config, **scoring)
         except TrainingStopped as error:
             print(f"train_prepo_ray: {error}. {keep_traceback(error, config.logger.run_dir)}", file=sys.stderr)
-            return 1
+            return os.EX_TEMPFAIL if isinstance(error, PartDied) else 1
         except KeyboardInterrupt:
             print(f"train_prepo_ray: stopped at once; {_how_to_go_on(config)}", file=sys.stderr)
             return 130

@@ -14,7 +14,7 @@ from pathlib import Path
 from prepo_rlhf.config import Config
 from prepo_rlhf.files.outputs import EVENTS_FILE
 from prepo_rlhf.files.rows import complete_lines, json_lines
-from prepo_rlhf.trainer.stopped import PartDied
+from prepo_rlhf.trainer.stopped import PartDied, TrainingStopped
 
 
 class Restarts:
@@ -43,13 +43,18 @@ class Restarts:
         return len(recorded) + self.recovering
 
     def allow(self, fault: PartDied) -> None:
-        """Count a fault, and say that the job starts again. Raises the fault itself where it is one too many."""
+        """Count a fault, and say that the job starts again.
+
+        Raises the fault itself where it is one too many, and TrainingStopped where it would come again.
+        """
         before, self._fault = self._fault, fault
         if before is None or before.step != fault.step:
             self._since_step, before = 0, None
         self._since_step += 1
-        if self._since_step > self._limit or (before is not None and _same(before.why, fault.why)):
+        if self._since_step > self._limit:
             raise fault
+        if before is not None and _same(before.why, fault.why):
+            raise TrainingStopped(f"{fault}. It is the second time in succession, so it would come again") from fault
         self._began = time.monotonic()
         print(f"{fault}. Starting again ({self._since_step} of {self._limit} times since the last step)", flush=True)
 

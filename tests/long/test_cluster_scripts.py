@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -82,15 +82,27 @@ def slurm(tmp_path: Path) -> Iterator[dict[str, str]]:
     shutil.rmtree(ray_folder, ignore_errors=True)
 
 
-def test_a_job_saves_before_the_time_limit_and_is_queued_again(slurm: dict[str, str], tmp_path: Path) -> None:
-    """Also: the job starts once both nodes are there, and is told to resume."""
+@contextmanager
+def batch_script(slurm: dict[str, str], folder: Path) -> Iterator[subprocess.Popen]:
+    """The Slurm script under way with the folder's train.sh; what it says is in `log`."""
     script = ROOT / "examples" / "scripts" / "slurm_train_prepo.sh"
-    command = ["bash", script, tmp_path / "train.sh", "--some", "option"]
-    log = tmp_path / "log"
-    with log.open("w") as file:
+    command = ["bash", script, folder / "train.sh", "--some", "option"]
+    with (folder / "log").open("a") as file:
         batch = subprocess.Popen(command, env=slurm, stdout=file, stderr=file, start_new_session=True)
     try:
-        nodes = tmp_path / "nodes"
+        yield batch
+    finally:
+        # What Slurm does when a batch script has ended: its steps, here the session's processes, end too.
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(batch.pid, how)
+            time.sleep(5)
+
+
+def test_a_job_saves_before_the_time_limit_and_is_queued_again(slurm: dict[str, str], tmp_path: Path) -> None:
+    """Also: the job starts once both nodes are there, and is told to resume."""
+    log, nodes = tmp_path / "log", tmp_path / "nodes"
+    with batch_script(slurm, tmp_path) as batch:
         deadline = time.monotonic() + 400
         while not (nodes.is_file() and nodes.read_text()):
             assert batch.poll() is None and time.monotonic() < deadline, log.read_text()
@@ -100,9 +112,16 @@ def test_a_job_saves_before_the_time_limit_and_is_queued_again(slurm: dict[str, 
         assert batch.wait(timeout=300) == 0, log.read_text()
         assert (tmp_path / "saved").is_file(), log.read_text()
         assert (tmp_path / "requeued").read_text().strip() == slurm["SLURM_JOB_ID"]
+
+
+def test_a_job_that_died_is_queued_again_so_often_and_a_mistake_is_not(slurm: dict[str, str], tmp_path: Path) -> None:
+    died, log = ROOT / f"slurm-{slurm['SLURM_JOB_ID']}.died", tmp_path / "log"
+    try:
+        for status, queued in ((2, False), (137, True), (75, False)):
+            (tmp_path / "train.sh").write_text(f"exit {status}\n")
+            (tmp_path / "requeued").unlink(missing_ok=True)
+            with batch_script(slurm | {"MAX_RESTARTS": "1", "SLURM_JOB_NUM_NODES": "1"}, tmp_path) as batch:
+                assert batch.wait(timeout=300) == (0 if queued else status), log.read_text()
+            assert (tmp_path / "requeued").is_file() == queued
     finally:
-        # What Slurm does when a batch script has ended: its steps, here the session's processes, end too.
-        for how in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(batch.pid, how)
-            time.sleep(5)
+        died.unlink(missing_ok=True)

@@ -20,7 +20,28 @@ from prepo_rlhf.config import Config
 
 BIN = Path(sys.executable).parent
 RECORDER = '#!/usr/bin/env bash\nprintf "%s\\0" "$@" >"$RECORD"\n'
+# Writes down one submission after the other; each driver has ended with the next of the STATUSES.
+FAILING = """#!/usr/bin/env bash
+echo "$*" >>"$RECORD"
+exit $(($(cut -d " " -f "$(wc -l <"$RECORD")" <<<"$STATUSES") != 0))
+"""
 DATA = {"DATA": "/d.jsonl", "EVAL_DATA": "/e.jsonl"}
+JOB_SUBMISSION = """
+import os
+from enum import Enum
+from types import SimpleNamespace
+
+class JobStatus(Enum):
+    STOPPED = "STOPPED"
+    FAILED = "FAILED"
+
+class JobSubmissionClient:
+    def get_job_info(self, name):
+        number = int(name.partition("-again-")[2] or 0)
+        code = int(os.environ["STATUSES"].split()[number])
+        status = JobStatus.STOPPED if code == 130 else JobStatus.FAILED
+        return SimpleNamespace(status=status, driver_exit_code=-9 if code == 137 else code)
+"""
 MODEL_SCRIPTS = {  # script -> recipe, and nodes if it sets them
     "train_prepo_qwen2.5_math_1.5b": ("prepo_qwen2.5_math_1.5b", None),
     "train_prepo_qwen2.5_math_7b": ("prepo_qwen2.5_math_7b", None),
@@ -32,12 +53,14 @@ MODEL_SCRIPTS = {  # script -> recipe, and nodes if it sets them
 }
 
 
-def run(name: str, folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    name: str, folder: Path, *options: str, ray: str = RECORDER, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script in `folder`, which holds the `ray` that it finds."""
     unset = {"MODEL", "DATA", "EVAL_DATA", "RUN", "NODES", "GPUS", "PLAN", "SUBMISSION_ID"}
     variables = {name: value for name, value in os.environ.items() if name not in unset}
     variables |= {"PATH": f"{folder}:{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    (folder / "ray").write_text(RECORDER)
+    (folder / "ray").write_text(ray)
     (folder / "ray").chmod(0o755)
     command = ["bash", SCRIPTS / f"{name}.sh", *options]
     variables |= {"RECORD": str(folder / "arguments")} | environment
@@ -131,6 +154,28 @@ def test_a_mistake_is_told_before_anything_is_submitted(tmp_path: Path) -> None:
         done = run("train", tmp_path, *options, **DATA)
         assert done.returncode == 2 and told in done.stderr
     assert not (tmp_path / "arguments").exists()
+
+
+@pytest.mark.parametrize(
+    ("statuses", "submitted", "status"),
+    [("137 75 0", 3, 0), ("2", 1, 2), ("1", 1, 1), ("130", 1, 130), ("137 137 137 137", 4, 137), ("75 2", 2, 2)],
+)
+def test_a_job_whose_driver_died_is_submitted_again(statuses: str, submitted: int, status: int, tmp_path: Path) -> None:
+    """What a driver ended with is asked of `ray.job_submission`, for which a module stands in."""
+    (tmp_path / "stand_ins" / "ray").mkdir(parents=True)
+    (tmp_path / "stand_ins" / "ray" / "__init__.py").touch()
+    (tmp_path / "stand_ins" / "ray" / "job_submission.py").write_text(JOB_SUBMISSION)
+    python = tmp_path / "python3"
+    choice = "[[ $1 != - ]] || export PYTHONPATH=$STAND_INS"
+    python.write_text(f'#!/usr/bin/env bash\n{choice}\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    environment = {"STATUSES": statuses, "STAND_INS": str(tmp_path / "stand_ins"), "SUBMISSION_ID": "mine"}
+    done = run("train", tmp_path, "random", ray=FAILING, **DATA, **environment)
+    lines = (tmp_path / "arguments").read_text().splitlines()
+    assert (len(lines), done.returncode) == (submitted, status), done.stderr
+    ids = ["mine", *(f"mine-again-{number}" for number in range(1, submitted))]
+    assert [line.split()[3] for line in lines] == ids
+    assert [line.endswith("--ckpt.load_enable") for line in lines] == [False] + [True] * (submitted - 1)
 
 
 def test_a_script_plans_its_job_instead(tmp_path: Path) -> None:
