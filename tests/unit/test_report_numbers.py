@@ -316,3 +316,15 @@ def test_selections_by_subject(tmp_path: Path) -> None:
     section = selected_prompts.section(groups, BLACK, selected_prompts.Subjects("topic", lambda run: subjects))
     assert [picture.name for picture in section.pictures] == ["prompts_used", "subjects_1_prepo"]
     assert "each topic" in section.reading
+
+
+def test_restarts_stand_where_the_step_after_them_begins(tmp_path: Path, two_seeds: list[Group]) -> None:
+    steps = [
+        {"step": step, "rollout/total": step, "timing/train": 60.0, "run/restarts": count}
+        for step, count in enumerate((0, 0, 2, 2, 3), start=1)
+    ]
+    shown = timing.section(groups_of(tmp_path / "broken", (steps, None, {})))
+    table = shown.data["restarts"][["step", "minutes", "count"]].to_numpy().tolist()
+    assert table == [[1, 0, 0], [3, 2, 2], [5, 4, 1], [5, 5, 0]]
+    assert [picture.name for picture in shown.pictures] == ["timing", "restarts"]
+    assert [picture.name for picture in timing.section(two_seeds).pictures] == ["timing"]
