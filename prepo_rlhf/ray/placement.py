@@ -62,12 +62,23 @@ class Fleet:
         return ranks | {"rollout engine": self.engines}
 
 
-def check_cluster(config: Config) -> None:
-    """Refuse a job that the cluster is too small for; Ray would wait for ever for its GPUs.
+def check_cluster(config: Config, patience: float = 0) -> None:
+    """Refuse a job that the cluster is too small for, and will be for `patience` seconds; Ray would wait for ever.
 
     Raises:
         ConfigError: with what is there and what is asked.
     """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return _check_cluster(config)
+        except ConfigError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(1)
+
+
+def _check_cluster(config: Config) -> None:
     remedy = "lower --actor.num_gpus_per_node, --ref.num_gpus_per_node or --vllm.num_engines, share GPUs with "
     check_bundles(required_bundles(config), config.vllm.tensor_parallel_size, remedy + "--train.colocate_all")
     for group in bundle_groups(config):

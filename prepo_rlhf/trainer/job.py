@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -129,15 +128,12 @@ def _reserve(config: Config, restarts: Restarts) -> Places:
     from prepo_rlhf.ray import nodes, placement
 
     with announced("Reserving GPUs"):
-        deadline = time.monotonic() + 60 * config.train.wait_for_nodes * restarts.recovering
-        while True:
-            try:
-                placement.check_cluster(config)
-                break
-            except ConfigError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(1)
+        try:
+            placement.check_cluster(config, 60 * config.train.wait_for_nodes if restarts.recovering else 0)
+        except ConfigError as error:
+            if not restarts.recovering:
+                raise
+            raise PartDied(f"the places of the job have not come back: {error}", restarts.step, str(error)) from error
         places = placement.reserve_places(config)
         with paths.needed_on_all_nodes(config) as files:
             nodes.check_files(files, places.groups())

@@ -27,8 +27,9 @@ class Restarts:
     def __init__(self, config: Config) -> None:
         self._limit = config.train.max_restarts
         self._path = Path(config.logger.run_dir) / EVENTS_FILE
-        self._fault: PartDied | None = None  # that the job is recovering from, or has recovered from last
-        self._since_step = 0  # restarts since the last finished step
+        self.step = 0  # the last whole one before the fault that the job is recovering from, or has recovered from last
+        self._why = ""  # that fault
+        self._since_step, self._furthest = 0, 0  # restarts since the furthest step that was finished
         self._began = 0.0  # of the recovery
 
     @property
@@ -47,27 +48,29 @@ class Restarts:
 
         Raises the fault itself where it is one too many, and TrainingStopped where it would come again.
         """
-        before, self._fault = self._fault, fault
-        if before is None or before.step != fault.step:
-            self._since_step, before = 0, None
+        went_on = not self.recovering
+        came_again = self._since_step and went_on and self.step == fault.step and _same(self._why, fault.why)
+        if fault.step > self._furthest:  # a step that is made a second time is no progress
+            self._since_step, self._furthest = 0, fault.step
         self._since_step += 1
+        self.step, self._why = fault.step, fault.why
         if self._since_step > self._limit:
             raise fault
-        if before is not None and _same(before.why, fault.why):
+        if came_again:
             raise TrainingStopped(f"{fault}. It is the second time in succession, so it would come again") from fault
         self._began = time.monotonic()
         print(f"{fault}. Starting again ({self._since_step} of {self._limit} times since the last step)", flush=True)
 
     def recovered(self, step: int) -> None:
         """Record that the job goes on after `step`; nothing where it has not been broken."""
-        if self._fault is None or not self.recovering:
+        if not self.recovering:
             return
         event = {
             "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "event": "restart",
-            "why": self._fault.why,
-            "step": self._fault.step,
-            "steps_lost": self._fault.step - step,
+            "why": self._why,
+            "step": self.step,
+            "steps_lost": self.step - step,
             "seconds": round(time.monotonic() - self._began, 1),
         }
         with self._path.open("a", encoding="utf-8") as file:
