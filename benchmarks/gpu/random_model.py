@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -38,20 +40,23 @@ def reward_func(queries, prompts, labels):
 
 
 def make_model(work: Path, shape: str) -> Path:
-    """The folder of the model of one of SHAPES below `work`, made unless it is there; in bfloat16."""
+    """The folder of the model of one of SHAPES below `work`, in bfloat16, made unless it is there."""
     folder = work / shape.replace(", ", "-").replace(" ", "-")
-    if folder.is_dir():
-        return folder
-    work.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():  # in a process of its own, which leaves no memory of a GPU taken
+        subprocess.run([sys.executable, __file__, str(folder), shape], check=True)
+    return folder
+
+
+def _make(folder: Path, shape: str) -> None:
     tokenizer = _train_tokenizer([question for question, _ in problems(300)])
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     torch.manual_seed(0)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):  # random numbers for a billion weights
         model = AutoModelForCausalLM.from_config(Qwen2Config(**SHAPES[shape], **ends), dtype=torch.bfloat16)
-    made = Path(tempfile.mkdtemp(dir=work))  # a part that is stopped leaves no half of a model under the name
+    made = Path(tempfile.mkdtemp(dir=folder.parent))  # who is stopped leaves no half of a model under the name
     model.save_pretrained(made)
     tokenizer.save_pretrained(made)
-    return made.rename(folder)
+    made.rename(folder)
 
 
 def write_task(folder: Path, count: int) -> tuple[Path, Path]:
@@ -84,3 +89,7 @@ def _train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
+
+
+if __name__ == "__main__":
+    _make(Path(sys.argv[1]), sys.argv[2])

@@ -49,8 +49,9 @@ class Part:
 _PASS = "--num_tokens 16384 --dtype bf16 --pairs 3"
 _TINY_PASS = "--vocabulary 512 --hidden_size 128 --num_tokens 256 --length 64 --pairs 1"
 _TINY_JOB = "--shape tiny --prompts 2 --new_tokens 16"
-PARTS = {
+PARTS = {  # the short ones first: the last are what is left out where time runs short
     "output_head": Part("output_head.py", ("torch", "rich"), 60, "--pairs 3", "--tiny --pairs 1"),
+    "gpu_tests": Part("gpu/gpu_tests.py", ("torch", "transformers", "pytest", "hypothesis"), 60),
     "policy_pass_7b": Part("policy_pass.py", MODEL, 60, f"--hidden_size 3584 {_PASS}", _TINY_PASS),
     "policy_pass_8b": Part("policy_pass.py", MODEL, 60, f"--vocabulary 128256 --hidden_size 4096 {_PASS}", _TINY_PASS),
     "engine": Part(
@@ -59,7 +60,6 @@ PARTS = {
     ),
     "steps": Part("gpu/steps.py", STACK, 180, "", f"{_TINY_JOB} --steps 2", shares_model=True),
     "determinism": Part("gpu/determinism.py", STACK, 150, "", _TINY_JOB, shares_model=True),
-    "gpu_tests": Part("gpu/gpu_tests.py", ("torch", "transformers", "pytest", "hypothesis"), 60),
 }  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def environment() -> dict[str, str]:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     values = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1"}
     values.pop("RAY_ADDRESS", None)
-    if find_spec("flashinfer") is None:  # vLLM would compile its sampler's kernels with it
+    if find_spec("flashinfer") is None:  # else vLLM would sample with what is not there
         values.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
     return values
 

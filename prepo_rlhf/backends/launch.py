@@ -6,12 +6,14 @@ Boundary: what training and evaluation both need before there is any actor.
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any, TextIO
 
-# Read when Ray is imported: this process then hands tensors to the actors without pickling them.
+from prepo_rlhf.backends import noise
+
+# Read when Ray is imported: this process then hands tensors to the actors without pickling them, and leaves out lines.
 os.environ.setdefault("RAY_ENABLE_ZERO_COPY_TORCH_TENSORS", "1")
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", noise.TOLD_BY_RAYLETS)
 import ray
 from ray.exceptions import RayError
 
@@ -33,6 +35,7 @@ def apply_backend(config: Config) -> None:
     use_short_temp_folders()
     internals.warn_of_other_versions()  # here and not in `backends.activate`: once a job, not in every actor
     os.environ[backends.BACKEND_VARIABLE] = config.backend
+    noise.silence(config.backend)
     if config.backend == "cpu":
         from prepo_rlhf.backends import cpu
 
@@ -59,8 +62,6 @@ def start_ray(config: Config, logical_gpus: int | None = None, stream: TextIO | 
     """
     address = ray_address.to_join(config.backend)
     arguments: dict[str, Any] = {"runtime_env": {"env_vars": _worker_variables(config)}, "log_to_driver": False}
-    # Tensors that Ray shares between processes are read-only, and nothing here writes to them.
-    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
     if address is not None:
         with announced(f"Joining Ray at {address}", stream):
             _join(address, arguments)
@@ -70,7 +71,7 @@ def start_ray(config: Config, logical_gpus: int | None = None, stream: TextIO | 
         count = required_bundles(config) if logical_gpus is None else logical_gpus
         arguments |= {"num_gpus": count, "num_cpus": count}
     with announced("Starting Ray", stream):
-        ray.init(address="local", include_dashboard=False, **arguments)
+        ray.init(address="local", include_dashboard=False, logging_level=noise.OWN_RAY, **arguments)
 
 
 def _worker_variables(config: Config) -> dict[str, str]:

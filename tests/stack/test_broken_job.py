@@ -12,6 +12,8 @@ from broken_jobs import KILLS, SAVE_STEPS, broken_and_healed, broken_and_resumed
 from finished_runs import FinishedRun
 from tiny_tasks import job_options, read_metrics, run_job, without_timings
 
+from prepo_rlhf.backends.noise import TOLD_BY_RAYLETS, WARNINGS
+
 
 @pytest.mark.parametrize("signal_too", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_dead_engine(signal_too: bool, finished_run: FinishedRun, tmp_path: Path) -> None:
@@ -27,9 +29,11 @@ def test_a_dead_engine(signal_too: bool, finished_run: FinishedRun, tmp_path: Pa
     report = broken_and_resumed(finished_run.options_in(run_dir), run_dir, strikes, others)
     assert report.steps_lost[-1] <= SAVE_STEPS and (not signal_too or report.steps_lost[0] == 0)
     assert report.metrics == [without_timings(row) for row in read_metrics(finished_run.folder)]
+    noise = (*WARNINGS, TOLD_BY_RAYLETS, "Triton not installed", "Started a local Ray instance")
     told, options = run_dir.with_suffix(".log").read_text(), yaml.safe_load((run_dir / "config.yaml").read_text())
     assert re.search(rf"Going on after step \d+, from {run_dir}/checkpoints/_actor/global_step\d+\n", told)
     assert "--actor.adam.lr was 0.001 and is now 0.5: the checkpoint's value is kept" in told
+    assert not [text for text in noise if text in told] and told.count("rollout engine 0 died") == 1
     assert "--logger.logging_steps was 1 and is now 2: that takes effect" in told
     assert options["actor"]["adam"]["lr"] == 1e-3 and options["actor"]["lr_scheduler"] == "cosine_with_min_lr"
     assert options["logger"]["logging_steps"] == 2

@@ -48,4 +48,4 @@ def test_a_part_past_its_limit_stops_no_other(tmp_path: Path) -> None:
 
 def test_an_unknown_part_is_named_with_those_there_are(tmp_path: Path) -> None:
     done = gpu_sh(tmp_path, "--parts", "output_head,motor")
-    assert done.returncode == 2 and "--parts motor: there are output_head, policy_pass_7b" in done.stderr
+    assert done.returncode == 2 and "--parts motor: there are output_head, gpu_tests" in done.stderr
