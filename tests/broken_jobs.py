@@ -113,7 +113,7 @@ class RewardServerGone(Fault):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}/reward"
+        return f"http://127.0.0.1:{self._port}/reward"  # with --reward.patience 0 it is gone at once
 
     def strike(self, job: RunningJob) -> None:
         self._server.shutdown()

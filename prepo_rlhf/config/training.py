@@ -140,6 +140,8 @@ class RewardOptions(Options):
     remote_url: Annotated[str | None, OnResume.TAKES_EFFECT] = None
     """`math` for the built-in verifier, a Python file with reward_func(queries, prompts, labels), or the URL of a
     reward server. Required."""
+    patience: Annotated[float, Ge(0), OnResume.TAKES_EFFECT] = 5.0
+    """Minutes for which a reward server that does not answer is asked again, after growing pauses, until it is gone."""
     clip_range: tuple[float, float] = (-10.0, 10.0)
     """Rewards are clipped to LOW HIGH."""
     overlong_buffer_len: Annotated[float, Gt(0)] | None = None

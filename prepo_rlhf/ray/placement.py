@@ -194,6 +194,7 @@ def engine_arguments(config: Config, seed_offset: int = 0) -> dict[str, Any]:
         "disable_log_stats": True,
         "reward": config.reward.remote_url if not config.train.agent_func_path else None,
         "math_options": config.reward.math,
+        "reward_patience": config.reward.patience,
         "agent_func_path": config.train.agent_func_path,
         "same_batches": config.train.full_determinism_enable,
     }

@@ -55,6 +55,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         *args: Any,
         reward: str | None,
         math_options: MathOptions,
+        reward_patience: float,
         agent_func_path: str | None,
         same_batches: bool,
         **kwargs: Any,
@@ -62,7 +63,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         """`same_batches`: whatever the timing, the same requests share a batch; costs 20 ms a wave of them, and an
         agent's turn waits for the slowest."""
         await super().__init__(*args, **kwargs)  # OpenRLHF's way to load an agent checks nothing
-        self._reward: Reward | None = make_reward(reward, math_options) if reward else None
+        self._reward: Reward | None = make_reward(reward, math_options, reward_patience) if reward else None
         self._agent = Agent(agent_func_path) if agent_func_path else None
         self._waves = RequestWaves(self.llm) if same_batches else None
         self._syncs = 0

@@ -7,8 +7,10 @@ reward is never trained on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 from prepo_rlhf.config.training import MathOptions
@@ -17,16 +19,20 @@ from prepo_rlhf.files.user_code import RAISED, UserCodeError, check_callable, ex
 from prepo_rlhf.rewards.contract import NoAnswerError, Reward, RewardError, Rollouts, checked
 
 MATH, MODULE = "math", "prepo_reward_func"
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before a server is asked again
 RewardFunc = Callable[[list[str], list[str], list[Any]], dict[str, Any]]
 
 
-def make_reward(spec: str, math_options: MathOptions | None = None) -> Reward:
-    """The reward that `--reward.remote_url` names: math, a Python file, or one or more URLs separated by commas."""
+def make_reward(spec: str, math_options: MathOptions | None = None, patience: float = 0.0) -> Reward:
+    """The reward that `--reward.remote_url` names: math, a Python file, or one or more URLs separated by commas.
+
+    `patience`: minutes for which servers that give no answer are asked again.
+    """
     if spec == MATH:
         from prepo_rlhf.rewards.math_reward import MathReward
 
         return MathReward(math_options or MathOptions())
-    return _file_reward(spec) if spec.endswith(".py") else _server_reward(spec.split(","))
+    return _file_reward(spec) if spec.endswith(".py") else _server_reward(spec.split(","), 60 * patience)
 
 
 def check_reward(spec: str) -> None:
@@ -83,18 +89,32 @@ def _file_reward(path: str) -> Reward:
     return reward
 
 
-def _server_reward(urls: list[str]) -> Reward:
+def _server_reward(urls: list[str], patience: float) -> Reward:
     from openrlhf.utils.agent import SingleTurnAgentExecutor
 
     client, named = SingleTurnAgentExecutor(urls), f"--reward.remote_url {','.join(urls)}"
 
     async def reward(rollouts: Rollouts) -> list[dict[str, Any]]:
         prompt, label = [rollouts.prompt], [rollouts.label]
-        calls = [client._fetch_rewards_via_http([query], prompt, label) for query in rollouts.queries]
+        ask = partial(client._fetch_rewards_via_http, prompts_list=prompt, labels_list=label)
+        calls = [_answered(partial(ask, [query]), patience) for query in rollouts.queries]
         try:
             answers = await asyncio.gather(*calls)
-        except RuntimeError as error:  # what OpenRLHF raises after its last attempt
+        except RuntimeError as error:
             raise NoAnswerError(f"{named}: no answer ({error})") from error
         return [checked(answer[0] if answer else None, named, rollouts.prompt) for answer in answers]
 
     return reward
+
+
+async def _answered(ask: Callable[[], Awaitable[Any]], patience: float) -> Any:
+    """What `ask` answers, asked again for `patience` seconds; then the RuntimeError of OpenRLHF's last attempt."""
+    deadline, pause = time.monotonic() + patience, FIRST_PAUSE
+    while True:
+        try:
+            return await ask()
+        except RuntimeError:
+            if time.monotonic() + pause > deadline:
+                raise
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)

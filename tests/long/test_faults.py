@@ -77,7 +77,7 @@ def test_a_reward_server_that_goes_away(
     unbroken: list[dict[str, float]], options_in: MakeOptions, tmp_path: Path
 ) -> None:
     fault = RewardServerGone()
-    options = options_in(tmp_path / "broken", reward__remote_url=fault.url)
+    options = options_in(tmp_path / "broken", reward__remote_url=fault.url, reward__patience=0)
     for row, expected in zip(strike_often(fault, options, tmp_path / "broken"), unbroken, strict=True):
         assert row == {name: value for name, value in expected.items() if name != "reward/characters"}
 

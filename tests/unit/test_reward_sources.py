@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
+from prepo_rlhf.rewards import sources
 from prepo_rlhf.rewards.contract import RewardError, Rollouts
 from prepo_rlhf.rewards.sources import check_reward, make_reward
 
@@ -113,6 +115,34 @@ def test_a_server_answers_like_a_file() -> None:
     finally:
         server.shutdown()
     assert answers == [{"reward": 0.25, "scores": 1.0, "extra_logs": {}}] * 2
+
+
+@pytest.mark.parametrize(
+    ("refusals", "patience", "answered"), [(0, 0, True), (3, 10, True), (1, 0, False), (99, 0.2, False)]
+)
+def test_a_server_is_asked_again_as_long_as_patience_lasts(
+    refusals: int, patience: float, answered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    async def ask() -> str:
+        asked.append(time.monotonic())
+        if len(asked) <= refusals:
+            raise RuntimeError("Request error")
+        return "answer"
+
+    monkeypatch.setattr(sources, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(sources, "LONGEST_PAUSE", 0.05)
+    if not answered:
+        with pytest.raises(RuntimeError, match="Request error"):
+            asyncio.run(sources._answered(ask, patience))
+        assert asked[-1] - asked[0] <= patience + 0.05
+        return
+    assert asyncio.run(sources._answered(ask, patience)) == "answer"
+    waited = [after - before for before, after in zip(asked, asked[1:], strict=False)]
+    assert len(asked) == refusals + 1 and all(
+        pause >= least for pause, least in zip(waited, (0.02, 0.04, 0.05), strict=False)
+    )
 
 
 @pytest.mark.parametrize("spec", ["math", "http://127.0.0.1:5000/get_reward", "http://a/1, https://b/2"])
