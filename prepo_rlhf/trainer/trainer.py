@@ -101,9 +101,13 @@ class Trainer:
                 going_on = self._save_after_fault()
                 where = f"step {self._state.step + 1}" + (f", {self._phase}" if self._phase else "")
                 message = f"stopped in {where}: {fault}. {going_on}"
-                if request.signal is None and self._faults.part_died(error, fault):
-                    raise PartDied(message, self._state.step, fault) from error
-                raise TrainingStopped(message) from error
+                raise self._stopped(message, error, fault, told_to=request.signal is not None) from error
+
+    def _stopped(self, message: str, error: BaseException, fault: str, told_to: bool = False) -> TrainingStopped:
+        """What to raise for an error that was described as `fault`: who was told to stop does not start again."""
+        if told_to or not self._faults.part_died(error, fault):
+            return TrainingStopped(message)
+        return PartDied(message, self._state.step, fault)
 
     def _begin(self) -> None:
         if self._state.stream is not None:
@@ -144,8 +148,9 @@ class Trainer:
         try:
             ray.get(self._fleet.policy.async_save_model())
         except RayError as error:
-            fault = f"--ckpt.output_dir {output}: the model could not be saved: {self._faults.describe(error)}"
-            raise TrainingStopped(f"all steps are done, but {fault}. {self._save_after_fault()}") from error
+            fault = self._faults.describe(error)
+            message = f"all steps are done, but --ckpt.output_dir {output}: the model could not be saved: {fault}"
+            raise self._stopped(f"{message}. {self._save_after_fault()}", error, fault) from error
         self._checkpoints.mark_finished(self._state)
         report = f"python -m prepo_rlhf.cli.report --runs {shlex.quote(str(records))}"
         print(f"Model: {output}\nRecords: {records}\nReport: {report}", flush=True)
