@@ -65,16 +65,18 @@ fi
 export RAY_API_SERVER_ADDRESS=${RAY_API_SERVER_ADDRESS:-http://127.0.0.1:8265}
 SUBMISSION_ID=${SUBMISSION_ID:-prepo-$(date +%Y%m%d-%H%M%S)-$$}
 
-# The exit status of a submitted job's driver; 137 where it was killed, or Ray does not know.
+# The exit status of a submitted job's driver; 137 where it was killed. A job that is still running, since only this script
+# was stopped, is no reason to submit another beside it, nor is a cluster that cannot be asked.
 driver_status() {
-    python3 - "$1" <<'PYTHON' || echo 137
+    python3 - "$1" <<'PYTHON' || echo 1
 import sys
 
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 job = JobSubmissionClient().get_job_info(sys.argv[1])
 code = job.driver_exit_code
-print(130 if job.status == JobStatus.STOPPED else 137 if code is None or code < 0 else code)
+stopped = job.status == JobStatus.STOPPED or not job.status.is_terminal()
+print(130 if stopped else 137 if code is None or code < 0 else code)
 PYTHON
 }
 

@@ -32,14 +32,20 @@ from enum import Enum
 from types import SimpleNamespace
 
 class JobStatus(Enum):
+    RUNNING = "RUNNING"
     STOPPED = "STOPPED"
     FAILED = "FAILED"
+
+    def is_terminal(self):
+        return self != JobStatus.RUNNING
 
 class JobSubmissionClient:
     def get_job_info(self, name):
         number = int(name.partition("-again-")[2] or 0)
         code = int(os.environ["STATUSES"].split()[number])
-        status = JobStatus.STOPPED if code == 130 else JobStatus.FAILED
+        if code == 1000:
+            raise ConnectionError("the cluster cannot be reached")
+        status = {130: JobStatus.STOPPED, 999: JobStatus.RUNNING}.get(code, JobStatus.FAILED)
         return SimpleNamespace(status=status, driver_exit_code=-9 if code == 137 else code)
 """
 MODEL_SCRIPTS = {  # script -> recipe, and nodes if it sets them
@@ -158,7 +164,16 @@ def test_a_mistake_is_told_before_anything_is_submitted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("statuses", "submitted", "status"),
-    [("137 75 0", 3, 0), ("2", 1, 2), ("1", 1, 1), ("130", 1, 130), ("137 137 137 137", 4, 137), ("75 2", 2, 2)],
+    [
+        ("137 75 0", 3, 0),
+        ("2", 1, 2),
+        ("1", 1, 1),
+        ("130", 1, 130),
+        ("137 137 137 137", 4, 137),
+        ("75 2", 2, 2),
+        ("999", 1, 130),
+        ("1000", 1, 1),
+    ],
 )
 def test_a_job_whose_driver_died_is_submitted_again(statuses: str, submitted: int, status: int, tmp_path: Path) -> None:
     """What a driver ended with is asked of `ray.job_submission`, for which a module stands in."""
