@@ -184,8 +184,13 @@ def unbroken_metrics(options: list[str], run_dir: Path) -> list[dict[str, float]
     return [without_timings(row) for row in read_metrics(run_dir)]
 
 
-def broken_and_healed(options: list[str], run_dir: Path, strikes: list[tuple[int, Fault]]) -> Report:
-    """Run the job, and let each fault strike once the metrics of its step are written; nobody starts it again."""
+def broken_and_healed(
+    options: list[str], run_dir: Path, strikes: list[tuple[int, Fault]], last: tuple[int, Fault] | None = None
+) -> Report:
+    """Run the job, and let each fault strike once the metrics of its step are written; nobody starts it again.
+
+    The `last` one ends it.
+    """
     report = Report()
     with running_job([*options, "--train.max_restarts", "3"], run_dir) as job:
         for step, fault in strikes:
@@ -194,8 +199,11 @@ def broken_and_healed(options: list[str], run_dir: Path, strikes: list[tuple[int
             job.wait_for_events(len(report.steps_lost) + 1)
             report.steps_lost.append(job.events()[-1]["steps_lost"])
             report.seconds.append(job.events()[-1]["seconds"])
+        if last:
+            job.wait_for_step(last[0])
+            last[1].strike(job)
         code, said = job.end()
-    assert code == 0, said
+    assert code == (last[1].code if last else 0), said
     report.said.append(said)
     report.metrics = [without_timings(row) for row in read_metrics(run_dir)]
     return report

@@ -98,7 +98,7 @@ class Trainer:
                 raise
             except Exception as error:
                 fault = self._faults.describe(error)
-                going_on = self._save_after_fault()
+                going_on = self._save_after_fault(fault)
                 where = f"step {self._state.step + 1}" + (f", {self._phase}" if self._phase else "")
                 message = f"stopped in {where}: {fault}. {going_on}"
                 raise self._stopped(message, error, fault, told_to=request.signal is not None) from error
@@ -150,18 +150,19 @@ class Trainer:
         except RayError as error:
             fault = self._faults.describe(error)
             message = f"all steps are done, but --ckpt.output_dir {output}: the model could not be saved: {fault}"
-            raise self._stopped(f"{message}. {self._save_after_fault()}", error, fault) from error
+            raise self._stopped(f"{message}. {self._save_after_fault(fault)}", error, fault) from error
         self._checkpoints.mark_finished(self._state)
         report = f"python -m prepo_rlhf.cli.report --runs {shlex.quote(str(records))}"
         print(f"Model: {output}\nRecords: {records}\nReport: {report}", flush=True)
 
-    def _save_after_fault(self) -> str:
-        """Save the last whole step, which takes only the policy; returns what to tell the user about going on."""
+    def _save_after_fault(self, fault: str) -> str:
+        """Save the last whole step, which takes only the policy; returns what to tell about going on, after `fault`."""
         if self._between_steps:
             try:
                 return self._checkpoints.save_before_stop(self._state)
             except (CheckpointError, RayError) as error:
-                print(f"step {self._state.step} could not be saved: {self._faults.describe(error)}", flush=True)
+                if (reason := self._faults.describe(error)) not in fault:
+                    print(f"step {self._state.step} could not be saved: {reason}", flush=True)
         return self._checkpoints.how_to_go_on()
 
     def _step(self, batch: RolloutBatch) -> None:

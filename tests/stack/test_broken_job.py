@@ -8,50 +8,49 @@ from pathlib import Path
 
 import pytest
 import yaml
-from broken_jobs import KILLS, SAVE_STEPS, broken_and_healed, broken_and_resumed
+from broken_jobs import KILLS, SAVE_STEPS, broken_and_healed, broken_and_resumed, unbroken_metrics
 from finished_runs import FinishedRun
 from tiny_tasks import job_options, read_metrics, run_job, without_timings
 
 from prepo_rlhf.backends.noise import TOLD_BY_RAYLETS, WARNINGS
 
+NOISE = (*WARNINGS, TOLD_BY_RAYLETS, "Triton not installed", "Started a local Ray instance")
 
-@pytest.mark.parametrize("signal_too", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_a_dead_engine(signal_too: bool, finished_run: FinishedRun, tmp_path: Path) -> None:
-    """Broken by a dead engine, and stopped by a scheduler before, it is resumed with the metrics of the unbroken run.
 
-    The last time another learning rate and schedule are asked for, which the optimizer does not take: it is said so,
-    and recorded truly.
+def test_a_broken_job_goes_on_by_itself_and_when_it_is_started_again(finished_run: FinishedRun, tmp_path: Path) -> None:
+    """After a dead engine and a dead rank by itself, after a dead driver resumed; with the unbroken run's metrics.
+
+    When it is resumed another learning rate and schedule are asked for, which the optimizer does not take: it is said
+    so, and recorded truly.
     """
-    strikes, run_dir = [(4, KILLS["rollout engine"])], tmp_path / "broken"
-    if signal_too:
-        strikes.insert(0, (1, KILLS["SIGTERM"]))
-    others = ["--actor.adam.lr", "0.5", "--actor.lr_scheduler", "constant", "--logger.logging_steps", "2"]
-    report = broken_and_resumed(finished_run.options_in(run_dir), run_dir, strikes, others)
-    assert report.steps_lost[-1] <= SAVE_STEPS and (not signal_too or report.steps_lost[0] == 0)
-    assert report.metrics == [without_timings(row) for row in read_metrics(finished_run.folder)]
-    noise = (*WARNINGS, TOLD_BY_RAYLETS, "Triton not installed", "Started a local Ray instance")
-    told, options = run_dir.with_suffix(".log").read_text(), yaml.safe_load((run_dir / "config.yaml").read_text())
-    assert re.search(rf"Going on after step \d+, from {run_dir}/checkpoints/_actor/global_step\d+\n", told)
-    assert "--actor.adam.lr was 0.001 and is now 0.5: the checkpoint's value is kept" in told
-    assert not [text for text in noise if any(text in said for said in (*report.said, told))]
-    assert report.said[-1].count(" died") == 1
-    assert "--logger.logging_steps was 1 and is now 2: that takes effect" in told
-    assert options["actor"]["adam"]["lr"] == 1e-3 and options["actor"]["lr_scheduler"] == "cosine_with_min_lr"
-    assert options["logger"]["logging_steps"] == 2
-
-
-def test_a_job_goes_on_by_itself(finished_run: FinishedRun, tmp_path: Path) -> None:
-    """After a dead engine and a dead policy rank, with the metrics of the unbroken run."""
-    run_dir = tmp_path / "broken"
-    report = broken_and_healed(
-        finished_run.options_in(run_dir), run_dir, [(3, KILLS["rollout engine"]), (6, KILLS["policy rank"])]
-    )
-    assert report.metrics == [without_timings(row) for row in read_metrics(finished_run.folder)]
+    run_dir, unbroken = tmp_path / "broken", [without_timings(row) for row in read_metrics(finished_run.folder)]
+    strikes = [(3, KILLS["rollout engine"]), (6, KILLS["policy rank"])]
+    report = broken_and_healed(finished_run.options_in(run_dir), run_dir, strikes, last=(8, KILLS["driver"]))
+    assert report.metrics == unbroken[: len(report.metrics)] and len(report.metrics) > 8
     assert report.steps_lost[0] == 0 and report.steps_lost[1] <= SAVE_STEPS
     events = [json.loads(line) for line in (run_dir / "events.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events] == ["restart", "restart"] and events[0]["seconds"] > 0
-    assert "rollout engine 0 died" in events[0]["why"] and "policy rank 0 died" in events[1]["why"]
+    for event, part in zip(events, ("rollout engine", "policy rank"), strict=True):
+        assert f"{part} 0 died" in event["why"] and report.said[-1].count(f"{part} 0 died") == 1
+
+    others = ["--actor.adam.lr", "0.5", "--actor.lr_scheduler", "constant", "--logger.logging_steps", "2"]
+    assert unbroken_metrics([*finished_run.options_in(run_dir), "--ckpt.load_enable", *others], run_dir) == unbroken
     assert [row["run/restarts"] for row in read_metrics(run_dir)][0::12] == [0, 2]
+    told, options = run_dir.with_suffix(".log").read_text(), yaml.safe_load((run_dir / "config.yaml").read_text())
+    assert re.search(rf"Going on after step \d+, from {run_dir}/checkpoints/_actor/global_step\d+\n", told)
+    assert "--actor.adam.lr was 0.001 and is now 0.5: the checkpoint's value is kept" in told
+    assert "--logger.logging_steps was 1 and is now 2: that takes effect" in told
+    assert options["actor"]["adam"]["lr"] == 1e-3 and options["actor"]["lr_scheduler"] == "cosine_with_min_lr"
+    assert options["logger"]["logging_steps"] == 2
+    assert not [text for text in NOISE if any(text in said for said in (*report.said, told))]
+
+
+@pytest.mark.long
+def test_a_signal_and_a_dead_engine_resumed_by_hand(finished_run: FinishedRun, tmp_path: Path) -> None:
+    strikes, run_dir = [(1, KILLS["SIGTERM"]), (4, KILLS["rollout engine"])], tmp_path / "broken"
+    report = broken_and_resumed(finished_run.options_in(run_dir), run_dir, strikes)
+    assert report.steps_lost[0] == 0 and report.steps_lost[1] <= SAVE_STEPS
+    assert report.metrics == [without_timings(row) for row in read_metrics(finished_run.folder)]
 
 
 @pytest.mark.usefixtures("ray_head")

@@ -128,12 +128,14 @@ def test_the_training_loader_takes_it(made: Path, tiny_llama: str) -> None:
         assert [prompt.label for prompt in prompts.prompts] == [row["answer"] for row in rows]
 
 
+@pytest.mark.long
 def test_all_benchmarks_at_once(benchmarks: Path, tmp_path: Path) -> None:
     assert main(["benchmarks", "--from", str(benchmarks), "--output_dir", str(tmp_path)]) == 0
     for name in BENCHMARKS:
         assert load_benchmark(name, str(tmp_path)) == load_benchmark(name, str(benchmarks))
 
 
+@pytest.mark.long
 def test_gsm8k(benchmarks: Path, tmp_path: Path) -> None:
     assert main(["gsm8k", "--from", str(benchmarks), "--output_dir", str(tmp_path)]) == 0
     rows = read_lines(tmp_path / "gsm8k_train.jsonl") + read_lines(tmp_path / "gsm8k_held_out.jsonl")

@@ -35,6 +35,7 @@ def read_samples(folder: Path) -> dict[tuple[str, str, int], dict[str, object]]:
     return samples
 
 
+@pytest.mark.long
 def test_every_real_benchmark_from_the_script(benchmarks: Path, tmp_path: Path) -> None:
     """20 problems of each with a random 2-layer model on two engines; going on afterwards changes nothing."""
     texts = [json.loads(line)["question"] for line in (benchmarks / "gsm8k_test.jsonl").read_text().splitlines()[:300]]

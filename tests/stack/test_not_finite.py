@@ -18,6 +18,7 @@ def reward_func(queries, prompts, labels):
 """
 
 
+@pytest.mark.long  # ends as a gradient that is not finite
 def test_a_reward_that_is_nan(tiny_llama: str, tiny_data: str, tmp_path: Path) -> None:
     reward = tmp_path / "nan_reward.py"
     reward.write_text(NAN_AT_THE_SEVENTH_CALL)

@@ -125,6 +125,7 @@ def changes_of(folder: Path) -> dict[Path, int]:
                 "prepo__entropy_mean": "token",
             },
             id="bf16-colocated-zero3-kl-gspo-scored-by-actor",
+            marks=pytest.mark.long,
         ),
     ],
 )
