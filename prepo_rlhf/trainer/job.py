@@ -61,7 +61,7 @@ def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> S
     with announced("Loading the trainer"):
         from prepo_rlhf.files.run_start import make_way
         from prepo_rlhf.ray import placement
-        from prepo_rlhf.ray.faults import Faults, RayError
+        from prepo_rlhf.ray.faults import Faults, RayError, reason
         from prepo_rlhf.ray.strategy import make_strategy
         from prepo_rlhf.rollout.sync_async import make_schedule
         from prepo_rlhf.selection.prompt_stream import PromptStream
@@ -91,8 +91,12 @@ def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> S
             raise PartDied(message, prepared.start.step, why) from error
         restarts.recovered(prepared.start.step)
         return trainer.fit()
-    except PartDied:
-        placement.end_fleet(fleet, places)
+    except PartDied as fault:
+        try:
+            placement.end_fleet(fleet, places)
+        except Exception as error:  # of whatever kind: nothing can be ended or started
+            message = f"{fault}. Ray itself is gone ({reason(error)})"
+            raise PartDied(message, fault.step, fault.why, for_good=True) from fault
         raise
 
 

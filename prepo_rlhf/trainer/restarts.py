@@ -54,7 +54,7 @@ class Restarts:
             self._since_step, self._furthest = 0, fault.step
         self._since_step += 1
         self.step, self._why = fault.step, fault.why
-        if self._since_step > self._limit:
+        if fault.for_good or self._since_step > self._limit:
             raise fault
         if came_again:
             raise TrainingStopped(f"{fault}. It is the second time in succession, so it would come again") from fault

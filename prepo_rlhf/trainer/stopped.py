@@ -21,11 +21,12 @@ class PartDied(TrainingStopped):
     Attributes:
         step: the last whole step; 0 before the first.
         why: the fault alone, without what to go on from.
+        for_good: this process cannot start the job again, since Ray itself is gone.
     """
 
-    def __init__(self, message: str, step: int, why: str) -> None:
+    def __init__(self, message: str, step: int, why: str, for_good: bool = False) -> None:
         super().__init__(message)
-        self.step, self.why = step, why
+        self.step, self.why, self.for_good = step, why, for_good
 
 
 def how_to_go_on(checkpoints: Path, tag: str | None) -> str:

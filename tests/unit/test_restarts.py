@@ -62,6 +62,11 @@ def test_a_node_that_stays_away_is_waited_for_as_often_as_allowed(restarts: Rest
         restarts.allow(fault(3, "its node is gone"))
 
 
+def test_without_ray_there_is_no_restart(restarts: Restarts) -> None:
+    with pytest.raises(PartDied, match="Ray itself is gone"):
+        restarts.allow(PartDied("stopped in step 2: x died. Ray itself is gone", 1, "x died", for_good=True))
+
+
 def test_events_are_counted_over_all_starts(restarts: Restarts, tmp_path: Path) -> None:
     restarts.recovered(0)  # of a job that nothing has befallen
     assert restarts.total == 0
