@@ -148,9 +148,16 @@ install_by_pip() {
     done
 }
 
-# The project itself, and the stamp, which is there only if all before it went well.
+# What uv and pip's --no-compile leave to the first import. Where PYTHONDONTWRITEBYTECODE is set, as in many containers, it
+# would be left to every import of every process of a job. Files that are no Python 3, as some packages have, are passed over.
+compile_modules() {
+    .venv/bin/python -m compileall -qq -j 0 .venv/lib/python3*/site-packages || true
+}
+
+# The project itself, its modules' bytecode, and the stamp, which is there only if all before it went well.
 finish() {
     pip_install --quiet --no-build-isolation --editable .
+    compile_modules
     fingerprint >"$STAMP"
     echo "Set up: $PWD/.venv"
 }

@@ -16,7 +16,7 @@ source examples/scripts/setup_common.sh
 
 # By pip, which alone knows all the sources that it was configured with. PyPI's own build is for CUDA and very large, so
 # the build that calls itself +cpu is asked for first: from pip's sources, then from PyTorch. Last comes a mirror whose
-# CPU build bears no label. Modules are compiled when they are imported, not now.
+# CPU build bears no label. Modules are compiled at the end, on all cores.
 install_torch() {
     local torch
     torch=$(grep '^torch==' "$LOCK")
