@@ -71,9 +71,8 @@ def find_start(config: Config) -> Start:
     return start
 
 
-def make_way(start: Start, again: bool = False) -> None:
-    """Set aside what stands where the job is about to write, and point to the checkpoint that it goes on from. With
-    `again` the job wrote all of it itself, before it started its actors again.
+def make_way(start: Start) -> None:
+    """Set aside what stands where the job is about to write, and point to the checkpoint that it goes on from.
 
     Raises:
         ConfigError: something cannot be moved, or has come there since `find_start`.
@@ -86,7 +85,7 @@ def make_way(start: Start, again: bool = False) -> None:
     elif not config.ckpt.load_enable:
         _check_free(config)
     try:
-        folders = [] if again else outputs.set_aside(in_the_way)
+        folders = outputs.set_aside(in_the_way)
     except OSError as error:
         raise ConfigError(
             f"{error.filename}, which another run wrote, cannot be set aside ({error.strerror}): move it yourself, or "

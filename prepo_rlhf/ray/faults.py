@@ -20,7 +20,7 @@ from ray.exceptions import (
     RayError,
     RayTaskError,
     WorkerCrashedError,
-)  # fmt: skip
+)
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from prepo_rlhf.ray.worker_logs import TOLD_ELSEWHERE, find_log

@@ -77,7 +77,7 @@ def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> S
         config.train.num_episodes, config.train.seed, schedule.with_steady_weights(make_scorer(config, fleet)),
     )  # fmt: skip
     try:
-        make_way(prepared.start, again=restarts.recovering)
+        make_way(prepared.start)
         try:
             with announced("Loading the models into policy and engines"):
                 load_models(config, strategy, fleet, stream.total_draws)

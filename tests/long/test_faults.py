@@ -5,6 +5,7 @@ Five times each, with the steps that were lost: pytest --long tests/long/test_fa
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from broken_jobs import (
     fault_options,
     unbroken_metrics,
 )
+from tiny_tasks import without_timings
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +58,7 @@ def strike_often(fault: Fault, options: list[str], folder: Path, times: int = 5)
 
 
 @pytest.mark.parametrize("name", KILLS)
-def test_five_times(
-    name: str, unbroken: list[dict[str, float]], options_in: MakeOptions, tmp_path: Path
-) -> None:
+def test_five_times(name: str, unbroken: list[dict[str, float]], options_in: MakeOptions, tmp_path: Path) -> None:
     assert strike_often(KILLS[name], options_in(tmp_path / "broken"), tmp_path / "broken") == unbroken
 
 
@@ -71,6 +71,19 @@ def test_five_times_by_itself(
     report = broken_and_healed(options_in(tmp_path / "broken"), tmp_path / "broken", strikes)
     print(f"{name} five times; steps lost {report.steps_lost}; seconds {report.seconds}")
     assert report.metrics == unbroken
+
+
+def test_before_the_first_checkpoint_nothing_is_erased(
+    unbroken: list[dict[str, float]], options_in: MakeOptions, tmp_path: Path
+) -> None:
+    """The job begins again with step 1, and what it had recorded is set aside."""
+    folder = tmp_path / "broken"
+    options = options_in(folder, ckpt__save_steps=-1, ckpt__best_metric_key="none")
+    report = broken_and_healed(options, folder, [(3, KILLS["policy rank"])])
+    assert report.metrics == unbroken and report.steps_lost[0] >= 3
+    [before] = folder.glob("before-*/metrics.jsonl")
+    rows = [without_timings(json.loads(line)) for line in before.read_text().splitlines()]
+    assert len(rows) >= 3 and rows == unbroken[: len(rows)]
 
 
 def test_a_reward_server_that_goes_away(
