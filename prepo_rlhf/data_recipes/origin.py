@@ -6,21 +6,13 @@ Boundary: rows in, one after another; what they must hold is not looked at.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from http.client import HTTPException
 from pathlib import Path
-from threading import Thread
 from typing import Any, NamedTuple
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 from prepo_rlhf.config.base import ConfigError
 from prepo_rlhf.data_recipes.recipes import Recipe
 from prepo_rlhf.files.rows import GZIP, SUFFIXES, iterate_rows, row_suffix
-
-REACH_SECONDS = 2.5  # for the hub's first answer; with the imports that follow, a refusal takes less than 5
-_OFFLINE = "HF_HUB_OFFLINE"
 
 Rows = Iterator[tuple[str, dict[str, Any]]]
 
@@ -74,10 +66,14 @@ def _of_folder(recipe: Recipe, folder: Path) -> Rows:
 
 
 def _downloaded(recipe: Recipe) -> Rows:
+    from huggingface_hub import is_offline_mode
+
+    from prepo_rlhf.files import hub
+
     dataset = recipe.data.dataset
-    reason = _why_out_of_reach()
+    reason = "HF_HUB_OFFLINE is set" if is_offline_mode() else hub.silence()
     if reason:
-        os.environ[_OFFLINE] = "1"  # what an earlier download has left is still found
+        hub.stay_offline()  # what an earlier download has left is still found
     try:
         return _loaded(recipe, dataset)
     except Exception as error:  # whatever `datasets` raises for a hub that is out of reach
@@ -94,30 +90,6 @@ def _loaded(recipe: Recipe, where: str) -> Rows:
 
     data: Any = load_dataset(where, recipe.data.config, split=recipe.data.split)  # for a split, a Dataset
     return ((f"row {number}", row) for number, row in enumerate(data, start=1))
-
-
-def _why_out_of_reach() -> str:
-    """What is wrong when the hub gives no answer of any kind; empty if it does."""
-    if os.environ.get(_OFFLINE, "0").upper() in ("1", "ON", "YES", "TRUE"):
-        return f"{_OFFLINE} is set"
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    reasons = []
-
-    def ask() -> None:
-        try:
-            urlopen(f"{endpoint}/robots.txt", timeout=REACH_SECONDS).close()
-        except HTTPError:
-            reasons.append("")
-        except (OSError, ValueError, HTTPException) as error:
-            reasons.append(f"{endpoint}: {getattr(error, 'reason', error)}")
-        else:
-            reasons.append("")
-
-    # A thread, for a look-up of the host's name knows no time limit.
-    asking = Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(REACH_SECONDS)
-    return reasons[0] if reasons else f"{endpoint} gave no answer in {REACH_SECONDS} seconds"
 
 
 def _first_line(error: Exception) -> str:

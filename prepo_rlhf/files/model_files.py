@@ -71,11 +71,18 @@ class ModelFiles:
         is_folder = Path(self.name).is_dir()
         with self._told(f"its {CONFIG_NAME} can't be used" if is_folder else "no folder, and no model of the hub"):
             if not is_folder:
-                hub.check_within_reach(self.name, CONFIG_NAME)
+                self._check_hub()
             model_folder.check_no_adapter(self.name)
             if is_folder:
                 model_folder.check_folder(Path(self.name))
             return AutoConfig.from_pretrained(self.name, trust_remote_code=self.trusted)
+
+    def _check_hub(self) -> None:
+        if silent := hub.out_of_reach(self.name, CONFIG_NAME):
+            raise ModelFault(
+                f"is no folder and was not downloaded before, and the hub {silent}: check the network, or download the "
+                "model first"
+            )
 
     def empty(self, config: PretrainedConfig) -> PreTrainedModel:
         """The model of a config, without weights; ConfigError if there is none that could be trained."""
