@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 from machine import find_gpu
-from part import make_parser, write
-from training_job import Job, finish, start
+from part import write
+from training_job import Job, finish, job_arguments, start
 
 
 def differing(first: list[dict[str, float]], second: list[dict[str, float]]) -> list[str]:
@@ -29,11 +29,7 @@ def differing(first: list[dict[str, float]], second: list[dict[str, float]]) -> 
 
 
 def main() -> None:
-    parser = make_parser(__doc__, "Qwen2.5-1.5B, 4 layers")
-    parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--prompts", type=int, default=8, help="of a step, of 8 rollouts each")
-    parser.add_argument("--new_tokens", type=int, default=128)
-    args = parser.parse_args()
+    args = job_arguments(__doc__, "Qwen2.5-1.5B, 4 layers", steps=2, prompts=8, new_tokens=128)
     gpu = find_gpu()
     extra = ("--train.full_determinism_enable", "--vllm.enforce_eager")  # without CUDA graphs it starts sooner
     runs = []

@@ -22,8 +22,8 @@ from typing import Any
 import psutil
 import torch
 from machine import find_gpu
-from part import make_parser, write
-from training_job import Job, finish, start
+from part import write
+from training_job import Job, finish, job_arguments, start
 
 from prepo_rlhf.cli.plan import PlanOptions, training_options
 from prepo_rlhf.planning.cluster import GIB, Cluster
@@ -68,11 +68,7 @@ def planned(job: Job, options: Sequence[str]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = make_parser(__doc__, "Qwen2.5-1.5B")
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--prompts", type=int, default=16, help="of a step, of 8 rollouts each")
-    parser.add_argument("--new_tokens", type=int, default=512)
-    args = parser.parse_args()
+    args = job_arguments(__doc__, "Qwen2.5-1.5B", steps=3, prompts=16, new_tokens=512)
     gpu = find_gpu()
     with tempfile.TemporaryDirectory(dir=args.work) as made:
         folder = Path(made)

@@ -5,6 +5,7 @@ Boundary: options in, the job's metrics by step out.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from part import make_parser
 from random_model import make_model, write_task
 
 ROLLOUTS, CANDIDATES_A_PROMPT = 8, 5
@@ -62,6 +64,15 @@ class Job:
         if self.gpu_gib:  # on a CPU nobody sleeps
             switches += ["--vllm.enable_sleep", "--ds.enable_sleep"]
         return [*(part for name, value in given.items() for part in (f"--{name}", str(value))), *switches, *self.extra]
+
+
+def job_arguments(doc: str | None, shape: str, steps: int, prompts: int, new_tokens: int) -> argparse.Namespace:
+    """The command line of a part that runs such a job; these sizes where it gives no others."""
+    parser = make_parser(doc, shape)
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--prompts", type=int, default=prompts, help=f"of a step, of {ROLLOUTS} rollouts each")
+    parser.add_argument("--new_tokens", type=int, default=new_tokens)
+    return parser.parse_args()
 
 
 def start(options: Sequence[str]) -> subprocess.Popen[bytes]:
