@@ -7,20 +7,16 @@ Boundary: dataclasses of options in, Markdown out.
 from __future__ import annotations
 
 import html
-import inspect
 import re
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields
-from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-import griffe
 from annotated_types import Ge, Gt, Le, Lt
 
 from prepo_rlhf.config.base import OnResume, Options
 from prepo_rlhf.config.option_names import alternatives, option_types
+from prepo_rlhf.config.short_help import field_texts
 
 BOUNDS = {Ge: ("at least", "ge"), Gt: ("above", "gt"), Le: ("at most", "le"), Lt: ("below", "lt")}
 NAMES = {int: "whole number", float: "number", str: "text", bool: "switch"}
@@ -49,7 +45,7 @@ def _sections(kind: type[Options], group: str, names: frozenset[str]) -> Iterato
     ]
     if entries:
         title = f"`--{group}.*`" if group else "Options without a group"
-        about = _help(kind).splitlines()[0] if group else ""
+        about = (kind.__doc__ or "").splitlines()[0] if group else ""
         yield group, "\n\n".join([f"{'###' if '.' in group else '##'} {title}", about, *entries])
     for name, its_kind in inner.items():
         yield from _sections(its_kind, f"{group}.{name}".lstrip("."), names)
@@ -67,7 +63,7 @@ def _entry(kind: type[Options], field: Field[Any], hint: Any, name: str, names: 
     markers = [marker for marker in _markers(hint) if isinstance(marker, OnResume)]
     if resumed := next(iter(markers), getattr(kind, "on_resume", None)):
         facts.append(f"on resumption: {RESUMED[resumed]}")
-    text = _linked(html.escape(" ".join(_help(kind, field.name).split()), quote=False), names - {name})
+    text = _linked(html.escape(" ".join(field_texts(kind)[field.name].split()), quote=False), names - {name})
     return f"`--{name}`{{ #{name} }}\n\n:   {text}\n\n    {' · '.join(facts)}\n    {{ .facts }}"
 
 
@@ -115,17 +111,3 @@ def _default(field: Field[Any]) -> str | None:
         return "on" if field.default else "off"
     values = field.default if isinstance(field.default, tuple) else (field.default,)
     return f"`{' '.join(map(str, values))}`"
-
-
-@cache
-def _module(name: str) -> griffe.Module:
-    file = Path(inspect.getfile(sys.modules[name]))
-    return griffe.visit(name, filepath=file, code=file.read_text(encoding="utf-8"))
-
-
-def _help(kind: type, name: str | None = None) -> str:
-    """The string under a field, or the docstring of its class."""
-    members: Mapping[str, Any] = _module(kind.__module__).members
-    found = members[kind.__name__]
-    docstring = (found.members[name] if name else found).docstring
-    return docstring.value if docstring else ""

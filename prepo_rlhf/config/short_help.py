@@ -11,7 +11,7 @@ import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from functools import partial
+from functools import cache, partial
 from operator import attrgetter
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -39,22 +39,27 @@ def short_help(program: str, about: str, kind: type, sections: Mapping[str, Sequ
     return "\n".join([*lines, "", *wrap(closing)])
 
 
-def _texts(kind: type, prefix: str) -> Iterator[tuple[str, str]]:
-    """Dotted name and help of every option of the dataclass `kind`."""
-    hints = get_type_hints(kind)
+@cache
+def field_texts(kind: type) -> Mapping[str, str]:
+    """The string under each field of the dataclass `kind`, by the field's name."""
     [definition] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef)
-    under = {
+    return {
         field.target.id: inspect.cleandoc(below.value.value)
         for field, below in zip(definition.body, definition.body[1:], strict=False)
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
     }
+
+
+def _texts(kind: type, prefix: str) -> Iterator[tuple[str, str]]:
+    """Dotted name and help of every option of the dataclass `kind`."""
+    hints = get_type_hints(kind)
     for field in fields(kind):
         if is_dataclass(hints[field.name]):
             yield from _texts(hints[field.name], f"{prefix}{field.name}.")
         else:
-            yield f"{prefix}{field.name}", under[field.name]
+            yield f"{prefix}{field.name}", field_texts(kind)[field.name]
 
 
 def _placeholder(hint: Any) -> str:
