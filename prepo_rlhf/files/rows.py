@@ -186,12 +186,13 @@ def _csv_table(text: str) -> Table:
     return Table(rows, places)
 
 
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+def _parquet_rows(source: Any) -> Iterator[dict[str, Any]]:
+    """Of a path, or of what pyarrow reads like a file."""
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(source) as file:
             for batch in file.iter_batches():
                 yield from batch.to_pylist()
     except (pa.ArrowException, OverflowError) as error:
@@ -200,12 +201,11 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _arrow_table(data: bytes, suffix: str) -> Table:
     import pyarrow as pa
-    from pyarrow import parquet
 
     try:
-        rows = (parquet.ParquetFile(pa.BufferReader(data)).read() if suffix == ".parquet" else _arrow(data)).to_pylist()
+        rows = list(_parquet_rows(pa.BufferReader(data))) if suffix == ".parquet" else _arrow(data).to_pylist()
     except (pa.ArrowException, OverflowError) as error:
-        raise ValueError(f"is no {suffix.removeprefix('.').capitalize()} table: {error}") from error
+        raise ValueError(f"is no Arrow table: {error}") from error
     return Table(rows, [f"row {number}" for number in range(1, len(rows) + 1)])
 
 
