@@ -108,7 +108,8 @@ class Driver:
 
         strategy = make_strategy(config)
         tokenizer = AutoTokenizer.from_pretrained(config.actor.model_name_or_path)
-        self._collector = RolloutCollector(strategy, [], tokenizer, GpuTurns(config, Fleet(policy, None, [])), Stops())
+        fleet = Fleet(policy, None, [])
+        self._collector = RolloutCollector(strategy, fleet.calls, tokenizer, GpuTurns(config, fleet), Stops())
         self._maker = ExperienceMaker(policy, None, None, None, FixedKLController(0.0), strategy, tokenizer)
         self._policy = policy
 

@@ -28,7 +28,7 @@ def perplexities(log_probs: list[np.ndarray]) -> np.ndarray:
 def score_three_ways(fleet: Any, model: str, prompts: list[list[int]]) -> list[list[np.ndarray]]:
     from prepo_rlhf.rollout.scoring import engine_log_probs, policy_log_probs
 
-    by_engines, by_policy = engine_log_probs(fleet.engines, prompts), policy_log_probs(fleet.policy, 8, prompts)
+    by_engines, by_policy = engine_log_probs(fleet.calls, prompts), policy_log_probs(fleet.policy, 8, prompts)
     return [by_engines, by_policy, plain_log_probs(model, prompts)]
 
 

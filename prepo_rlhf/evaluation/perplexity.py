@@ -42,10 +42,12 @@ def score_prompts(engines: Sequence[Any], tasks: Sequence[Task]) -> dict[Problem
     import torch
 
     from prepo_rlhf.algorithm.perplexity import prompt_perplexity
+    from prepo_rlhf.ray.engine_calls import EngineCalls
     from prepo_rlhf.rollout.scoring import engine_log_probs
 
     scores = {}
-    for task, values in zip(tasks, engine_log_probs(engines, [task.token_ids for task in tasks]), strict=True):
+    log_probs = engine_log_probs(EngineCalls(list(engines), same_batches=False), [task.token_ids for task in tasks])
+    for task, values in zip(tasks, log_probs, strict=True):
         row = torch.tensor(values).unsqueeze(0)
         perplexity = prompt_perplexity(row, torch.ones_like(row)).item()
         scores[task.key] = {PERPLEXITY: perplexity, LENGTH: len(task.token_ids)}

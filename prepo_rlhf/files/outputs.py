@@ -14,7 +14,7 @@ from pathlib import Path
 from prepo_rlhf.config.root import GivenConfig
 from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE
 
-EVENTS_FILE = "events.jsonl"  # a line each time the job started its actors again
+EVENTS_FILE = "events.jsonl"  # a line each time the job started its actors, or an engine, again
 CONFIG_FILE = "config.yaml"  # the options of a run: among its records, and beside its checkpoints
 ACTOR_FOLDER = "_actor"  # of DeepSpeed's checkpoints, as in OpenRLHF
 FINISHED_FILE = "finished.json"

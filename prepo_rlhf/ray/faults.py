@@ -26,7 +26,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from prepo_rlhf.ray.worker_logs import TOLD_ELSEWHERE, find_log
 from prepo_rlhf.rewards.contract import NoAnswerError
 
-__all__ = ["Faults", "RayError", "reason"]
+__all__ = ["Faults", "RayError", "is_engine_death", "reason"]
 
 LONGEST_REASON = 500  # characters of an error's text
 PATIENCE = 3  # seconds for Ray to notice a death that another rank has noticed
@@ -43,19 +43,30 @@ class Faults:
     """Tells the errors of a job's actors; what a dead process has left in its log is told once.
 
     Args:
-        actors: handles by what messages call them: "policy rank", "rollout engine".
+        actors: handles by what messages call them: "policy rank", "rollout engine"; the lists may change later.
     """
 
     def __init__(self, actors: Mapping[str, Sequence[Any]]) -> None:
-        self._names = {
-            actor._actor_id.hex(): f"{kind} {number}"
-            for kind, group in actors.items()
-            for number, actor in enumerate(group)
-        }
+        self._actors = actors
         self._told: set[str] = set()
+        self._last: tuple[BaseException, str] | None = None  # described, and how
 
     def describe(self, error: BaseException) -> str:
         """The fault in one line: the actor that died, with its log, or the error that was raised."""
+        if self._last is None or self._last[0] is not error:
+            self._last = error, self._describe(error)
+        return self._last[1]
+
+    @property
+    def _names(self) -> dict[str, str]:
+        """What messages call each actor, by its id; the groups may have changed."""
+        return {
+            actor._actor_id.hex(): f"{kind} {number}"
+            for kind, group in self._actors.items()
+            for number, actor in enumerate(group)
+        }
+
+    def _describe(self, error: BaseException) -> str:
         cause = _cause(error)
         if isinstance(cause, (ActorDiedError, ActorUnavailableError)):
             return self._death(cause)
@@ -110,6 +121,14 @@ class Faults:
             if dead or time.monotonic() > deadline:
                 return dead
             time.sleep(0.2)
+
+
+def is_engine_death(error: RayError) -> bool:
+    """Whether a call to a rollout engine failed because its process, its node or vLLM's core is gone."""
+    deaths = (ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError, WorkerCrashedError)
+    if isinstance(error, RayTaskError):  # raised by the engine itself
+        return isinstance(error.cause, EngineDeadError)
+    return isinstance(error, deaths)
 
 
 def _lost_peer(error: BaseException) -> bool:

@@ -42,6 +42,12 @@ def node_ids(group: PlacementGroup) -> list[str]:
     return [nodes[number] for number in sorted(nodes)]
 
 
+def lives(group: PlacementGroup, bundle: int) -> bool:
+    """Whether the node that a bundle was placed on is there; not for one that Ray is about to place anew."""
+    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    return placement_group_table(group)["bundles_to_node_id"].get(bundle) in alive
+
+
 def check_files(files: Mapping[str, str], groups: Iterable[PlacementGroup]) -> None:
     """Refuse a job that runs on several nodes, some of which cannot see its files.
 

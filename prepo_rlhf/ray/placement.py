@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from openrlhf.trainer.ray.launcher import RayActorGroup
 from openrlhf.trainer.ray.utils import get_bundle_indices
 from openrlhf.utils.utils import convert_to_torch_dtype
 from ray._private import state
@@ -22,8 +21,10 @@ from prepo_rlhf import backends
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.config.bundles import bundle_groups, required_bundles
 from prepo_rlhf.config.engine_args import engine_args
+from prepo_rlhf.ray.engine_calls import EngineCalls
 from prepo_rlhf.ray.nodes import bundles_per_node, reserve
 from prepo_rlhf.ray.policy_actor import PolicyActor
+from prepo_rlhf.ray.rank_group import RankGroup
 from prepo_rlhf.ray.reference_actor import ReferenceActor
 from prepo_rlhf.ray.rollout_engine import RolloutEngine
 from prepo_rlhf.ray.weight_sync import transfer_backend
@@ -43,17 +44,26 @@ class Places:
     reference: PlacementGroup | None
     engines: PlacementGroup
 
+    @property
+    def engine_gpus(self) -> float:
+        """Of a GPU, for each worker of an engine."""
+        return SHARED_GPU if self.engines is self.policy else 1
+
     def groups(self) -> list[PlacementGroup]:
         return [group for group in (self.policy, self.reference, self.engines) if group is not None]
 
 
 @dataclass
 class Fleet:
-    """The Ray actors of a job."""
+    """The Ray actors of a job, and the way to ask its engines (`same_batches` as in `EngineCalls`)."""
 
-    policy: RayActorGroup
-    reference: RayActorGroup | None
-    engines: list[Any]
+    policy: RankGroup
+    reference: RankGroup | None
+    engines: list[Any]  # in which a successor takes the place of a dead one
+    same_batches: bool = False
+
+    def __post_init__(self) -> None:
+        self.calls = EngineCalls(self.engines, self.same_batches)
 
     def actors(self) -> dict[str, list[Any]]:
         """All handles, by what messages call them."""
@@ -123,17 +133,17 @@ def create_fleet(config: Config, places: Places) -> Fleet:
     """Start all actors of a job; the policy's and the reference model's models are not loaded yet."""
     shared = config.train.colocate_all or config.train.colocate_actor_ref
 
-    def ranks(actor_class: Any, size: Any, group: PlacementGroup) -> RayActorGroup:
-        return RayActorGroup(
+    def ranks(actor_class: Any, size: Any, group: PlacementGroup) -> RankGroup:
+        return RankGroup(
             size.num_nodes, size.num_gpus_per_node, ray.remote(actor_class), pg=group,
             num_gpus_per_actor=SHARED_GPU if shared else 1,
             duplicate_actors=config.ds.ring_attn_size * config.ds.tensor_parallel_size,
         )  # fmt: skip
 
-    engines = create_engines(config, places.engines, SHARED_GPU if places.engines is places.policy else 1)
+    engines = create_engines(config, places.engines, places.engine_gpus)
     policy = ranks(PolicyActor, config.actor, places.policy)
     reference = ranks(ReferenceActor, config.ref, places.reference) if places.reference is not None else None
-    return Fleet(policy, reference, engines)
+    return Fleet(policy, reference, engines, config.train.full_determinism_enable)
 
 
 def end_fleet(fleet: Fleet, places: Places) -> None:
@@ -143,6 +153,16 @@ def end_fleet(fleet: Fleet, places: Places) -> None:
         ray.kill(actor)
     for group in {group.id: group for group in places.groups()}.values():
         remove_placement_group(group)
+    _wait_until_dead(actors)
+
+
+def end_actor(actor: Any) -> None:
+    """Kill an actor; returns when its process is gone."""
+    ray.kill(actor)
+    _wait_until_dead([actor])
+
+
+def _wait_until_dead(actors: list[Any]) -> None:
     deadline = time.monotonic() + END_PATIENCE
     while time.monotonic() < deadline and not all(_is_dead(actor) for actor in actors):
         time.sleep(0.1)
@@ -154,24 +174,24 @@ def _is_dead(actor: Any) -> bool:
 
 def create_engines(config: Config, group: PlacementGroup, gpus: float = 1) -> list[Any]:
     """Start the rollout engines in the bundles of `group`, of which each takes `gpus` of a GPU for a worker."""
+    return [create_engine(config, group, number, gpus) for number in range(config.vllm.num_engines)]
+
+
+def create_engine(config: Config, group: PlacementGroup, number: int, gpus: float = 1) -> Any:
+    """Start one of them; the bundles are the same whenever this is called."""
     workers = config.vllm.tensor_parallel_size
-    engines = []
-    for number in range(config.vllm.num_engines):
-        bundles = get_bundle_indices(group, number, workers) if workers > 1 else None
-        strategy = PlacementGroupSchedulingStrategy(
-            placement_group=group,
-            placement_group_capture_child_tasks=True,
-            placement_group_bundle_index=bundles[0] if bundles else number,
-        )
-        # A tensor-parallel engine's GPUs belong to vLLM's own workers.
-        own_gpus = 0 if bundles else gpus
-        options = ray.remote(RolloutEngine).options(
-            num_cpus=own_gpus, num_gpus=own_gpus, scheduling_strategy=strategy, max_concurrency=ENGINE_CALLS
-        )
-        engines.append(
-            options.remote(bundle_indices=bundles, num_gpus=gpus, **engine_arguments(config, seed_offset=number))
-        )
-    return engines
+    bundles = get_bundle_indices(group, number, workers) if workers > 1 else None
+    strategy = PlacementGroupSchedulingStrategy(
+        placement_group=group,
+        placement_group_capture_child_tasks=True,
+        placement_group_bundle_index=bundles[0] if bundles else number,
+    )
+    # A tensor-parallel engine's GPUs belong to vLLM's own workers.
+    own_gpus = 0 if bundles else gpus
+    options = ray.remote(RolloutEngine).options(
+        num_cpus=own_gpus, num_gpus=own_gpus, scheduling_strategy=strategy, max_concurrency=ENGINE_CALLS
+    )
+    return options.remote(bundle_indices=bundles, num_gpus=gpus, **engine_arguments(config, seed_offset=number))
 
 
 def engine_arguments(config: Config, seed_offset: int = 0) -> dict[str, Any]:

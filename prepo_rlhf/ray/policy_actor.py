@@ -66,6 +66,10 @@ class PolicyActor(plain_class(PolicyModelActor)):
         self.trainer.dataloader_pin_memory = torch.cuda.is_available()
         self.weight_sync = WeightSync(strategy, self.actor.model.module, vllm_engines)
 
+    def fit(self, kl_ctl: float = 0) -> dict[str, float]:
+        self.weight_sync.policy_is_newer = True
+        return super().fit(kl_ctl)
+
     def seed(self, seed: int) -> None:
         """Seed this rank's random numbers: the control loop does so before each step, so that a resumed run
         draws what the unbroken one drew."""
@@ -149,3 +153,7 @@ class PolicyActor(plain_class(PolicyModelActor)):
     def broadcast_to_vllm(self) -> None:
         """Send the current weights to the rollout engines; every rank takes part."""
         self.weight_sync.send()
+
+    def send_weights_to(self, number: int, engine: Any) -> None:
+        """Send the current weights to `engine`, which takes the place of engine `number`; every rank takes part."""
+        self.weight_sync.send_to(number, engine)

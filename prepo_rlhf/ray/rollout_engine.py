@@ -66,8 +66,8 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         self._reward: Reward | None = make_reward(reward, math_options, reward_patience) if reward else None
         self._agent = Agent(agent_func_path) if agent_func_path else None
         self._waves = RequestWaves(self.llm) if same_batches else None
-        self._syncs = 0
-        # Of each request under way: for every sample, the syncs since its arrival before its first token and its last.
+        self._syncs = 0  # of the job, before the weights that are here were those of the policy
+        # Of each request under way: for every sample, the syncs before its first token and its last.
         self._syncs_seen: dict[str, list[list[int]]] = {}
         self._watch = asyncio.create_task(self._end_with_core())
 
@@ -80,6 +80,11 @@ class RolloutEngine(plain_class(RolloutRayActor)):
             await asyncio.sleep(1)
         await asyncio.sleep(CORE_GRACE_PERIOD)
         os._exit(1)
+
+    async def check_alive(self) -> None:
+        """Returns once the model is loaded. Raises vLLM's EngineDeadError if its core has died."""
+        if self.llm.errored:
+            raise self.llm.dead_error
 
     async def score_prompts(self, prompts: list[list[int]]) -> list[np.ndarray]:
         """Log-probs, in nats at temperature 1, of each prompt's tokens after the first.
@@ -112,8 +117,8 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         """
         # Token by token, while others compute: only where a text ends responses. The reward's are decoded below.
         params.detokenize = bool(params.stop)
-        request_id, before = random_uuid(), self._syncs
-        seen = self._syncs_seen[request_id] = [[0, 0] for _ in range(params.n)]
+        request_id = random_uuid()
+        seen = self._syncs_seen[request_id] = [[self._syncs, self._syncs] for _ in range(params.n)]
         try:
             async with self._taking_part(wave) as ask:
                 output = await self._request(request_id, prompt_token_ids, params, ask)
@@ -121,8 +126,8 @@ class RolloutEngine(plain_class(RolloutRayActor)):
             del self._syncs_seen[request_id]
         samples = sorted(output.outputs, key=lambda sample: sample.index)
         responses = [_response(prompt, prompt_token_ids, label, sample) for sample in samples]
-        for response, (first, last) in zip(responses, seen, strict=True):
-            response["syncs"] = (before + first, before + last)
+        for response, syncs in zip(responses, seen, strict=True):
+            response["syncs"] = tuple(syncs)
         if self._reward is not None:
             decode = self.llm.get_tokenizer().decode
             rollouts = Rollouts(
@@ -204,8 +209,9 @@ class RolloutEngine(plain_class(RolloutRayActor)):
     async def init_weight_transfer_engine(self, request: Any) -> None:
         await self.llm.init_weight_transfer_engine(request)
 
-    async def start_weight_update(self) -> None:
-        self._count_sync()
+    async def start_weight_update(self, syncs: int) -> None:
+        """`syncs`: of the job so far, with the one that starts here."""
+        self._count_syncs(syncs)
         await self.llm.start_weight_update()
 
     async def update_weights(self, request: Any) -> None:
@@ -214,14 +220,15 @@ class RolloutEngine(plain_class(RolloutRayActor)):
     async def finish_weight_update(self) -> None:
         await self.llm.finish_weight_update()
 
-    def _count_sync(self) -> None:
+    def _count_syncs(self, syncs: int) -> None:
         """Called while no request is computed: the next token of those under way is from the new weights."""
-        self._syncs += 1
+        self._syncs = syncs
         for state in self.llm.output_processor.request_states.values():
             if state.external_req_id in self._syncs_seen:
                 seen = self._syncs_seen[state.external_req_id][state.request_index]
-                seen[0] += state.detokenizer.num_output_tokens() == 0
-                seen[1] += 1
+                if state.detokenizer.num_output_tokens() == 0:
+                    seen[0] = syncs
+                seen[1] = syncs
 
 
 def _token_log_probs(output: Any) -> np.ndarray:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import ray
 import torch
 from openrlhf.trainer.ppo_utils.experience import Experience
 from openrlhf.trainer.ppo_utils.samples_generator import SamplesGenerator
@@ -24,6 +23,7 @@ from vllm import SamplingParams
 from prepo_rlhf.metrics.samples import ProblemSamples, sample_of
 from prepo_rlhf.prompts.prompt import Prompt
 from prepo_rlhf.prompts.stops import Stops
+from prepo_rlhf.ray.engine_calls import Ask, EngineCall, EngineCalls
 from prepo_rlhf.ray.gpu_turns import GpuTurns
 from prepo_rlhf.ray.request_waves import Wave
 from prepo_rlhf.ray.requests import derived_seed, generation_params
@@ -55,9 +55,10 @@ class RolloutCollector(SamplesGenerator):
     """Sends prompts to the rollout engines and collects what comes back."""
 
     def __init__(
-        self, strategy: DeepspeedStrategy, engines: Sequence[Any], tokenizer: Any, gpus: GpuTurns, stops: Stops
+        self, strategy: DeepspeedStrategy, engines: EngineCalls, tokenizer: Any, gpus: GpuTurns, stops: Stops
     ) -> None:
-        super().__init__(strategy, None, None, tokenizer, list(engines))
+        super().__init__(strategy, None, None, tokenizer, [])
+        self._engines = engines
         self._stops = stops
         self._gpus = gpus
         self._submitted = 0
@@ -72,12 +73,12 @@ class RolloutCollector(SamplesGenerator):
         generated: Counter[str] = Counter()
         reward_logs: list[dict[str, Any]] = []
 
-        def submit(candidates: list[Candidate], draw: int) -> list[ray.ObjectRef]:
+        def submit(candidates: list[Candidate], draw: int) -> list[EngineCall]:
             prompts = [candidate.prompt for candidate in candidates]
             return self._submit(prompts, rollout.n_samples_per_prompt, rollout.temperature, f"draw {draw}")
 
-        def receive(call: ray.ObjectRef) -> tuple[tuple[float, ...], list[tuple[Experience, Syncs]]]:
-            responses = ray.get(call)
+        def receive(call: EngineCall) -> tuple[tuple[float, ...], list[tuple[Experience, Syncs]]]:
+            responses = self._engines.receive(call)
             tokens = sum(stop - start for response in responses for start, stop in response["action_ranges"])
             generated.update({"rollout/generated": len(responses), "rollout/generated_tokens": tokens})
             reward_logs.extend(response["extra_logs"] for response in responses)
@@ -106,20 +107,20 @@ class RolloutCollector(SamplesGenerator):
         self._submitted = 0
         with self._gpus.generating():
             calls = self._submit(prompts, num_samples, temperature, f"evaluation {step}")
-            return [ProblemSamples(tuple(map(sample_of, ray.get(call)))) for call in calls]
+            return [ProblemSamples(tuple(map(sample_of, self._engines.receive(call)))) for call in calls]
 
     def _submit(
         self, prompts: Sequence[Prompt], num_samples: int, temperature: float, purpose: str
-    ) -> list[ray.ObjectRef]:
+    ) -> list[EngineCall]:
         """Starts the prompts' rollouts, dealt out to the engines in turn."""
-        engines, calls = len(self.vllm_engines), []
+        engines, asks = len(self._engines), []
         for number, prompt in enumerate(prompts):
             wave = number // engines, len(range(number % engines, len(prompts), engines))
-            engine = self.vllm_engines[(self._submitted + number) % engines]
+            engine = (self._submitted + number) % engines
             params = self._params(prompt, num_samples, temperature, purpose)
-            calls.append(self._rollout(engine, prompt, params, wave))
+            asks.append(self._rollout(engine, prompt, params, wave))
         self._submitted += len(prompts)
-        return calls
+        return self._engines.start(asks)
 
     def _params(self, prompt: Prompt, num_samples: int, temperature: float, purpose: str) -> SamplingParams:
         train, rollout = self.args.train, self.args.rollout
@@ -135,13 +136,13 @@ class RolloutCollector(SamplesGenerator):
             stops=self._stops,
         )
 
-    def _rollout(self, engine: Any, prompt: Prompt, params: SamplingParams, wave: Wave) -> ray.ObjectRef:
+    def _rollout(self, engine: int, prompt: Prompt, params: SamplingParams, wave: Wave) -> Ask:
+        num_samples = params.n
         if self.args.train.agent_func_path:
-            num_samples, params.n = params.n, 1
-            return engine.generate_responses.remote(
-                prompt.text, prompt.label, params, self.args.data.max_len, self.tokenizer, num_samples, wave
-            )
-        return engine.rollout.remote(prompt.text, prompt.token_ids, prompt.label, params, wave)
+            params.n = 1
+            given = (prompt.text, prompt.label, params, self.args.data.max_len, self.tokenizer, num_samples, wave)
+            return Ask(engine, "generate_responses", given, num_samples)
+        return Ask(engine, "rollout", (prompt.text, prompt.token_ids, prompt.label, params, wave), num_samples)
 
     def _experiences(self, responses: list[dict[str, Any]]) -> list[Experience]:
         """A prompt's rollouts as experience; what the reward logs is for the metrics, and not sent to the policy."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import ray
@@ -17,6 +16,7 @@ from openrlhf.trainer.ray.launcher import RayActorGroup
 from openrlhf.utils.utils import zero_pad_sequences
 
 from prepo_rlhf.algorithm.perplexity import prompt_perplexity
+from prepo_rlhf.ray.engine_calls import Ask, EngineCalls
 from prepo_rlhf.selection.base import Candidate
 
 LogProbs = Callable[[list[list[int]]], list[np.ndarray]]
@@ -41,19 +41,18 @@ class PromptScorer:
         return prompt_perplexity(log_probs, mask).tolist()
 
 
-def engine_log_probs(engines: Sequence[Any], prompts: list[list[int]]) -> list[np.ndarray]:
+def engine_log_probs(engines: EngineCalls, prompts: list[list[int]]) -> list[np.ndarray]:
     """One call an engine, the prompts dealt so that every engine gets about as many tokens."""
-    shares: list[list[int]] = [[] for _ in engines]
+    shares: list[list[int]] = [[] for _ in range(len(engines))]
     loads = [0] * len(engines)
     for index in sorted(range(len(prompts)), key=lambda i: -len(prompts[i])):
         lightest = loads.index(min(loads))
         shares[lightest].append(index)
         loads[lightest] += len(prompts[index])
-    shared_out = zip(engines, shares, strict=True)
-    calls = [engine.score_prompts.remote([prompts[i] for i in share]) for engine, share in shared_out]
+    asks = [Ask(number, "score_prompts", ([prompts[i] for i in share],)) for number, share in enumerate(shares)]
     scored: dict[int, np.ndarray] = {}
-    for share, answers in zip(shares, ray.get(calls), strict=True):
-        scored |= zip(share, answers, strict=True)
+    for share, call in zip(shares, engines.start(asks), strict=True):
+        scored |= zip(share, engines.receive(call), strict=True)
     return [scored[index] for index in range(len(prompts))]
 
 

@@ -29,7 +29,7 @@ def perplexity_scorer(config: Config, fleet: Any) -> Callable[[list[Candidate]],
     from prepo_rlhf.rollout.scoring import PromptScorer, engine_log_probs, policy_log_probs
 
     if config.prepo.score_with == "rollout":
-        return PromptScorer(partial(engine_log_probs, fleet.engines))
+        return PromptScorer(partial(engine_log_probs, fleet.calls))
     return PromptScorer(partial(policy_log_probs, fleet.policy, config.rollout.micro_batch_size))
 
 
@@ -57,10 +57,11 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
 
 
 def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> Signals | None:
-    """Start the actors and run what is left; when a part of the job dies, end them all and raise PartDied."""
+    """Start the actors and run what is left; when more than an engine dies, end them all and raise PartDied."""
     with announced("Loading the trainer"):
         from prepo_rlhf.files.run_start import make_way
         from prepo_rlhf.ray import placement
+        from prepo_rlhf.ray.engine_successor import EngineSuccessor
         from prepo_rlhf.ray.faults import Faults, RayError, reason
         from prepo_rlhf.ray.strategy import make_strategy
         from prepo_rlhf.rollout.sync_async import make_schedule
@@ -71,6 +72,7 @@ def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> S
     strategy = make_strategy(config)
     places = _reserve(config, restarts)
     fleet = placement.create_fleet(config, places)
+    faults = Faults(fleet.actors())
     schedule = make_schedule(config, fleet.engines)
     stream = PromptStream(
         prepared.train.prompts, prepared.selector, config.prepo.candidate_batch_size, config.rollout.batch_size,
@@ -81,15 +83,19 @@ def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> S
         try:
             with announced("Loading the models into policy and engines"):
                 load_models(config, strategy, fleet, stream.total_draws)
-            trainer = Trainer(config, strategy, fleet, prepared, stream, schedule, restarts.total)
+            trainer = Trainer(config, strategy, fleet, prepared, stream, schedule, faults, restarts)
         except RayError as error:
-            faults = Faults(fleet.actors())
             why = faults.describe(error)
             message = f"the job's models could not be loaded: {why}"
             if not faults.part_died(error, why):
                 raise TrainingStopped(message) from error
             raise PartDied(message, prepared.start.step, why) from error
         restarts.recovered(prepared.start.step)
+        if restarts.allowed:
+            succeed = EngineSuccessor(
+                config, fleet, places, faults, lambda: trainer.steps_done, restarts.engine_replaced
+            )
+            fleet.calls.replace_dead_engines(succeed)
         return trainer.fit()
     except PartDied as fault:
         try:

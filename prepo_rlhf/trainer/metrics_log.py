@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -23,10 +24,12 @@ from prepo_rlhf.trainer import wandb_log
 class MetricsLog:
     """Writes one row a training step; row 0 is the evaluation before the first step."""
 
-    def __init__(self, config: Config, total_steps: int, resumed_step: int | None, restarts: int = 0) -> None:
+    def __init__(
+        self, config: Config, total_steps: int, resumed_step: int | None, of_run: Callable[[], dict[str, int]] = dict
+    ) -> None:
         """`resumed_step`: the step of the checkpoint, after which earlier rows are dropped; None for a new run.
-        `restarts`: how often the run has started its actors again so far."""
-        self._restarts = {"run/restarts": restarts}
+        `of_run`: what has befallen the run so far, for every row."""
+        self._of_run = of_run
         self._run_dir = Path(config.logger.run_dir)
         self._total_steps, self._logging_steps = total_steps, config.logger.logging_steps
         replace_text(self._run_dir / CONFIG_FILE, to_yaml(config))
@@ -40,7 +43,7 @@ class MetricsLog:
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Append a row and print its summary; the row is on disk when this returns."""
-        self._metrics.write(step, metrics | self._restarts)
+        self._metrics.write(step, metrics | self._of_run())
         self._tell(step, metrics)
 
     def add_to_last(self, step: int, metrics: dict[str, float]) -> None:

@@ -1,6 +1,6 @@
-"""When a job that has lost a part starts its actors again by itself, and what it tells of that.
+"""When a job that has lost a part starts its actors again by itself, and what is told of that and of single engines.
 
-Boundary: counts, and writes events.jsonl; what ends and starts the actors is `job`.
+Boundary: counts, and writes events.jsonl; what starts actors is `job`, and for an engine `ray.engine_successor`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from prepo_rlhf.config import Config
 from prepo_rlhf.files.outputs import EVENTS_FILE
 from prepo_rlhf.files.rows import complete_lines, json_lines
 from prepo_rlhf.trainer.stopped import PartDied, TrainingStopped
+
+RESTART, ENGINE = "restart", "engine replaced"  # events
 
 
 class Restarts:
@@ -38,10 +40,19 @@ class Restarts:
         return self._began > 0
 
     @property
-    def total(self) -> int:
-        """Restarts of the run so far, with the one under way."""
-        recorded = json_lines(complete_lines(self._path)) if self._path.is_file() else []
-        return len(recorded) + self.recovering
+    def allowed(self) -> bool:
+        """Whether the job is to mend anything by itself."""
+        return self._limit > 0
+
+    def metrics(self) -> dict[str, int]:
+        """Of the run so far: restarts, engines replaced alone, and rollouts that were made again for those."""
+        events = json_lines(complete_lines(self._path)) if self._path.is_file() else []
+        engines = [event for event in events if event["event"] == ENGINE]
+        return {
+            "run/restarts": len(events) - len(engines),
+            "run/engines_replaced": len(engines),
+            "run/rollouts_again": sum(event["rollouts_again"] for event in engines),
+        }
 
     def allow(self, fault: PartDied) -> None:
         """Count a fault, and say that the job starts again.
@@ -65,17 +76,18 @@ class Restarts:
         """Record that the job goes on after `step`; nothing where it has not been broken."""
         if not self.recovering:
             return
-        event = {
-            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "event": "restart",
-            "why": self._why,
-            "step": self.step,
-            "steps_lost": self.step - step,
-            "seconds": round(time.monotonic() - self._began, 1),
-        }
+        lost, seconds, self._began = self.step - step, time.monotonic() - self._began, 0.0
+        self._record(RESTART, self._why, self.step, seconds, steps_lost=lost)
+
+    def engine_replaced(self, step: int, why: str, seconds: float, rollouts: int) -> None:
+        """Record that after `step` an engine died and has a successor, which makes `rollouts` again."""
+        self._record(ENGINE, why, step, seconds, steps_lost=0, rollouts_again=rollouts)
+
+    def _record(self, event: str, why: str, step: int, seconds: float, **more: int) -> None:
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        row = {"time": now, "event": event, "why": why, "step": step, "seconds": round(seconds, 1), **more}
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
-        self._began = 0.0
+            file.write(json.dumps(row) + "\n")
 
 
 def _same(why: str, again: str) -> bool:

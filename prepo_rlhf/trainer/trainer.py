@@ -39,6 +39,7 @@ from prepo_rlhf.trainer.evaluator import Evaluator
 from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker, sequence_advantages
 from prepo_rlhf.trainer.metrics_log import MetricsLog
 from prepo_rlhf.trainer.preflight import Prepared
+from prepo_rlhf.trainer.restarts import Restarts
 from prepo_rlhf.trainer.stop_request import StopRequest
 from prepo_rlhf.trainer.stopped import PartDied, TrainingStopped
 
@@ -54,14 +55,15 @@ class Trainer:
         prepared: Prepared,
         stream: PromptStream,
         schedule: RolloutSchedule,
-        restarts: int = 0,
+        faults: Faults,
+        restarts: Restarts,
     ) -> None:
         self._config = config
         self._fleet = fleet
         self._stream = stream
-        self._faults = Faults(fleet.actors())
+        self._faults = faults
         self._gpus = GpuTurns(config, fleet)
-        self._collector = RolloutCollector(strategy, fleet.engines, prepared.tokenizer, self._gpus, prepared.stops)
+        self._collector = RolloutCollector(strategy, fleet.calls, prepared.tokenizer, self._gpus, prepared.stops)
         self._evaluate = Evaluator(config, self._collector, prepared.evaluation)
         self._checkpoints = Checkpoints(config, fleet.policy, prepared.prompts_digest)
         self._state = self._checkpoints.load(prepared.start.tag)
@@ -75,7 +77,12 @@ class Trainer:
         self._schedule = schedule
         self._phase: str | None = None  # of the step, under way; for messages
         self._syncs = 0
-        self._log = MetricsLog(config, stream.total_draws, self._state.step or None, restarts)
+        self._log = MetricsLog(config, stream.total_draws, self._state.step or None, restarts.metrics)
+
+    @property
+    def steps_done(self) -> int:
+        """Finished steps, those before a resumption among them."""
+        return self._state.step
 
     def fit(self) -> Signals | None:
         """Run all steps that are left, from the checkpoint's if there is one, and save the model.
@@ -97,6 +104,7 @@ class Trainer:
             except TrainingStopped:
                 raise
             except Exception as error:
+                self._fleet.calls.replace_dead_engines(None)  # a thread that generates may still wait for one
                 fault = self._faults.describe(error)
                 going_on = self._save_after_fault(fault)
                 where = f"step {self._state.step + 1}" + (f", {self._phase}" if self._phase else "")
@@ -205,6 +213,7 @@ class Trainer:
         return {f"train/{name.removeprefix('actor_')}": float(value) for name, value in status.items()}
 
     def _sync_weights(self) -> None:
+        self._fleet.calls.replace_dead()
         self._gpus.prepare_for_weights()
         with self._schedule.exclusive_engines():
             ray.get(self._fleet.policy.async_run_method("broadcast_to_vllm"))
@@ -218,12 +227,16 @@ class Trainer:
         truncated = torch.cat([experience.truncated for experience in experiences]).double()
         scores = torch.tensor([outcome.rewards for outcome in batch.outcomes])
         signals = training_signals(scores.flatten(), scores.shape[1])
-        return signals | weight_metrics(weights, sequence_advantages(experiences)) | {
-            "prepo/entropy_mean": entropies.mean().item(),
-            "rollout/reward_mean": rewards.mean().item(),
-            "rollout/response_length_mean": lengths.mean().item(),
-            "rollout/truncated_ratio": truncated.mean().item(),
-        }
+        return (
+            signals
+            | weight_metrics(weights, sequence_advantages(experiences))
+            | {
+                "prepo/entropy_mean": entropies.mean().item(),
+                "rollout/reward_mean": rewards.mean().item(),
+                "rollout/response_length_mean": lengths.mean().item(),
+                "rollout/truncated_ratio": truncated.mean().item(),
+            }
+        )
 
     def _timed(self, metrics: dict[str, float], phase: str, function: Any, *arguments: Any) -> Any:
         start, self._phase = time.perf_counter(), phase

@@ -141,7 +141,9 @@ def test_a_response_ends_with_its_stop_and_is_trained_on_with_it(fleet: Any, tin
         Stops(texts=("in none of them", text)): lambda tokens: text in tokenizer.decode(tokens),
     }
     for stops, ended in cases.items():
-        collector = RolloutCollector(fleet.strategy, [engine], tokenizer, GpuTurns(fleet.strategy.args, fleet), stops)
+        collector = RolloutCollector(
+            fleet.strategy, fleet.calls, tokenizer, GpuTurns(fleet.strategy.args, fleet), stops
+        )
         responses = rollouts(stops)
         assert len(responses[0]["observation_tokens"]) <= len(PROMPT) + 13
         for tokens, response, experience in zip(free, responses, collector._experiences(responses), strict=True):
@@ -182,10 +184,11 @@ def call_counter() -> Callable[[Any], Counter[str]]:
     "fleet", [pytest.param(name, marks=pytest.mark.long) if name == "lora" else name for name in LAYOUTS], indirect=True
 )
 def test_after_a_sync_the_engines_have_the_policys_weights(fleet: Any) -> None:
+    from prepo_rlhf.ray.engine_calls import EngineCalls
     from prepo_rlhf.rollout.scoring import engine_log_probs, policy_log_probs
 
     prompts = [rollout.sequences[0].tolist() for rollout in make_rollouts(12, seed=5)]
-    before = np.concatenate(engine_log_probs(fleet.engines, prompts))
+    before = np.concatenate(engine_log_probs(fleet.calls, prompts))
     train_on(fleet, make_experiences(fleet))
     trained = np.concatenate(policy_log_probs(fleet.policy, 4, prompts))
     assert np.abs(trained - before).mean() > 0.5, "the step changed too little to tell old weights from new"
@@ -196,10 +199,10 @@ def test_after_a_sync_the_engines_have_the_policys_weights(fleet: Any) -> None:
         assert set(of_engines) == {
             "start_weight_update", "update_weights", "finish_weight_update", "reset_prefix_cache",
         }  # fmt: skip
-        synced = np.concatenate(engine_log_probs(fleet.engines, prompts))
+        synced = np.concatenate(engine_log_probs(fleet.calls, prompts))
         assert np.abs(synced - trained).mean() < 1e-3
     for engine in fleet.engines:
-        alone = np.concatenate(engine_log_probs([engine], prompts))
+        alone = np.concatenate(engine_log_probs(EngineCalls([engine], False), prompts))
         assert np.abs(alone - trained).mean() < 1e-3
 
 
@@ -239,7 +242,7 @@ def test_generation_starts_from_what_scoring_has_computed_and_never_from_old_wei
         token = output.outputs[0].token_ids[0]
         return output.num_cached_tokens, token, output.outputs[0].logprobs[0][token].logprob
 
-    engine_log_probs([engine], [prompt])
+    engine_log_probs(fleet.calls, [prompt])
     cached, token, before = generated()
     assert 128 <= cached < len(prompt)
     assert before == pytest.approx(policy_log_probs(fleet.policy, 1, [[*prompt, token]])[0][-1], abs=1e-3)
