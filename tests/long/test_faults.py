@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from broken_jobs import (
@@ -71,6 +72,48 @@ def test_five_times_by_itself(
     report = broken_and_healed(options_in(tmp_path / "broken"), tmp_path / "broken", strikes)
     print(f"{name} five times; steps lost {report.steps_lost}; seconds {report.seconds}")
     assert report.metrics == unbroken
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "dynamic filtering": {"algo__dynamic_filtering_enable": True},
+    "calibrated": {"prepo__selector": "calibrated", "prepo__weight_balance": "sign"},
+    "lora": {"ds__lora__rank": 4},
+    "two engines": {"vllm__num_engines": 2},
+    "two ranks, ZeRO-3": {"actor__num_gpus_per_node": 2, "ds__zero_stage": 3},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_by_themselves(variant: str, options_in: MakeOptions, tmp_path: Path) -> None:
+    """An engine, its core, a rank and the core again."""
+    expected = unbroken_metrics(options_in(tmp_path / "unbroken", **VARIANTS[variant]), tmp_path / "unbroken")
+    strikes = [(3, "rollout engine"), (6, "vLLM's core"), (9, "policy rank"), (12, "vLLM's core")]
+    folder = tmp_path / "broken"
+    kills = [(step, KILLS[name]) for step, name in strikes if step < len(expected) - 3]
+    report = broken_and_healed(options_in(folder, **VARIANTS[variant]), folder, kills)
+    print(f"{variant}: {len(kills)} faults; steps lost {report.steps_lost}; seconds {report.seconds}")
+    assert report.metrics == expected and len(kills) > 1
+
+
+def test_async_engines_are_replaced_with_the_weights_of_their_batch(options_in: MakeOptions, tmp_path: Path) -> None:
+    """The policy has trained on meanwhile. (A restart of all actors generates what was in the queue with fresher ones.)"""
+    given = {"train__async_enable": True, "prepo__selector": "random"}
+    expected = unbroken_metrics(options_in(tmp_path / "unbroken", **given), tmp_path / "unbroken")
+    strikes = [(5 + 3 * number, KILLS[("rollout engine", "vLLM's core")[number % 2]]) for number in range(5)]
+    report = broken_and_healed(options_in(tmp_path / "broken", **given), tmp_path / "broken", strikes)
+    print(f"async: steps lost {report.steps_lost}; seconds {report.seconds}")
+    assert report.metrics == expected
+
+
+def test_staleness_stays_true_when_an_engine_is_replaced(options_in: MakeOptions, tmp_path: Path) -> None:
+    """With partial rollout: nothing is trained on that is older than the queue, or newer than the policy."""
+    given = {"train__async_enable": True, "train__partial_rollout_enable": True, "train__async_queue_size": 2}
+    folder, options = tmp_path / "broken", {"train__full_determinism_enable": False, "train__max_restarts": 3}
+    strikes = [(5, KILLS["rollout engine"]), (8, KILLS["vLLM's core"])]
+    report = broken_and_healed(options_in(folder, **given, **options), folder, strikes)
+    steps = report.metrics
+    assert [row["step"] for row in steps] == sorted({row["step"] for row in steps}) and len(steps) > 12
+    assert all(0 <= row["rollout/staleness_mean"] <= row["rollout/staleness_max"] <= 2 for row in steps)
 
 
 def test_before_the_first_checkpoint_nothing_is_erased(

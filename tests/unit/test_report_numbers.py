@@ -318,13 +318,16 @@ def test_selections_by_subject(tmp_path: Path) -> None:
     assert "each topic" in section.reading
 
 
-def test_restarts_stand_where_the_step_after_them_begins(tmp_path: Path, two_seeds: list[Group]) -> None:
+def test_faults_stand_where_the_step_after_them_begins(tmp_path: Path, two_seeds: list[Group]) -> None:
+    counts = {"run/restarts": (0, 0, 2, 2, 3), "run/engines_replaced": (0, 0, 0, 1, 1)}
     steps = [
-        {"step": step, "rollout/total": step, "timing/train": 60.0, "run/restarts": count}
-        for step, count in enumerate((0, 0, 2, 2, 3), start=1)
+        {"step": step, "rollout/total": step, "timing/train": 60.0} | {name: of[step - 1] for name, of in counts.items()}
+        for step in range(1, 6)
     ]
     shown = timing.section(groups_of(tmp_path / "broken", (steps, None, {})))
-    table = shown.data["restarts"][["step", "minutes", "count"]].to_numpy().tolist()
-    assert table == [[1, 0, 0], [3, 2, 2], [5, 4, 1], [5, 5, 0]]
-    assert [picture.name for picture in shown.pictures] == ["timing", "restarts"]
+    table = shown.data["faults"][["step", "minutes", "fault", "count"]].to_numpy().tolist()
+    assert table == [
+        [1, 0, "", 0], [3, 2, "restart", 2], [5, 4, "restart", 1], [4, 3, "engine replaced", 1], [5, 5, "", 0],
+    ]  # fmt: skip
+    assert [picture.name for picture in shown.pictures] == ["timing", "faults"]
     assert [picture.name for picture in timing.section(two_seeds).pictures] == ["timing"]
