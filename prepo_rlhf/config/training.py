@@ -252,7 +252,7 @@ class TrainOptions(Options):
     agent_func_path: str | None = None
     """Python file of a multi-turn agent, in place of --reward.remote_url."""
     max_restarts: Annotated[int, Ge(0), OnResume.TAKES_EFFECT] = 3
-    """Restarts of all actors, without a finished step between, after a process or node of the job has died; 0: none, and
-    no rollout engine is replaced alone."""
+    """Restarts of all actors, without a finished step between, after a process or node of the job has died; 0: none,
+    and no rollout engine is replaced alone."""
     wait_for_nodes: Annotated[float, Ge(0), OnResume.TAKES_EFFECT] = 10
     """Minutes that a restart waits for the places of a node that is gone."""

@@ -96,7 +96,7 @@ def test_variants_by_themselves(variant: str, options_in: MakeOptions, tmp_path:
 
 
 def test_async_engines_are_replaced_with_the_weights_of_their_batch(options_in: MakeOptions, tmp_path: Path) -> None:
-    """The policy has trained on meanwhile. (A restart of all actors generates what was in the queue with fresher ones.)"""
+    """The policy has trained on meanwhile. (A restart generates what was in the queue with fresher weights.)"""
     given = {"train__async_enable": True, "prepo__selector": "random"}
     expected = unbroken_metrics(options_in(tmp_path / "unbroken", **given), tmp_path / "unbroken")
     strikes = [(5 + 3 * number, KILLS[("rollout engine", "vLLM's core")[number % 2]]) for number in range(5)]

@@ -319,10 +319,10 @@ def test_selections_by_subject(tmp_path: Path) -> None:
 
 
 def test_faults_stand_where_the_step_after_them_begins(tmp_path: Path, two_seeds: list[Group]) -> None:
-    counts = {"run/restarts": (0, 0, 2, 2, 3), "run/engines_replaced": (0, 0, 0, 1, 1)}
+    faults = zip((0, 0, 2, 2, 3), (0, 0, 0, 1, 1), strict=True)
     steps = [
-        {"step": step, "rollout/total": step, "timing/train": 60.0} | {name: of[step - 1] for name, of in counts.items()}
-        for step in range(1, 6)
+        {"step": step, "timing/train": 60.0, "run/restarts": restarts, "run/engines_replaced": engines}
+        for step, (restarts, engines) in enumerate(faults, start=1)
     ]
     shown = timing.section(groups_of(tmp_path / "broken", (steps, None, {})))
     table = shown.data["faults"][["step", "minutes", "fault", "count"]].to_numpy().tolist()

@@ -38,8 +38,8 @@ def section(groups: Sequence[Group]) -> Section:
     alt = "A line a run, as long as its steps took, and a mark at each step before which a part of it started again"
     pictures = [picture, Picture("faults", alt, png(_marks(faults)))]
     reading = (
-        f"{READING} A cross is a restart after the death of a process or node, a dot an engine that was replaced alone; "
-        "events.jsonl says why."
+        f"{READING} A cross is a restart after the death of a process or node, a dot an engine that was replaced "
+        "alone; events.jsonl says why."
     )
     return Section(TITLE, reading, pictures=pictures, columns=1, data={"timing": medians, "faults": faults})
 
