@@ -40,12 +40,12 @@ class RunningJob:
             and any(word.endswith(f":{self.cluster.port}") for word in process.info["cmdline"])
         )
 
-    def process(self, title: str) -> psutil.Process:
-        """The first of the job's processes with this title: an actor, or vLLM's part of one."""
+    def process(self, title: str, which: int = 0) -> psutil.Process:
+        """The first of the job's processes with this title, or a later one: an actor, or vLLM's part of one."""
         titles = {process: process.info["cmdline"][0] for process in self.processes() if process.info["cmdline"]}
         found = [process for process, its_title in titles.items() if its_title.startswith(title)]
         assert found, f"no {title} among {sorted(titles.values())}"
-        return found[0]
+        return found[which]
 
     def processes(self) -> Iterator[psutil.Process]:
         """What the raylet has started, with the `info` of name and command line."""

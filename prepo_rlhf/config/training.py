@@ -159,9 +159,9 @@ class AdvantageOptions(Options):
 
     on_resume = OnResume.SAME
 
-    estimator: Literal[
-        "reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce"
-    ] = "group_norm"
+    estimator: Literal["reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce"] = (
+        "group_norm"
+    )
     """How rewards become advantages. PREPO's is group_norm, the group-normalised reward (OpenRLHF's default is gae)."""
     gamma: Annotated[float, Le(1)] = 1.0
     """Discount of later tokens."""
@@ -255,3 +255,6 @@ class TrainOptions(Options):
     """Restarts of all actors, without a finished step between, after a process or node of the job has died; 0: none."""
     wait_for_nodes: Annotated[float, Ge(0), OnResume.TAKES_EFFECT] = 10
     """Minutes that a restart waits for the places of a node that is gone."""
+    hang_timeout: Annotated[float, Ge(0), OnResume.TAKES_EFFECT] = 30
+    """Minutes without a token, micro batch, graded answer, or byte of weights after which what is waited for counts as
+    dead, as with max_restarts, and the stacks of all processes are kept; 0: never."""

@@ -19,6 +19,7 @@ from vllm.distributed.weight_transfer.clients import RayVLLMWeightSyncClient
 from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
 
 from prepo_rlhf import backends
+from prepo_rlhf.ray import progress
 from prepo_rlhf.ray.strategy import Strategy
 
 ADAPTER = "default"
@@ -80,6 +81,7 @@ class PolicyWeights(WeightSource):
                 if adapter is not None:
                     full = full + adapter.get_delta_weight(ADAPTER).to(full.dtype)
                 yield self._checkpoint_name(name), full
+            progress.moved()
 
     def _weights(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         return ((name, weight) for name, weight in self._model.named_parameters() if ".lora_" not in name)

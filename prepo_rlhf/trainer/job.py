@@ -62,9 +62,11 @@ def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> S
         from prepo_rlhf.files.run_start import make_way
         from prepo_rlhf.ray import placement
         from prepo_rlhf.ray.faults import Faults, RayError, reason
+        from prepo_rlhf.ray.parts import Parts
         from prepo_rlhf.ray.strategy import make_strategy
         from prepo_rlhf.rollout.sync_async import make_schedule
         from prepo_rlhf.selection.prompt_stream import PromptStream
+        from prepo_rlhf.trainer.hang_watch import HangWatch
         from prepo_rlhf.trainer.trainer import Trainer
 
     config = prepared.start.config
@@ -77,20 +79,21 @@ def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> S
         config.train.num_episodes, config.train.seed, schedule.with_steady_weights(make_scorer(config, fleet)),
     )  # fmt: skip
     try:
-        make_way(prepared.start)
-        try:
-            with announced("Loading the models into policy and engines"):
-                load_models(config, strategy, fleet, stream.total_draws)
-            trainer = Trainer(config, strategy, fleet, prepared, stream, schedule, restarts.total)
-        except RayError as error:
-            faults = Faults(fleet.actors())
-            why = faults.describe(error)
-            message = f"the job's models could not be loaded: {why}"
-            if not faults.part_died(error, why):
-                raise TrainingStopped(message) from error
-            raise PartDied(message, prepared.start.step, why) from error
-        restarts.recovered(prepared.start.step)
-        return trainer.fit()
+        with HangWatch(config, Parts(fleet.actors)) as watch:
+            make_way(prepared.start)
+            try:
+                with watch.during("loading the models"), announced("Loading the models into policy and engines"):
+                    load_models(config, strategy, fleet, stream.total_draws)
+                trainer = Trainer(config, strategy, fleet, prepared, stream, schedule, watch, restarts.total)
+            except RayError as error:
+                faults = Faults(fleet.actors(), watch.ended)
+                why = faults.describe(error)
+                message = f"the job's models could not be loaded: {why}"
+                if not faults.part_died(error, why):
+                    raise TrainingStopped(message) from error
+                raise PartDied(message, prepared.start.step, why) from error
+            restarts.recovered(prepared.start.step)
+            return trainer.fit()
     except PartDied as fault:
         try:
             placement.end_fleet(fleet, places)

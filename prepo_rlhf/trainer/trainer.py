@@ -37,6 +37,7 @@ from prepo_rlhf.selection.prompt_stream import PromptStream
 from prepo_rlhf.trainer.checkpoints import CheckpointError, Checkpoints
 from prepo_rlhf.trainer.evaluator import Evaluator
 from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker, sequence_advantages
+from prepo_rlhf.trainer.hang_watch import HangWatch
 from prepo_rlhf.trainer.metrics_log import MetricsLog
 from prepo_rlhf.trainer.preflight import Prepared
 from prepo_rlhf.trainer.stop_request import StopRequest
@@ -54,12 +55,13 @@ class Trainer:
         prepared: Prepared,
         stream: PromptStream,
         schedule: RolloutSchedule,
+        watch: HangWatch,
         restarts: int = 0,
     ) -> None:
         self._config = config
         self._fleet = fleet
         self._stream = stream
-        self._faults = Faults(fleet.actors())
+        self._faults = Faults(fleet.actors(), watch.ended)
         self._gpus = GpuTurns(config, fleet)
         self._collector = RolloutCollector(strategy, fleet.engines, prepared.tokenizer, self._gpus, prepared.stops)
         self._evaluate = Evaluator(config, self._collector, prepared.evaluation)
@@ -74,6 +76,7 @@ class Trainer:
         self._experience_maker = ExperienceMaker(*groups, self._kl, strategy, prepared.tokenizer)
         self._schedule = schedule
         self._phase: str | None = None  # of the step, under way; for messages
+        self._watch = watch
         self._syncs = 0
         self._log = MetricsLog(config, stream.total_draws, self._state.step or None, restarts)
 
@@ -116,7 +119,7 @@ class Trainer:
                 print(f"No step is left after step {self._state.step}: only the model is saved", flush=True)
             self._sync_weights()
         elif self._evaluate.due(0, last=False):
-            with announced("Judging the model before the first step"):
+            with announced("Judging the model before the first step"), self._watch.during("evaluation"):
                 metrics = self._evaluate(0)
             self._log.write(0, metrics)
             self._checkpoints.save_if_best(self._state, metrics)
@@ -138,15 +141,18 @@ class Trainer:
         """The evaluation after the last step, where only now it is known to have been the last."""
         step = self._state.step
         if self._evaluate.due(step, last=True) and not self._evaluate.due(step, last=False):
-            metrics = self._evaluate(step)
+            with self._watch.during("evaluation"):
+                metrics = self._evaluate(step)
             self._log.add_to_last(step, metrics)
-            self._checkpoints.save_if_best(self._state, metrics)
+            with self._watch.during("saving a checkpoint"):
+                self._checkpoints.save_if_best(self._state, metrics)
 
     def _save_model(self) -> None:
         """Save the trained model, and say where everything is."""
         output, records = Path(self._config.ckpt.output_dir).absolute(), Path(self._config.logger.run_dir).absolute()
         try:
-            ray.get(self._fleet.policy.async_save_model())
+            with self._watch.during("saving the model"):
+                ray.get(self._fleet.policy.async_save_model())
         except RayError as error:
             fault = self._faults.describe(error)
             message = f"all steps are done, but --ckpt.output_dir {output}: the model could not be saved: {fault}"
@@ -159,7 +165,8 @@ class Trainer:
         """Save the last whole step, which takes only the policy; returns what to tell about going on, after `fault`."""
         if self._between_steps:
             try:
-                return self._checkpoints.save_before_stop(self._state)
+                with self._watch.during("saving a checkpoint"):
+                    return self._checkpoints.save_before_stop(self._state)
             except (CheckpointError, RayError) as error:
                 if (reason := self._faults.describe(error)) not in fault:
                     print(f"step {self._state.step} could not be saved: {reason}", flush=True)
@@ -184,12 +191,14 @@ class Trainer:
         state.stream = self._stream.up_to_date(batch.stream_state)
         metrics |= {"rollout/total": state.rollouts, "rollout/total_tokens": state.tokens}
         if self._evaluate.due(state.step, last=batch.last):
-            metrics |= self._evaluate(state.step)
+            with self._watch.during("evaluation"):
+                metrics |= self._evaluate(state.step)
         self._log.write_prompts(state.step, batch.outcomes)
         self._log.write(state.step, metrics)  # before any checkpoint of this step, which a resumed run goes on from
         self._between_steps = True
-        self._checkpoints.save_if_best(state, metrics)
-        self._checkpoints.save_if_due(state)
+        with self._watch.during("saving a checkpoint"):
+            self._checkpoints.save_if_best(state, metrics)
+            self._checkpoints.save_if_due(state)
 
     def _train(self, experiences: list[Experience]) -> dict[str, float]:
         """Update the policy; returns OpenRLHF's own measures of it under train/."""
@@ -218,15 +227,20 @@ class Trainer:
         truncated = torch.cat([experience.truncated for experience in experiences]).double()
         scores = torch.tensor([outcome.rewards for outcome in batch.outcomes])
         signals = training_signals(scores.flatten(), scores.shape[1])
-        return signals | weight_metrics(weights, sequence_advantages(experiences)) | {
-            "prepo/entropy_mean": entropies.mean().item(),
-            "rollout/reward_mean": rewards.mean().item(),
-            "rollout/response_length_mean": lengths.mean().item(),
-            "rollout/truncated_ratio": truncated.mean().item(),
-        }
+        return (
+            signals
+            | weight_metrics(weights, sequence_advantages(experiences))
+            | {
+                "prepo/entropy_mean": entropies.mean().item(),
+                "rollout/reward_mean": rewards.mean().item(),
+                "rollout/response_length_mean": lengths.mean().item(),
+                "rollout/truncated_ratio": truncated.mean().item(),
+            }
+        )
 
     def _timed(self, metrics: dict[str, float], phase: str, function: Any, *arguments: Any) -> Any:
         start, self._phase = time.perf_counter(), phase
-        result = function(*arguments)
+        with self._watch.during(phase):
+            result = function(*arguments)
         metrics[f"timing/{phase}"], self._phase = time.perf_counter() - start, None
         return result
