@@ -32,11 +32,13 @@ class RunningJob:
     cluster: Cluster
     run_dir: Path
 
-    def raylet(self) -> psutil.Process:
+    def raylet(self, host: int = 0) -> psutil.Process:
+        address = f"--node_ip_address={self.cluster.hosts[host].address}"
         return next(
             process
             for process in psutil.process_iter(["name", "cmdline"])
             if process.info["name"] == "raylet"
+            and address in process.info["cmdline"]
             and any(word.endswith(f":{self.cluster.port}") for word in process.info["cmdline"])
         )
 
@@ -86,9 +88,9 @@ class RunningJob:
 
 
 @contextmanager
-def running_job(options: list[str], run_dir: Path) -> Iterator[RunningJob]:
+def running_job(options: list[str], run_dir: Path, hosts: int = 1) -> Iterator[RunningJob]:
     """A job on a Ray cluster of its own. None of vLLM's processes is left afterwards, or an assertion fails."""
-    with ray_cluster(loopback_hosts(1), gpus=4) as cluster:
+    with ray_cluster(loopback_hosts(hosts), gpus=4 // hosts) as cluster:
         command = [sys.executable, "-m", "prepo_rlhf.cli.train_prepo_ray", *options]
         log, environment = run_dir.with_suffix(".log"), os.environ | {"RAY_ADDRESS": cluster.address}
         with log.open("w") as output:
