@@ -77,7 +77,8 @@ class Parts:
 
     def forget(self) -> None:
         """Remove what the parts have told, at their end."""
-        progress.forget(self._known)
+        with suppress(RayError):  # Ray itself is gone, and what it kept
+            progress.forget(self._known)
 
     def _living(self) -> dict[str, Any]:
         return {

@@ -45,8 +45,11 @@ class Stack:
 def keep_ready() -> None:
     """Let this process write its stacks when `SIGNAL` comes; an actor, or a process that one has started."""
     global _file
-    os.environ.setdefault(FOLDER_VARIABLE, _folder())
-    _file = _own_file(os.getpid(), os.environ[FOLDER_VARIABLE]).open("w")
+    folder = _folder()
+    if folder is None:  # no process of a job
+        return
+    os.environ[FOLDER_VARIABLE] = folder
+    _file = _own_file(os.getpid(), folder).open("w")
     faulthandler.register(SIGNAL, _file, all_threads=True)
 
 
@@ -102,7 +105,7 @@ def _by_py_spy(pid: int) -> str | None:
 
 
 def _by_handler(pid: int, state: str) -> str:
-    file = _own_file(pid, _folder())
+    file = _own_file(pid, _folder() or "")
     if state == psutil.STATUS_STOPPED:
         return "no stacks: the process is stopped, and py-spy cannot look into it\n"
     if not file.is_file():
@@ -115,14 +118,14 @@ def _by_handler(pid: int, state: str) -> str:
         return stacks.read().decode("utf-8", errors="replace")
 
 
-def _folder() -> str:
-    """Ray's folder of logs on this node, which is gone with its session."""
+def _folder() -> str | None:
+    """Ray's folder of logs on this node, which is gone with its session; None in a process that Ray does not know."""
     if FOLDER_VARIABLE in os.environ:
         return os.environ[FOLDER_VARIABLE]
     from ray._private import worker  # here: vLLM's processes, which have the variable, do without Ray
 
     node: Any = worker.global_worker.node
-    return node.get_logs_dir_path()
+    return node and node.get_logs_dir_path()
 
 
 def _own_file(pid: int, folder: str) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from broken_jobs import MakeOptions, Stop, broken_and_healed, fault_options, unbroken_metrics
+from running_jobs import running_job
 
 TIMEOUT = 0.25  # minutes
 TWO_RANKS = {"actor__num_gpus_per_node": 2, "ds__zero_stage": 3, "train__micro_batch_size": 2}
@@ -48,3 +49,17 @@ def test_stopped_twice(part: str, options_in: MakeOptions, tmp_path: Path) -> No
         assert "prepo_rlhf/trainer/trainer.py" in files["driver.txt"]
         assert any(text.startswith("VLLM::EngineCore of rollout engine 0: ") for text in files.values())
         assert "(policy_actor.py:" in files["policy-rank-0.txt"] or "worker.py" in files["policy-rank-0.txt"]
+
+
+def test_a_rank_that_never_comes(options_in: MakeOptions, tmp_path: Path) -> None:
+    """To the meeting of the ranks, at the first start: the others wait for it."""
+    folder = tmp_path / "broken"
+    with running_job([*options_in(folder, **TWO_RANKS), "--train.max_restarts", "1"], folder) as job:
+        job.wait_for_processes("ray::PolicyActor", 2)
+        job.process("ray::PolicyActor", 1).suspend()
+        code, said = job.end()
+    assert code == 0, said
+    [event] = job.events()
+    told = r"hang: nothing has moved for [\d.]+ minutes in loading the models; waited for policy rank 0, policy rank 1"
+    assert re.match(rf"{told}(, rollout engine 0)?; policy rank [01] is stopped; stacks in ", event["why"])
+    assert (event["step"], event["steps_lost"]) == (0, 0) and job.step() == 12
