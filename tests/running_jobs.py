@@ -33,14 +33,13 @@ class RunningJob:
     run_dir: Path
 
     def raylet(self, host: int = 0) -> psutil.Process:
-        address = f"--node_ip_address={self.cluster.hosts[host].address}"
-        return next(
+        raylets = [
             process
-            for process in psutil.process_iter(["name", "cmdline"])
+            for process in psutil.process_iter(["name", "cmdline", "create_time"])
             if process.info["name"] == "raylet"
-            and address in process.info["cmdline"]
             and any(word.endswith(f":{self.cluster.port}") for word in process.info["cmdline"])
-        )
+        ]
+        return sorted(raylets, key=lambda process: process.info["create_time"])[host]  # as the hosts were started
 
     def process(self, title: str, which: int = 0) -> psutil.Process:
         """The first of the job's processes with this title, or a later one: an actor, or vLLM's part of one."""
