@@ -31,6 +31,7 @@ STACK = [
     "latex2sympy2_extended==1.11.0",
     "math-verify==0.9.0",
     "peft==0.21.2",
+    "psutil",
     "ray[default]==2.55.0",
     "tensorboard",
     "torch==2.13.0",

@@ -45,6 +45,17 @@ class Kill(Fault):
         job.process(self.title).kill()
 
 
+@dataclass
+class Stop(Fault):
+    """SIGSTOP of one of the job's processes, which then neither computes nor ends."""
+
+    title: str
+    which: int = 0
+
+    def strike(self, job: RunningJob) -> None:
+        job.process(self.title, self.which).suspend()
+
+
 class KillDriver(Fault):
     """kill -9 of the process that holds the control loop."""
 

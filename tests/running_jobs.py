@@ -32,20 +32,30 @@ class RunningJob:
     cluster: Cluster
     run_dir: Path
 
-    def raylet(self) -> psutil.Process:
-        return next(
+    def raylet(self, host: int = 0) -> psutil.Process:
+        raylets = [
             process
-            for process in psutil.process_iter(["name", "cmdline"])
+            for process in psutil.process_iter(["name", "cmdline", "create_time"])
             if process.info["name"] == "raylet"
             and any(word.endswith(f":{self.cluster.port}") for word in process.info["cmdline"])
-        )
+        ]
+        return sorted(raylets, key=lambda process: process.info["create_time"])[host]  # as the hosts were started
 
-    def process(self, title: str) -> psutil.Process:
-        """The first of the job's processes with this title: an actor, or vLLM's part of one."""
+    def process(self, title: str, which: int = 0) -> psutil.Process:
+        """The first of the job's processes with this title, or a later one: an actor, or vLLM's part of one."""
+        found = self._titled(title)
+        assert len(found) > which, f"{len(found)} {title}"
+        return found[which]
+
+    def wait_for_processes(self, title: str, number: int) -> None:
+        deadline = time.monotonic() + LIMIT
+        while len(self._titled(title)) < number:
+            assert time.monotonic() < deadline and self.driver.poll() is None, f"not {number} {title}"
+            time.sleep(0.05)
+
+    def _titled(self, title: str) -> list[psutil.Process]:
         titles = {process: process.info["cmdline"][0] for process in self.processes() if process.info["cmdline"]}
-        found = [process for process, its_title in titles.items() if its_title.startswith(title)]
-        assert found, f"no {title} among {sorted(titles.values())}"
-        return found[0]
+        return [process for process, its_title in titles.items() if its_title.startswith(title)]
 
     def processes(self) -> Iterator[psutil.Process]:
         """What the raylet has started, with the `info` of name and command line."""
@@ -86,9 +96,9 @@ class RunningJob:
 
 
 @contextmanager
-def running_job(options: list[str], run_dir: Path) -> Iterator[RunningJob]:
+def running_job(options: list[str], run_dir: Path, hosts: int = 1) -> Iterator[RunningJob]:
     """A job on a Ray cluster of its own. None of vLLM's processes is left afterwards, or an assertion fails."""
-    with ray_cluster(loopback_hosts(1), gpus=4) as cluster:
+    with ray_cluster(loopback_hosts(hosts), gpus=4 // hosts) as cluster:
         command = [sys.executable, "-m", "prepo_rlhf.cli.train_prepo_ray", *options]
         log, environment = run_dir.with_suffix(".log"), os.environ | {"RAY_ADDRESS": cluster.address}
         with log.open("w") as output:

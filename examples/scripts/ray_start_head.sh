@@ -9,5 +9,8 @@ set -euo pipefail
 
 # A stopped job has this long to save a checkpoint before Ray kills it; Ray's own 3 seconds are too short.
 export RAY_JOB_STOP_WAIT_TIME_S=${RAY_JOB_STOP_WAIT_TIME_S:-240}
+# A node that does not answer, being busy or frozen, is dead after five times this and the pauses between: 165 seconds.
+# By Ray's own 10 seconds it would be after 66. One whose Ray has died is noticed sooner: its port refuses.
+export RAY_health_check_timeout_ms=${RAY_health_check_timeout_ms:-30000}
 exec ray start --head --disable-usage-stats --port "${PORT:-6379}" \
     --dashboard-host "${DASHBOARD_HOST:-127.0.0.1}" --dashboard-port "${DASHBOARD_PORT:-8265}" "$@"

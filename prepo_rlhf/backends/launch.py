@@ -24,6 +24,10 @@ from prepo_rlhf.backends.environment import check_environment, use_short_temp_fo
 from prepo_rlhf.config import Config, ConfigError, from_yaml, resolve
 from prepo_rlhf.config.bundles import required_bundles
 
+# Milliseconds; Ray takes a node for dead that has let this pass five times. Its own 10 seconds make 66 with the pauses,
+# in which a machine on which everything computes may not come to answer.
+NODE_PATIENCE = "30000"
+
 
 def apply_backend(config: Config) -> None:
     """Make this process, and those that it starts, run on the job's backend.
@@ -70,6 +74,7 @@ def start_ray(config: Config, logical_gpus: int | None = None, stream: TextIO | 
     if config.backend == "cpu":
         count = required_bundles(config) if logical_gpus is None else logical_gpus
         arguments |= {"num_gpus": count, "num_cpus": count}
+    os.environ.setdefault("RAY_health_check_timeout_ms", NODE_PATIENCE)
     with announced("Starting Ray", stream):
         ray.init(address="local", include_dashboard=False, logging_level=noise.OWN_RAY, **arguments)
 

@@ -256,3 +256,6 @@ class TrainOptions(Options):
     and no rollout engine is replaced alone."""
     wait_for_nodes: Annotated[float, Ge(0), OnResume.TAKES_EFFECT] = 10
     """Minutes that a restart waits for the places of a node that is gone."""
+    hang_timeout: Annotated[float, Ge(0), OnResume.TAKES_EFFECT] = 30
+    """Minutes without a token, micro batch, graded answer, or byte of weights after which what is waited for counts as
+    dead, as with max_restarts, and the stacks of all processes are kept; 0: never."""

@@ -15,6 +15,7 @@ from prepo_rlhf.config.root import GivenConfig
 from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE
 
 EVENTS_FILE = "events.jsonl"  # a line each time the job started its actors, or an engine, again
+HANG_FOLDER = "hang-{}"  # the stacks of the job's processes when it hung, numbered from 1
 CONFIG_FILE = "config.yaml"  # the options of a run: among its records, and beside its checkpoints
 ACTOR_FOLDER = "_actor"  # of DeepSpeed's checkpoints, as in OpenRLHF
 FINISHED_FILE = "finished.json"
@@ -45,7 +46,12 @@ def places(config: GivenConfig) -> list[Place]:
     run_dir = _absolute(config.logger.run_dir)
     tensorboard = config.logger.tensorboard_dir
     return [
-        Place("--logger.run_dir", run_dir, (CONFIG_FILE, METRICS_FILE, PROMPTS_FILE), (EVENTS_FILE, "traceback*.txt")),
+        Place(
+            "--logger.run_dir",
+            run_dir,
+            (CONFIG_FILE, METRICS_FILE, PROMPTS_FILE),
+            (EVENTS_FILE, "traceback*.txt", HANG_FOLDER.format("*")),
+        ),
         Place(
             "--logger.tensorboard_dir",
             _absolute(tensorboard) if tensorboard else run_dir / "tensorboard",

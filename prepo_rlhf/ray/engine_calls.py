@@ -16,9 +16,9 @@ from ray.exceptions import RayError
 
 from prepo_rlhf.ray.faults import is_engine_death
 
-Succeed = Callable[[int, RayError, int], Any]
-"""The number of an engine, the error of a call to it, and how many rollouts will be made again -> its successor, which
-has the current weights; raises the error where there is to be none."""
+Succeed = Callable[[int, RayError, int], None]
+"""Puts a successor with the current weights in an engine's place: given the engine's number, the error of a call to it,
+and how many rollouts will be made again. Raises the error where there is to be none."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class EngineCalls:
     """
 
     def __init__(self, engines: list[Any], same_batches: bool) -> None:
-        """`engines`: the job's own list, in which a successor takes the place of a dead engine."""
+        """`engines`: the job's own list, which `Succeed` changes."""
         self._engines = engines
         self._same_batches = same_batches
         self._waves: dict[int, list[list[EngineCall]]] = defaultdict(list)  # by engine, those not received yet
@@ -106,7 +106,7 @@ class EngineCalls:
             lost_of_wave = [call for call in wave if _is_lost(call)]
             lost.update(lost_of_wave)
             again += wave if lost_of_wave and self._same_batches else lost_of_wave
-        self._engines[engine] = self._succeed(engine, error, sum(call.ask.rollouts for call in again))
+        self._succeed(engine, error, sum(call.ask.rollouts for call in again))
         for call in again:
             answer = self._send(call.ask)
             if call in lost:

@@ -42,8 +42,8 @@ class EngineSuccessor:
         self._faults, self._steps_done, self._record = faults, steps_done, record
         self._deaths: Counter[tuple[int, int]] = Counter()
 
-    def __call__(self, number: int, error: RayError, rollouts: int) -> Any:
-        """A new actor in the bundle of engine `number`, with the policy's weights.
+    def __call__(self, number: int, error: RayError, rollouts: int) -> None:
+        """Start a new actor in the bundle of engine `number`, and send it the policy's weights.
 
         Raises:
             RayError: the `error` itself where a new engine would not help or cannot be had: a mistake, the engine's
@@ -56,16 +56,12 @@ class EngineSuccessor:
         print(f"{why}. A new engine takes its place", flush=True)
         placement.end_actor(self._fleet.engines[number])
         successor = placement.create_engine(self._config, self._places.engines, number, self._places.engine_gpus)
-        try:
-            self._wait(successor, number, error)
-            ray.get(self._fleet.policy.async_run_method("send_weights_to", number=number, engine=successor))
-        except BaseException:
-            placement.end_actor(successor)
-            raise
+        self._fleet.engines[number] = successor  # from now on it is one of the job's parts
+        self._wait(successor, number, error)
+        ray.get(self._fleet.policy.async_run_method("send_weights_to", number=number, engine=successor))
         seconds = time.monotonic() - began
         print(f"rollout engine {number} is there again, after {seconds:.0f} s", flush=True)
         self._record(step, why, seconds, rollouts)
-        return successor
 
     def _wait(self, successor: Any, number: int, error: RayError) -> None:
         """Until it has loaded the model. Raises `error` if it cannot, or its node is gone."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ray._private import state
@@ -44,10 +45,11 @@ class Faults:
 
     Args:
         actors: handles by what messages call them: "policy rank", "rollout engine"; the lists may change later.
+        ended: why the job itself has ended actors, by their ids; it may do so later.
     """
 
-    def __init__(self, actors: Mapping[str, Sequence[Any]]) -> None:
-        self._actors = actors
+    def __init__(self, actors: Mapping[str, Sequence[Any]], ended: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._actors, self._ended = actors, ended
         self._told: set[str] = set()
         self._last: tuple[BaseException, str] | None = None  # described, and how
 
@@ -68,9 +70,11 @@ class Faults:
 
     def _describe(self, error: BaseException) -> str:
         cause = _cause(error)
+        named = next((actor_id for actor_id in self._names if actor_id in str(error)), None)
+        if named in self._ended:
+            return self._ended[named]
         if isinstance(cause, (ActorDiedError, ActorUnavailableError)):
             return self._death(cause)
-        named = next((actor_id for actor_id in self._names if actor_id in str(error)), None)
         if isinstance(cause, EngineDeadError):
             return f"vLLM's process of {self._name(named)} died{self._log(named)}"
         if isinstance(cause, OutOfMemoryError):
@@ -79,12 +83,16 @@ class Faults:
                 f": {used[1]}" if used else ""
             )
         dead = self._dead() if _lost_peer(error) else []
+        if why := next((self._ended[actor_id] for actor_id in dead if actor_id in self._ended), None):
+            return why
         return "; ".join([*(f"{self._name(actor_id)} died{self._log(actor_id)}" for actor_id in dead), reason(error)])
 
     def part_died(self, error: BaseException, told: str) -> bool:
         """Whether a process, node or server is gone, which may be there again after a new start, rather than that the
         job's or the user's code raised something. `told` is what `describe` said of it."""
         cause = _cause(error)
+        if told in self._ended.values():
+            return True
         if isinstance(cause, ActorDiedError):
             return not cause.actor_init_failed
         if isinstance(cause, EngineDeadError):

@@ -19,6 +19,7 @@ from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
 from prepo_rlhf.algorithm.entropy_weights import sequence_mean_entropy
 from prepo_rlhf.backends import deepspeed_engine, remote_code
 from prepo_rlhf.backends.subclassing import plain_class, specialise
+from prepo_rlhf.ray import progress, stacks
 from prepo_rlhf.ray.actor_loss import WeightedPolicyLoss
 from prepo_rlhf.ray.policy_model import PolicyModel
 from prepo_rlhf.ray.saved_model import save_model
@@ -33,6 +34,7 @@ class WeightedActorTrainer(ActorPPOTrainer):
 
     actor_loss_fn: Any  # OpenRLHF's, which says that it is always a module
 
+    @progress.counted
     def training_step(
         self, experience: Experience, kl_ctl: float, step: int, loss_batch_info: dict[str, Any] | None = None
     ) -> dict[str, Any]:
@@ -54,6 +56,8 @@ class PolicyActor(plain_class(PolicyModelActor)):
     def init_model_from_pretrained(
         self, strategy: Strategy, pretrain: str, max_steps: int, vllm_engines: list[Any]
     ) -> None:
+        progress.tell()
+        stacks.keep_ready()
         args = strategy.args
         if not args.actor.trust_remote_code:
             remote_code.refuse()
@@ -77,6 +81,7 @@ class PolicyActor(plain_class(PolicyModelActor)):
         np.random.seed(seed)
         torch.manual_seed(seed)
 
+    @progress.counted
     @torch.no_grad()
     def forward(
         self, sequences: torch.Tensor, action_mask: torch.Tensor, attention_mask: torch.Tensor
@@ -100,6 +105,7 @@ class PolicyActor(plain_class(PolicyModelActor)):
         entropies = output.entropy[:, -action_mask.shape[1] :].cpu()
         return log_probs.cpu(), sequence_mean_entropy(entropies, action_mask)
 
+    @progress.counted
     @torch.no_grad()
     def score_prompts(self, sequences: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Log-probs (B, T - 1), in nats at temperature 1, of each prompt token after the first; right-padded."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from vllm.utils import random_uuid
 
 from prepo_rlhf.backends.subclassing import plain_class
 from prepo_rlhf.config.training import MathOptions
+from prepo_rlhf.ray import progress, stacks
 from prepo_rlhf.ray.request_waves import Ask, RequestWaves, Wave
 from prepo_rlhf.ray.requests import agent_seeds, scoring_params
 from prepo_rlhf.rewards.agents import Agent, AgentError
@@ -47,6 +49,22 @@ _NO_AGENT = AgentRequests(None, None)
 _AGENT_REQUESTS = ContextVar("agent_requests", default=_NO_AGENT)  # that this task is part of
 
 
+def _under_way(call: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """A method of the engine that is counted while it runs, and as a move when it has answered."""
+
+    @wraps(call)
+    async def counting(self: RolloutEngine, *args: Any, **kwargs: Any) -> Any:
+        self._calls += 1
+        try:
+            answer = await call(self, *args, **kwargs)
+        finally:
+            self._calls -= 1
+        progress.moved()
+        return answer
+
+    return counting
+
+
 class RolloutEngine(plain_class(RolloutRayActor)):
     """One rollout engine, of one GPU or (tensor parallel) several."""
 
@@ -62,10 +80,15 @@ class RolloutEngine(plain_class(RolloutRayActor)):
     ) -> None:
         """`same_batches`: whatever the timing, the same requests share a batch; costs 20 ms a wave of them, and an
         agent's turn waits for the slowest."""
+        progress.tell()
+        stacks.keep_ready()
         await super().__init__(*args, **kwargs)  # OpenRLHF's way to load an agent checks nothing
         self._reward: Reward | None = make_reward(reward, math_options, reward_patience) if reward else None
         self._agent = Agent(agent_func_path) if agent_func_path else None
         self._waves = RequestWaves(self.llm) if same_batches else None
+        self._calls = 0  # under way
+        outputs = self.llm.output_processor  # of vLLM's core: tokens, by the step
+        outputs.process_outputs = progress.counted(outputs.process_outputs)
         self._syncs = 0  # of the job, before the weights that are here were those of the policy
         # Of each request under way: for every sample, the syncs before its first token and its last.
         self._syncs_seen: dict[str, list[list[int]]] = {}
@@ -86,6 +109,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         if self.llm.errored:
             raise self.llm.dead_error
 
+    @_under_way
     async def score_prompts(self, prompts: list[list[int]]) -> list[np.ndarray]:
         """Log-probs, in nats at temperature 1, of each prompt's tokens after the first.
 
@@ -103,6 +127,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
 
         return await asyncio.gather(*itertools.starmap(score, enumerate(prompts)))
 
+    @_under_way
     async def rollout(
         self, prompt: str, prompt_token_ids: list[int], label: Any, params: SamplingParams, wave: Wave | None = None
     ) -> list[dict[str, Any]]:
@@ -141,6 +166,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
                 response.update(reward, response=text)
         return responses
 
+    @_under_way
     async def generate_responses(
         self,
         prompt: str,
@@ -205,6 +231,12 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         async for output in self.llm.generate(prompt, params, request_id):
             final = output
         return final
+
+    async def idle(self) -> bool:
+        """Whether no rollouts or scores are under way; given once vLLM's core has answered, which a stopped one never
+        does."""
+        await self.llm.is_sleeping()
+        return self._calls == 0
 
     async def init_weight_transfer_engine(self, request: Any) -> None:
         await self.llm.init_weight_transfer_engine(request)

@@ -19,6 +19,7 @@ from vllm.distributed.weight_transfer.clients import RayVLLMWeightSyncClient
 from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
 
 from prepo_rlhf import backends
+from prepo_rlhf.ray import progress
 from prepo_rlhf.ray.strategy import Strategy
 
 ADAPTER = "default"
@@ -89,6 +90,7 @@ class PolicyWeights(WeightSource):
                 if self._kept is not None:
                     self._kept[checkpoint_name] = full.detach().to("cpu", copy=True)
                 yield checkpoint_name, full
+            progress.moved()
 
     def _weights(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         return ((name, weight) for name, weight in self._model.named_parameters() if ".lora_" not in name)

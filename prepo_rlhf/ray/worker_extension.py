@@ -1,4 +1,5 @@
-"""What runs inside vLLM's worker processes: our gloo weight transfer, the CPU's sampler, a watchdog of the parent.
+"""What runs inside vLLM's worker processes: our gloo weight transfer, the CPU's sampler, a watchdog of the
+parent, and what writes its stacks.
 
 vLLM imports this module in each worker (`worker_extension_cls`), the one place where it is not a Ray worker.
 """
@@ -9,6 +10,7 @@ import threading
 import time
 
 from prepo_rlhf.backends import current_backend, gloo_weight_transfer
+from prepo_rlhf.ray import stacks
 
 
 def end_with_parent() -> None:
@@ -33,6 +35,7 @@ if current_backend() == "cpu":
 
     cpu_sampling.patch_vllm()
 end_with_parent()
+stacks.keep_ready()
 
 
 class WorkerExtension:

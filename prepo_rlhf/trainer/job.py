@@ -63,40 +63,42 @@ def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> S
         from prepo_rlhf.ray import placement
         from prepo_rlhf.ray.engine_successor import EngineSuccessor
         from prepo_rlhf.ray.faults import Faults, RayError, reason
+        from prepo_rlhf.ray.parts import Parts
         from prepo_rlhf.ray.strategy import make_strategy
         from prepo_rlhf.rollout.sync_async import make_schedule
         from prepo_rlhf.selection.prompt_stream import PromptStream
+        from prepo_rlhf.trainer.hang_watch import HangWatch
         from prepo_rlhf.trainer.trainer import Trainer
 
     config = prepared.start.config
     strategy = make_strategy(config)
     places = _reserve(config, restarts)
     fleet = placement.create_fleet(config, places)
-    faults = Faults(fleet.actors())
+    parts = Parts(fleet.actors)
+    faults = Faults(fleet.actors(), parts.ended)
     schedule = make_schedule(config, fleet.engines)
     stream = PromptStream(
         prepared.train.prompts, prepared.selector, config.prepo.candidate_batch_size, config.rollout.batch_size,
         config.train.num_episodes, config.train.seed, schedule.with_steady_weights(make_scorer(config, fleet)),
     )  # fmt: skip
     try:
-        make_way(prepared.start)
-        try:
-            with announced("Loading the models into policy and engines"):
-                load_models(config, strategy, fleet, stream.total_draws)
-            trainer = Trainer(config, strategy, fleet, prepared, stream, schedule, faults, restarts)
-        except RayError as error:
-            why = faults.describe(error)
-            message = f"the job's models could not be loaded: {why}"
-            if not faults.part_died(error, why):
-                raise TrainingStopped(message) from error
-            raise PartDied(message, prepared.start.step, why) from error
-        restarts.recovered(prepared.start.step)
-        if restarts.allowed:
-            succeed = EngineSuccessor(
-                config, fleet, places, faults, lambda: trainer.steps_done, restarts.engine_replaced
-            )
-            fleet.calls.replace_dead_engines(succeed)
-        return trainer.fit()
+        with HangWatch(config, parts) as watch:
+            make_way(prepared.start)
+            try:
+                with watch.during("loading the models"), announced("Loading the models into policy and engines"):
+                    load_models(config, strategy, fleet, stream.total_draws)
+                trainer = Trainer(config, strategy, fleet, prepared, stream, schedule, faults, watch, restarts)
+            except RayError as error:
+                why = faults.describe(error)
+                message = f"the job's models could not be loaded: {why}"
+                if not faults.part_died(error, why):
+                    raise TrainingStopped(message) from error
+                raise PartDied(message, prepared.start.step, why) from error
+            restarts.recovered(prepared.start.step)
+            if restarts.allowed:
+                succeed = EngineSuccessor(config, fleet, places, faults, trainer.steps_done, restarts.engine_replaced)
+                fleet.calls.replace_dead_engines(succeed)
+            return trainer.fit()
     except PartDied as fault:
         try:
             placement.end_fleet(fleet, places)

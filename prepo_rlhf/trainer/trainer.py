@@ -37,6 +37,7 @@ from prepo_rlhf.selection.prompt_stream import PromptStream
 from prepo_rlhf.trainer.checkpoints import CheckpointError, Checkpoints
 from prepo_rlhf.trainer.evaluator import Evaluator
 from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker, sequence_advantages
+from prepo_rlhf.trainer.hang_watch import HangWatch
 from prepo_rlhf.trainer.metrics_log import MetricsLog
 from prepo_rlhf.trainer.preflight import Prepared
 from prepo_rlhf.trainer.restarts import Restarts
@@ -56,6 +57,7 @@ class Trainer:
         stream: PromptStream,
         schedule: RolloutSchedule,
         faults: Faults,
+        watch: HangWatch,
         restarts: Restarts,
     ) -> None:
         self._config = config
@@ -76,10 +78,10 @@ class Trainer:
         self._experience_maker = ExperienceMaker(*groups, self._kl, strategy, prepared.tokenizer)
         self._schedule = schedule
         self._phase: str | None = None  # of the step, under way; for messages
+        self._watch = watch
         self._syncs = 0
         self._log = MetricsLog(config, stream.total_draws, self._state.step or None, restarts.metrics)
 
-    @property
     def steps_done(self) -> int:
         """Finished steps, those before a resumption among them."""
         return self._state.step
@@ -124,7 +126,7 @@ class Trainer:
                 print(f"No step is left after step {self._state.step}: only the model is saved", flush=True)
             self._sync_weights()
         elif self._evaluate.due(0, last=False):
-            with announced("Judging the model before the first step"):
+            with announced("Judging the model before the first step"), self._watch.during("evaluation"):
                 metrics = self._evaluate(0)
             self._log.write(0, metrics)
             self._checkpoints.save_if_best(self._state, metrics)
@@ -146,15 +148,18 @@ class Trainer:
         """The evaluation after the last step, where only now it is known to have been the last."""
         step = self._state.step
         if self._evaluate.due(step, last=True) and not self._evaluate.due(step, last=False):
-            metrics = self._evaluate(step)
+            with self._watch.during("evaluation"):
+                metrics = self._evaluate(step)
             self._log.add_to_last(step, metrics)
-            self._checkpoints.save_if_best(self._state, metrics)
+            with self._watch.during("saving a checkpoint"):
+                self._checkpoints.save_if_best(self._state, metrics)
 
     def _save_model(self) -> None:
         """Save the trained model, and say where everything is."""
         output, records = Path(self._config.ckpt.output_dir).absolute(), Path(self._config.logger.run_dir).absolute()
         try:
-            ray.get(self._fleet.policy.async_save_model())
+            with self._watch.during("saving the model"):
+                ray.get(self._fleet.policy.async_save_model())
         except RayError as error:
             fault = self._faults.describe(error)
             message = f"all steps are done, but --ckpt.output_dir {output}: the model could not be saved: {fault}"
@@ -167,7 +172,8 @@ class Trainer:
         """Save the last whole step, which takes only the policy; returns what to tell about going on, after `fault`."""
         if self._between_steps:
             try:
-                return self._checkpoints.save_before_stop(self._state)
+                with self._watch.during("saving a checkpoint"):
+                    return self._checkpoints.save_before_stop(self._state)
             except (CheckpointError, RayError) as error:
                 if (reason := self._faults.describe(error)) not in fault:
                     print(f"step {self._state.step} could not be saved: {reason}", flush=True)
@@ -192,12 +198,14 @@ class Trainer:
         state.stream = self._stream.up_to_date(batch.stream_state)
         metrics |= {"rollout/total": state.rollouts, "rollout/total_tokens": state.tokens}
         if self._evaluate.due(state.step, last=batch.last):
-            metrics |= self._evaluate(state.step)
+            with self._watch.during("evaluation"):
+                metrics |= self._evaluate(state.step)
         self._log.write_prompts(state.step, batch.outcomes)
         self._log.write(state.step, metrics)  # before any checkpoint of this step, which a resumed run goes on from
         self._between_steps = True
-        self._checkpoints.save_if_best(state, metrics)
-        self._checkpoints.save_if_due(state)
+        with self._watch.during("saving a checkpoint"):
+            self._checkpoints.save_if_best(state, metrics)
+            self._checkpoints.save_if_due(state)
 
     def _train(self, experiences: list[Experience]) -> dict[str, float]:
         """Update the policy; returns OpenRLHF's own measures of it under train/."""
@@ -240,6 +248,7 @@ class Trainer:
 
     def _timed(self, metrics: dict[str, float], phase: str, function: Any, *arguments: Any) -> Any:
         start, self._phase = time.perf_counter(), phase
-        result = function(*arguments)
+        with self._watch.during(phase):
+            result = function(*arguments)
         metrics[f"timing/{phase}"], self._phase = time.perf_counter() - start, None
         return result

@@ -47,14 +47,15 @@ class Engines:
     def __init__(self, notes: Path, same_batches: bool) -> None:
         self._notes = notes
         self.deaths: list[tuple[int, int]] = []
-        self.calls = EngineCalls([self._start(0), self._start(1)], same_batches)
+        self._engines = [self._start(0), self._start(1)]
+        self.calls = EngineCalls(self._engines, same_batches)
         self.calls.replace_dead_engines(self.succeed)
 
-    def succeed(self, number: int, error: RayError, rollouts: int) -> Any:
+    def succeed(self, number: int, error: RayError, rollouts: int) -> None:
         assert isinstance(error, RayActorError)
         self.deaths.append((number, rollouts))
         assert len(self.deaths) == 1, error
-        return self._start(number + 10)
+        self._engines[number] = self._start(number + 10)
 
     def asked(self) -> list[str]:
         """What each engine has been asked, once all of it has been answered."""

@@ -19,11 +19,15 @@ FULL_NODE = (
 )
 
 
+def handles() -> list[Any]:
+    """Of two actors with the ids `RANKS`."""
+    return [SimpleNamespace(_actor_id=SimpleNamespace(hex=lambda rank=rank: rank)) for rank in RANKS]
+
+
 @pytest.fixture
 def faults() -> Faults:
     """Of a job with two policy ranks."""
-    handles: list[Any] = [SimpleNamespace(_actor_id=SimpleNamespace(hex=lambda rank=rank: rank)) for rank in RANKS]
-    return Faults({"policy rank": handles, "reference rank": []})
+    return Faults({"policy rank": handles(), "reference rank": []})
 
 
 def test_a_node_without_memory(faults: Faults) -> None:
