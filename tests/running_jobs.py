@@ -43,17 +43,18 @@ class RunningJob:
 
     def process(self, title: str, which: int = 0) -> psutil.Process:
         """The first of the job's processes with this title, or a later one: an actor, or vLLM's part of one."""
-        found = self._titled(title)
+        found = self.titled(title)
         assert len(found) > which, f"{len(found)} {title}"
         return found[which]
 
     def wait_for_processes(self, title: str, number: int) -> None:
         deadline = time.monotonic() + LIMIT
-        while len(self._titled(title)) < number:
+        while len(self.titled(title)) < number:
             assert time.monotonic() < deadline and self.driver.poll() is None, f"not {number} {title}"
             time.sleep(0.05)
 
-    def _titled(self, title: str) -> list[psutil.Process]:
+    def titled(self, title: str) -> list[psutil.Process]:
+        """All of the job's processes whose title begins so."""
         titles = {process: process.info["cmdline"][0] for process in self.processes() if process.info["cmdline"]}
         return [process for process, its_title in titles.items() if its_title.startswith(title)]
 
