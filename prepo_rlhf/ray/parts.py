@@ -71,9 +71,11 @@ class Parts:
         """Kill these parts, so that whoever waits for them goes on; `why` is the fault."""
         actors = {name: actor for name, actor in self._living().items() if name in names}
         self.ended |= {actor._actor_id.hex(): why for actor in actors.values()}
-        _on_nodes(stacks.end, actors)
-        for actor in actors.values():
-            ray.kill(actor)
+        try:
+            _on_nodes(stacks.end, actors)
+        finally:
+            for actor in actors.values():
+                ray.kill(actor)
 
     def forget(self) -> None:
         """Remove what the parts have told, at their end."""
@@ -94,7 +96,7 @@ def _on_nodes(function: Callable[[dict[str, int]], R], actors: Mapping[str, Any]
     by_node: dict[str, dict[str, int]] = {}
     for name, actor in actors.items():
         known: dict[str, Any] = state.actors(actor._actor_id.hex())
-        if known.get("Pid"):
+        if known.get("Pid") and known["State"] != "DEAD":  # ids of processes come again
             by_node.setdefault(known["Address"]["NodeID"], {})[name] = known["Pid"]
     results = [function(by_node.pop(ray.get_runtime_context().get_node_id(), {}))]
     task = ray.remote(function).options

@@ -60,7 +60,7 @@ def of_node(pids: Mapping[str, int]) -> list[Stack]:
         try:
             process = psutil.Process(pid)
             processes += [(part, each) for each in (process, *process.children(recursive=True))]
-        except psutil.NoSuchProcess:
+        except psutil.Error:
             continue
     with ThreadPoolExecutor(AT_ONCE) as executor:
         found = executor.map(lambda pair: _stack(*pair, own=pair[1].pid in pids.values()), processes)
@@ -75,14 +75,14 @@ def end(pids: Mapping[str, int]) -> None:
             started = process.children(recursive=True)
             for each in (process, *started):
                 each.kill()
-        except psutil.NoSuchProcess:
+        except psutil.Error:
             continue
 
 
 def _stack(part: str, process: psutil.Process, own: bool) -> Stack | None:
     try:
         state, title = process.status(), "" if own else (process.cmdline() or [process.name()])[0]
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return None
     text = _by_py_spy(process.pid)
     if text is None:
