@@ -37,7 +37,7 @@ class RunningJob:
             process
             for process in psutil.process_iter(["name", "cmdline", "create_time"])
             if process.info["name"] == "raylet"
-            and any(word.endswith(f":{self.cluster.port}") for word in process.info["cmdline"] or ())  # None of one that has ended
+            and any(word.endswith(f":{self.cluster.port}") for word in process.info["cmdline"] or ())
         ]
         return sorted(raylets, key=lambda process: process.info["create_time"])[host]  # as the hosts were started
 
