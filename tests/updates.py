@@ -44,8 +44,15 @@ def make_experiences(fleet: Any, entropy_mean: str = "sequence", weight_balance:
     return maker.make_experience_batch(make_rollouts(16))
 
 
-def train_on(fleet: Any, experiences: list[Any]) -> dict[str, float]:
+def train_on(fleet: Any, experiences: list[Any], leave_out: bool = True, seed: int = 0) -> dict[str, float]:
     """OpenRLHF's own measures of the update."""
-    ray.get(fleet.policy.async_run_method("seed", 0))
-    ray.get(fleet.policy.async_run_method_batch("append", experience=experiences))
-    return ray.get(fleet.policy.async_run_method("fit", kl_ctl=0.0))[0]
+    from prepo_rlhf.trainer.mini_batches import TrainingPasses, pass_means
+
+    policy = fleet.policy
+    ray.get(policy.async_run_method("seed", seed))
+    ranks = len(policy._actor_handlers) // policy.duplicate_actors
+    done = []
+    for given in TrainingPasses(fleet.strategy.args, experiences, ranks, seed, leave_out):
+        refs = policy.async_run_method_batch("train_pass", micro_batches=given, kl_coef=[0.0] * ranks)
+        done.append(ray.get(refs)[0][0])
+    return pass_means(done)
