@@ -10,7 +10,8 @@ from transformers import AutoTokenizer
 
 
 def make_rollouts(count: int, seed: int = 0) -> list[Any]:
-    """Random sequences of different lengths with rewards, as the engines would return them."""
+    """Random sequences of different lengths with rewards, as the engines would return them; of every two groups of 4
+    the second is all wrong."""
     from openrlhf.trainer.ppo_utils.experience import Experience
 
     generator = torch.Generator().manual_seed(seed)
@@ -20,7 +21,7 @@ def make_rollouts(count: int, seed: int = 0) -> list[Any]:
         tokens = torch.randint(3, 500, (1, prompt + response), generator=generator)
         action_mask = torch.zeros(1, prompt + response - 1, dtype=torch.long)
         action_mask[:, prompt - 1 :] = 1
-        reward = torch.tensor([float(i % 3 == 0)])
+        reward = torch.tensor([float(i % 3 == 0 and i // 4 % 2 == 0)])
         rollouts.append(
             Experience(
                 sequences=tokens, attention_mask=torch.ones_like(tokens), action_mask=action_mask, prompts=["p"],

@@ -100,7 +100,7 @@ def literal_gradient(table: Tensor, sequences: list[Any], token_mean: bool) -> T
 
 
 @pytest.mark.parametrize(
-    ("ranks", "dynamic", "token_mean", "leave_out"), list(product((1, 2, 4), (False, True), (True, False), (True, False)))
+    ("ranks", "dynamic", "token_mean", "leave_out"), list(product((1, 2, 4), *[(False, True)] * 3))
 )
 def test_gradients_are_those_of_all_sequences(ranks: int, dynamic: bool, token_mean: bool, leave_out: bool) -> None:
     config = make_config(
