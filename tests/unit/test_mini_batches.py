@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,15 +12,17 @@ import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
 from tiny_tasks import gpu_config
 from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
 
 import prepo_rlhf.ray  # noqa: F401  (makes the process ready for OpenRLHF)
 from prepo_rlhf.algorithm.dealing import deal
 from prepo_rlhf.algorithm.learning_signal import teaches
 from prepo_rlhf.config import Config
 from prepo_rlhf.ray.actor_loss import WeightedPolicyLoss, needs_advantage
-from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
+from prepo_rlhf.ray.policy_actor import WEIGHT_KEY, PolicyActor
 from prepo_rlhf.ray.training_pass import MicroBatch
 from prepo_rlhf.trainer.mini_batches import TrainingPasses, pass_means, sequence_means
 
@@ -208,6 +211,20 @@ def test_a_nan_is_trained_on() -> None:
 )
 def test_when_there_is_no_gradient_without_advantage(changes: dict[str, Any], expected: bool) -> None:
     assert needs_advantage(make_config(**changes)) is expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "lora_dropout", "expected"),
+    [({}, None, False), ({"attention_dropout": 0.1}, None, True), ({}, 0.0, False), ({}, 0.1, True)],
+)
+def test_dropout_is_found(changes: dict[str, float], lora_dropout: float | None, expected: bool) -> None:
+    sizes = {"vocab_size": 16, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    model: Any = LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=2, **changes))
+    if lora_dropout is not None:
+        model = get_peft_model(model, LoraConfig(target_modules="all-linear", lora_dropout=lora_dropout))
+    rank = object.__new__(PolicyActor)
+    rank.actor = SimpleNamespace(model=SimpleNamespace(module=model))
+    assert rank.draws_in_training() is expected
 
 
 def test_metrics_of_sequences_and_passes() -> None:
