@@ -17,6 +17,7 @@ import pstats
 import re
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
@@ -47,6 +48,8 @@ def make_config(folder: Path, args: argparse.Namespace) -> Config:
         "reward.remote_url": TASK / "reward.py",
         "rollout.n_samples_per_prompt": GROUP,
         "rollout.micro_batch_size": args.micro_batch_size,
+        "train.batch_size": 64,
+        "train.micro_batch_size": args.micro_batch_size,
         "logger.run_dir": folder,
     }
     config = job_config([part for name, value in options.items() for part in (f"--{name}", str(value))])
@@ -68,7 +71,7 @@ def make_policy() -> Any:
         ) -> tuple[torch.Tensor, torch.Tensor]:
             return torch.zeros(action_mask.shape), torch.ones(len(sequences))
 
-        def append(self, experience: Any) -> None:
+        def train_pass(self, micro_batches: Any) -> None:
             pass
 
     return RayActorGroup(1, 1, ray.remote(IdlePolicy), num_gpus_per_actor=1)
@@ -105,6 +108,7 @@ class Driver:
         from prepo_rlhf.ray.strategy import make_strategy
         from prepo_rlhf.rollout.collector import RolloutCollector
         from prepo_rlhf.trainer.experience_maker import ExperienceMaker
+        from prepo_rlhf.trainer.mini_batches import TrainingPasses
 
         strategy = make_strategy(config)
         tokenizer = AutoTokenizer.from_pretrained(config.actor.model_name_or_path)
@@ -112,6 +116,7 @@ class Driver:
         self._collector = RolloutCollector(strategy, fleet.calls, tokenizer, GpuTurns(config, fleet), Stops())
         self._maker = ExperienceMaker(policy, None, None, None, FixedKLController(0.0), strategy, tokenizer)
         self._policy = policy
+        self._passes = partial(TrainingPasses, config, ranks=1, seed=0, leave_out=True)
 
     def step(self, answers: list[list[dict[str, Any]]]) -> dict[str, float]:
         """Seconds of each phase."""
@@ -120,7 +125,8 @@ class Driver:
         times.append(time.perf_counter())
         experiences = self._maker.make_experience_batch(rollouts)
         times.append(time.perf_counter())
-        ray.get(self._policy.async_run_method_batch("append", experience=experiences))
+        (micro_batches,) = self._passes(experiences)
+        ray.get(self._policy.async_run_method_batch("train_pass", micro_batches=micro_batches))
         times.append(time.perf_counter())
         return {phase: times[i + 1] - times[i] for i, phase in enumerate(PHASES)}
 

@@ -10,7 +10,8 @@ from transformers import AutoTokenizer
 
 
 def make_rollouts(count: int, seed: int = 0) -> list[Any]:
-    """Random sequences of different lengths with rewards, as the engines would return them."""
+    """Random sequences of different lengths with rewards, as the engines would return them; of every two groups of 4
+    the second is all wrong."""
     from openrlhf.trainer.ppo_utils.experience import Experience
 
     generator = torch.Generator().manual_seed(seed)
@@ -20,7 +21,7 @@ def make_rollouts(count: int, seed: int = 0) -> list[Any]:
         tokens = torch.randint(3, 500, (1, prompt + response), generator=generator)
         action_mask = torch.zeros(1, prompt + response - 1, dtype=torch.long)
         action_mask[:, prompt - 1 :] = 1
-        reward = torch.tensor([float(i % 3 == 0)])
+        reward = torch.tensor([float(i % 3 == 0 and i // 4 % 2 == 0)])
         rollouts.append(
             Experience(
                 sequences=tokens, attention_mask=torch.ones_like(tokens), action_mask=action_mask, prompts=["p"],
@@ -44,8 +45,15 @@ def make_experiences(fleet: Any, entropy_mean: str = "sequence", weight_balance:
     return maker.make_experience_batch(make_rollouts(16))
 
 
-def train_on(fleet: Any, experiences: list[Any]) -> dict[str, float]:
+def train_on(fleet: Any, experiences: list[Any], leave_out: bool = True, seed: int = 0) -> dict[str, float]:
     """OpenRLHF's own measures of the update."""
-    ray.get(fleet.policy.async_run_method("seed", 0))
-    ray.get(fleet.policy.async_run_method_batch("append", experience=experiences))
-    return ray.get(fleet.policy.async_run_method("fit", kl_ctl=0.0))[0]
+    from prepo_rlhf.trainer.mini_batches import TrainingPasses, pass_means
+
+    policy = fleet.policy
+    ray.get(policy.async_run_method("seed", seed))
+    ranks = len(policy._actor_handlers) // policy.duplicate_actors
+    done = []
+    for given in TrainingPasses(fleet.strategy.args, experiences, ranks, seed, leave_out):
+        refs = policy.async_run_method_batch("train_pass", micro_batches=given, kl_coef=[0.0] * ranks)
+        done.append(ray.get(refs)[0][0])
+    return pass_means(done)

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from jobs import CANDIDATES_A_PROMPT, FIRST_STEP, MICRO_BATCHES, OURS, PHASES, Job, prompts_and_ray
+from jobs import CANDIDATES_A_PROMPT, COIN, FIRST_STEP, MICRO_BATCHES, OURS, PHASES, Job, prompts_and_ray
 from models import save_random_model
 from tables import report
 from tqdm import tqdm
@@ -23,7 +23,9 @@ from tqdm import tqdm
 def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Seconds (medians), and this project's step as a share of each side's in the same round."""
     with tempfile.TemporaryDirectory() as folder:
-        own = {"model": save_random_model(Path(folder), args.layers, args.hidden_size)} if args.layers else {}
+        own = {}
+        if args.layers:
+            own = {"model": save_random_model(Path(folder), args.layers, args.hidden_size), "reward": COIN}
         jobs = [Job(side, steps=args.steps, max_new_tokens=args.max_new_tokens, **own) for side in MICRO_BATCHES]
         with prompts_and_ray(args.steps * jobs[0].prompts * CANDIDATES_A_PROMPT) as (data, address):
             rounds = [

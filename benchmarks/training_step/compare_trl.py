@@ -3,8 +3,9 @@
     pip install --no-deps trl==1.16.0
     python benchmarks/training_step/compare_trl.py --output trl.json
 
-Same model (random, so that responses are as long as they may be), prompts, group size and lengths, in turns, in float32
-on this machine's CPU. This project's side scores five candidates a prompt besides, and weights its loss.
+Same model (random, so that responses are as long as they may be), prompts, rewards (half of the sequences teach), group
+size and lengths, in turns, in float32 on this machine's CPU. This project's side scores five candidates a prompt
+besides, weights its loss, and trains on what teaches.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from jobs import CANDIDATES_A_PROMPT, OURS, PHASES, ROLLOUTS, Job, prompts_and_ray
+from jobs import CANDIDATES_A_PROMPT, COIN, OURS, PHASES, ROLLOUTS, Job, prompts_and_ray
 from models import save_random_model
 from tables import report
 from tqdm import tqdm
@@ -26,6 +27,7 @@ from tqdm import tqdm
 def trl_step(job: Job, data: Path) -> float:
     """Seconds of TRL's step of as many rollouts."""
     script = [sys.executable, str(Path(__file__).with_name("trl_on_cpu.py")), "--model", str(job.model)]
+    script += ["--reward", str(job.reward)]
     numbers = {"steps": job.steps, "prompts": job.prompts, "max_new_tokens": job.max_new_tokens}
     options = [part for name, value in numbers.items() for part in (f"--{name}", str(value))]
     done = subprocess.run([*script, "--data", str(data), *options], capture_output=True, text=True)
@@ -44,7 +46,7 @@ def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder, prompts_and_ray(num_prompts) as (data, address):
         model = save_random_model(Path(folder))
         for length in tqdm(args.max_new_tokens, unit="length"):
-            job = Job(OURS, model, args.steps, max_new_tokens=length)
+            job = Job(OURS, model, COIN, args.steps, max_new_tokens=length)
             rounds = [(job.measure(data, address), trl_step(job, data)) for _ in range(args.pairs)]
             ratios = [theirs / ours["step"] for ours, theirs in rounds]
             rollouts = job.prompts * ROLLOUTS

@@ -12,7 +12,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from jobs import CANDIDATES_A_PROMPT, OURS, PHASES, ROLLOUTS, Job, prompts_and_ray
+from jobs import CANDIDATES_A_PROMPT, COIN, OURS, PHASES, ROLLOUTS, Job, prompts_and_ray
 from models import save_random_model
 from tables import report
 from tqdm import tqdm
@@ -28,7 +28,7 @@ def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
         model = save_random_model(Path(folder))
         with prompts_and_ray(STEPS * max(args.prompts) * CANDIDATES_A_PROMPT) as (data, address):
             for prompts, length in tqdm(sizes, unit="size"):
-                seconds = Job(OURS, model, STEPS, prompts, length).measure(data, address)
+                seconds = Job(OURS, model, COIN, STEPS, prompts, length).measure(data, address)
                 tokens = prompts * ROLLOUTS * length
                 row = {"step": seconds["step"], "s a million tokens": seconds["step"] / tokens * 1e6}
                 result[f"{prompts * ROLLOUTS} x {length}"] = row | {phase: seconds[phase] for phase in PHASES}

@@ -27,6 +27,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 ROOT = Path(__file__).parents[2]
 TASK = ROOT / "examples" / "arithmetic"
+COIN = Path(__file__).with_name("coin_reward.py")  # for random models, whose answers are all wrong
 ROLLOUTS, CANDIDATES_A_PROMPT = 8, 5
 LONGEST_PROMPT = 80  # tokens
 OURS = "this project, PREPO"
@@ -53,6 +54,7 @@ class Job:
 
     side: str  # one of MICRO_BATCHES
     model: Path = TASK / "checkpoints" / "mid"
+    reward: Path = TASK / "reward.py"
     steps: int = 10  # the first of which is not counted
     prompts: int = 16  # of a step, with 8 rollouts each
     max_new_tokens: int = 48
@@ -71,7 +73,7 @@ class Job:
             "data.label_key": "label",
             "data.max_len": LONGEST_PROMPT + self.max_new_tokens,
             "data.max_samples": self.steps * prompts_a_step,
-            "reward.remote_url": TASK / "reward.py",
+            "reward.remote_url": self.reward,
             "rollout.batch_size": self.prompts,
             "rollout.n_samples_per_prompt": ROLLOUTS,
             "rollout.max_new_tokens": self.max_new_tokens,

@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from datasets import load_dataset
-from jobs import MICRO_BATCHES, OURS, ROLLOUTS, TASK
+from jobs import MICRO_BATCHES, OURS, ROLLOUTS
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
@@ -34,9 +34,9 @@ class Clock(TrainerCallback):
         self.times.append(time.perf_counter())
 
 
-def make_reward() -> Any:
-    """The task's reward in TRL's interface."""
-    spec = importlib.util.spec_from_file_location("reward", TASK / "reward.py")
+def make_reward(path: Path) -> Any:
+    """The reward of that file in TRL's interface."""
+    spec = importlib.util.spec_from_file_location("reward", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
@@ -50,6 +50,7 @@ def make_reward() -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--reward", type=Path, required=True, help="file with OpenRLHF's reward_func")
     parser.add_argument("--data", type=Path, required=True, help="folder of train.jsonl")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--prompts", type=int, required=True)
@@ -69,7 +70,8 @@ def main() -> None:
         )  # fmt: skip
         trainer = GRPOTrainer(
             model=AutoModelForCausalLM.from_pretrained(args.model), args=config, callbacks=[clock],
-            processing_class=AutoTokenizer.from_pretrained(args.model, padding_side="left"), reward_funcs=make_reward(),
+            processing_class=AutoTokenizer.from_pretrained(args.model, padding_side="left"),
+            reward_funcs=make_reward(args.reward),
             train_dataset=load_dataset("json", data_files=str(args.data / "train.jsonl"), split="train"),
         )  # fmt: skip
         trainer.train()

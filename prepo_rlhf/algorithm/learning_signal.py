@@ -1,8 +1,27 @@
-"""Learning signal of a batch: the shares of prompt groups whose rewards are all equal, and so teach nothing."""
+"""Learning signal of a batch: which sequences teach, and the shares of prompt groups whose rewards are all equal."""
 
 from __future__ import annotations
 
 from torch import Tensor
+
+from prepo_rlhf.algorithm.weighted_advantages import weighted_advantages
+
+
+def teaches(advantages: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """Whether a sequence has a weighted advantage other than 0 at any token.
+
+    The clipped surrogate is homogeneous in the advantage, so where it is 0 so are the loss and its gradient, in every
+    pass over the sequence.
+
+    Args:
+        advantages: [B, T].
+        mask: [B, T], 1 at response tokens.
+        weights: [B] w_i of PREPO.
+
+    Returns:
+        [B] bool; true where an advantage is NaN, which must not be overlooked.
+    """
+    return ((weighted_advantages(advantages, weights) != 0) & mask.bool()).any(dim=-1)
 
 
 def training_signals(rewards: Tensor, group_size: int) -> dict[str, float]:

@@ -64,7 +64,7 @@ def skipped_update(engine: Any) -> bool:
 
 
 def end_accumulation(engine: Any, is_last: bool) -> None:
-    """Say whether the next micro-batch is an optimizer step's last, where micro-batches are of dynamic size.
+    """Say whether the next micro-batch is an optimizer step's last, since steps differ in their micro-batches.
 
     OpenRLHF tells DeepSpeed of one micro-batch a step, so that DeepSpeed would take the last one's gradient for the
     whole step's.

@@ -12,6 +12,13 @@ from openrlhf.models import PolicyLoss
 from torch import Tensor
 
 from prepo_rlhf.algorithm.weighted_advantages import weighted_advantages
+from prepo_rlhf.config import Config
+
+
+def needs_advantage(config: Config) -> bool:
+    """Whether nothing but the surrogate has a gradient, so that without an advantage there is none."""
+    kl = config.algo.kl.use_loss and config.algo.kl.init_coef > 0
+    return not (kl or config.actor.entropy_coef or config.actor.aux_loss_coef)
 
 
 class WeightedPolicyLoss(PolicyLoss):

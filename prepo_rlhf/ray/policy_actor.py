@@ -19,11 +19,13 @@ from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
 from prepo_rlhf.algorithm.entropy_weights import sequence_mean_entropy
 from prepo_rlhf.backends import deepspeed_engine, remote_code
 from prepo_rlhf.backends.subclassing import plain_class, specialise
+from prepo_rlhf.config.base import flatten
 from prepo_rlhf.ray import progress, stacks
 from prepo_rlhf.ray.actor_loss import WeightedPolicyLoss
 from prepo_rlhf.ray.policy_model import PolicyModel
 from prepo_rlhf.ray.saved_model import save_model
 from prepo_rlhf.ray.strategy import Strategy
+from prepo_rlhf.ray.training_pass import MicroBatch, run_pass
 from prepo_rlhf.ray.weight_sync import WeightSync
 
 WEIGHT_KEY = "prepo_weight"  # in Experience.info: the relative-entropy weight w_i of each sequence
@@ -38,9 +40,7 @@ class WeightedActorTrainer(ActorPPOTrainer):
     def training_step(
         self, experience: Experience, kl_ctl: float, step: int, loss_batch_info: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        if self.args.train.dynamic_batch_enable:
-            is_last = bool(self.replay_buffer.dynamic_optimizer_step[step])
-            deepspeed_engine.end_accumulation(self.actor.model, is_last)
+        deepspeed_engine.end_accumulation(self.actor.model, bool(self.replay_buffer.dynamic_optimizer_step[step]))
         weights = torch.as_tensor(experience.info.pop(WEIGHT_KEY), dtype=torch.float32)
         policy_loss = self.actor_loss_fn
         self.actor_loss_fn = partial(policy_loss, weights=weights.to(experience.sequences.device))
@@ -67,12 +67,9 @@ class PolicyActor(plain_class(PolicyModelActor)):
         specialise(self.trainer, WeightedActorTrainer)
         specialise(self.trainer.actor_loss_fn, WeightedPolicyLoss)
         deepspeed_engine.check_gradients(self.actor.model)
-        self.trainer.dataloader_pin_memory = torch.cuda.is_available()
+        # Mini-batches differ in how many micro-batches are left of them, as OpenRLHF's do with dynamic batches.
+        self.trainer.args = args.replaced({"train.dynamic_batch_enable": True})
         self.weight_sync = WeightSync(strategy, self.actor.model.module, vllm_engines)
-
-    def fit(self, kl_ctl: float = 0) -> dict[str, float]:
-        self.weight_sync.policy_is_newer = True
-        return super().fit(kl_ctl)
 
     def seed(self, seed: int) -> None:
         """Seed this rank's random numbers: the control loop does so before each step, so that a resumed run
@@ -80,6 +77,24 @@ class PolicyActor(plain_class(PolicyModelActor)):
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
+
+    def draws_in_training(self) -> bool:
+        """Whether passes draw random numbers, as for dropout: then what is left out changes the draws for the rest."""
+        model = self.actor.model.module
+        if any(getattr(module, "p", 0) for module in model.modules() if "Dropout" in type(module).__name__):
+            return True
+        chances = [value for name, value in flatten(model.config.to_dict()) if "drop" in name or "jitter" in name]
+        return any(isinstance(value, int | float) and value > 0 for value in chances)
+
+    def train_pass(self, micro_batches: list[MicroBatch], kl_coef: float) -> dict[str, float]:
+        """Train on this rank's micro-batches of one pass over a step's rollouts; returns what `run_pass` does."""
+        self.weight_sync.policy_is_newer = True
+        torch.cuda.empty_cache()
+        self.actor.train()
+        metrics = run_pass(self.trainer, micro_batches, kl_coef)
+        torch.cuda.empty_cache()
+        torch.cuda.synchronize()
+        return metrics
 
     @progress.counted
     @torch.no_grad()

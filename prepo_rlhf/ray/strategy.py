@@ -73,7 +73,7 @@ class Strategy(DeepspeedStrategy):
 
 def make_strategy(config: Config) -> Strategy:
     """The strategy of a job; OpenRLHF's classes find the job's options as `strategy.args`."""
-    return Strategy(
+    strategy = Strategy(
         seed=config.train.seed,
         full_determinism=config.train.full_determinism_enable,
         max_norm=config.actor.max_norm,
@@ -82,3 +82,6 @@ def make_strategy(config: Config) -> Strategy:
         zero_stage=config.ds.zero_stage,
         args=config,
     )
+    # As with dynamic batches, the policy says which micro-batch is an update's last: DeepSpeed is told of one.
+    strategy.use_dynamic_batch = True
+    return strategy

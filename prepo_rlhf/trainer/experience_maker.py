@@ -50,6 +50,19 @@ class ExperienceMaker(RemoteExperienceMaker):
             self._attach_kl(samples, base_log_probs)
         return samples_list
 
+    @torch.no_grad()
+    def compute_advantages_and_returns(self, experiences: list[Experience]) -> list[Experience]:
+        """OpenRLHF's, in float64, where a group of equal rewards has advantages of exactly 0.
+
+        In float32 the mean of 8 rewards of 0.1 is not 0.1, and the difference over a deviation of 0 is -7.
+        """
+        for experience in experiences:
+            experience.rewards = experience.rewards.double()
+        experiences = super().compute_advantages_and_returns(experiences)
+        for experience in experiences:
+            experience.advantages, experience.returns = experience.advantages.float(), experience.returns.float()
+        return experiences
+
     def get_cumulative_returns(self, rewards: torch.Tensor, action_mask: torch.Tensor, gamma: float) -> Any:
         """OpenRLHF's returns [B, A]; without discount one sum from the end, in place of a loop over tokens."""
         if gamma != 1.0:

@@ -40,29 +40,32 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(
-    "names",
+    ("names", "mean"),
     [
-        pytest.param(["one", "packed", "two-zero3-dynamic"], id="those-that-differ-most"),
-        pytest.param(list(LAYOUTS), id="all", marks=pytest.mark.long),
+        pytest.param(["one", "packed", "two-zero3-dynamic"], "token-mean", id="those-that-differ-most"),
+        pytest.param(list(LAYOUTS), "token-mean", id="all", marks=pytest.mark.long),
+        pytest.param(list(LAYOUTS), "seq-mean-token-mean", id="all-sequence-mean", marks=pytest.mark.long),
     ],
 )
-def test_every_layout_makes_the_same_update(names: list[str], tiny_llama: str, tmp_path: Path) -> None:
-    """Ranks, ZeRO stages, samples packed without padding, and micro-batches filled by tokens.
+def test_every_layout_makes_the_same_update(names: list[str], mean: str, tiny_llama: str, tmp_path: Path) -> None:
+    """Ranks, ZeRO stages, samples packed without padding, and micro-batches filled by tokens; two passes.
 
-    The first is deterministic, for which PyTorch would write to all 2 GB of DeepSpeed's gradient bucket if it could.
+    The first trains on all sequences, the others leave out those without advantage, so that a rank may have none. It
+    is deterministic, for which PyTorch would write to all 2 GB of DeepSpeed's gradient bucket if it could.
     """
-    weights, updates, norms, peaks = {}, {}, {}, {}
+    weights, updates, measures, peaks = {}, {}, {}, {}
     before = load_file(Path(tiny_llama) / "model.safetensors")
     for name in names:
         config = make_config(
             tiny_llama, tmp_path / name, train__batch_size=16, train__micro_batch_size=4, rollout__micro_batch_size=4,
-            actor__adam__lr=0.05, actor__lr_warmup_ratio=0.0, **LAYOUTS[name],
+            actor__adam__lr=0.01, actor__adam__eps=0.01, actor__lr_warmup_ratio=0.0, train__max_epochs=2,
+            actor__loss_agg_mode=mean, **LAYOUTS[name],
         )  # fmt: skip
         with running_fleet(config, with_engines=False) as fleet:
             by_token = weights_of(make_experiences(fleet, "token"))
             by_sign = weights_of(make_experiences(fleet, weight_balance="sign"))
             experiences = make_experiences(fleet)
-            norms[name] = train_on(fleet, experiences)["actor_grad_norm"]
+            measures[name] = train_on(fleet, experiences, leave_out=name != "one")
             ranks = fleet.policy._actor_handlers
             assert all(ray.get([rank.__ray_call__.remote(lambda own: own.actor._knows_head) for rank in ranks]))
             memory = [rank.__ray_call__.remote(lambda _: getrusage(RUSAGE_SELF).ru_maxrss) for rank in ranks]
@@ -73,15 +76,16 @@ def test_every_layout_makes_the_same_update(names: list[str], tiny_llama: str, t
         updates[name] = torch.cat([(after[key].float() - before[key].float()).flatten() for key in sorted(before)])
     plain, by_token, by_sign = weights["one"]
     assert plain.std() > 0.01 and not torch.allclose(by_token, plain, rtol=1e-3)
-    right = torch.arange(16) % 3 == 0
+    right = torch.cat([rollout.rewards for rollout in make_rollouts(16)]) == 1
+    wrong = ~right & (torch.arange(16) // 4 % 2 == 0)
     assert by_sign[right].mean().item() == pytest.approx(1, abs=1e-5)
-    assert by_sign[~right].mean().item() == pytest.approx(1, abs=1e-5)
+    assert by_sign[wrong].mean().item() == pytest.approx(1, abs=1e-5)
     assert not torch.allclose(by_sign, plain, rtol=1e-4)
-    assert updates["one"].abs().max() > 0.01
+    assert updates["one"].abs().max() > 0.003
     assert peaks["one"] < 1.2 * peaks["packed"]
     for name in names:
         torch.testing.assert_close(weights[name], weights["one"], rtol=1e-4, atol=0)
-        assert norms[name] == pytest.approx(norms["one"], rel=1e-3)
-        assert torch.nn.functional.cosine_similarity(updates[name], updates["one"], dim=0) > 0.999
-        # Adam's first step has the size of the learning rate everywhere, so compare where the gradient is not noise.
-        assert (updates[name] - updates["one"]).abs().mean() < 0.05 * updates["one"].abs().mean()
+        for measure in ("actor_grad_norm", "policy_loss", "ppo_clip_ratio"):
+            assert measures[name][measure] == pytest.approx(measures["one"][measure], rel=1e-4, abs=1e-6)
+        # In proportion to the gradient where that is small beside epsilon, so that its rounding stays small too.
+        torch.testing.assert_close(updates[name], updates["one"], rtol=0, atol=1e-6)
