@@ -13,7 +13,7 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from importlib import import_module
 from types import ModuleType
@@ -48,14 +48,25 @@ def import_transformers() -> None:
 
 def import_vllm() -> None:
     """Import the part of vLLM that every process needs; later calls do nothing."""
-    if os.environ.get("TORCHDYNAMO_DISABLE") == "1":
-        with _stand_ins({"torch._inductor.lowering": {}}):  # a list in it is wrapped, for a compiler that is off
-            import_module("vllm.env_override")
+    with _without_compiler("torch._inductor.lowering"):  # of which a list is wrapped
+        import_module("vllm.env_override")
     tools = {"vllm.entrypoints.mcp.tool_server": {"ToolServer": object}}  # an API server's, in one signature
     audio = {"scipy.signal": {"resample_poly": _on_demand("scipy.signal", "resample_poly")}}
     with _stand_ins(tools | audio):
         import_module("vllm.reasoning")
         import_module("vllm.multimodal.audio")
+
+
+def import_core() -> None:
+    """Import what vLLM's core needs beyond that."""
+    with _without_compiler("torch._inductor.compile_fx"):  # imported as a whole, used by compilers alone
+        import_module("vllm.compilation.compiler_interface")
+    import_module("vllm.v1.engine.core")
+
+
+def _without_compiler(part: str) -> AbstractContextManager[None]:
+    """In the block this part of torch.compile is empty, if torch.compile is off."""
+    return _stand_ins({part: {}} if os.environ.get("TORCHDYNAMO_DISABLE") == "1" else {})
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 `replace_main_module` puts it in the place of Ray's worker program, which the core's owner was started with.
 """
 
-from prepo_rlhf.backends.lean_imports import collector_at_rest
+from prepo_rlhf.backends import lean_imports
 
-with collector_at_rest():
-    import vllm.v1.engine.core  # noqa: F401
+with lean_imports.collector_at_rest():
+    lean_imports.import_core()

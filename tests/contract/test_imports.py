@@ -23,7 +23,7 @@ def test_imports_none_of_the_stack(module: str) -> None:
 
 # What OpenRLHF, transformers and vLLM would import and a job never uses, by where a process of it begins.
 NEVER_USED = ("openai", "openai_harmony", "scipy.signal", "wandb")
-BY_ENGINES = (*NEVER_USED, "torch._inductor.lowering", "scipy.optimize", "deepspeed", "peft", "datasets")
+BY_ENGINES = (*NEVER_USED, "torch._inductor.compile_fx", "scipy.optimize", "deepspeed", "peft", "datasets")
 UNUSED = {
     "prepo_rlhf.ray.placement": NEVER_USED,
     "prepo_rlhf.ray.policy_actor": NEVER_USED,
@@ -46,8 +46,9 @@ def test_a_process_of_a_job_imports_nothing_that_it_never_uses(module: str) -> N
 
 def test_what_is_left_out_is_there_for_who_asks() -> None:
     code = (
-        "import prepo_rlhf.ray\nfrom transformers.loss.loss_for_object_detection import linear_sum_assignment\n"
-        "from vllm.multimodal.audio import scipy_signal\nimport numpy as np, scipy.signal, torch._inductor.lowering\n"
+        "import prepo_rlhf.ray.core_process\n"
+        "from transformers.loss.loss_for_object_detection import linear_sum_assignment\n"
+        "from vllm.multimodal.audio import scipy_signal\nimport numpy as np, scipy.signal, torch._inductor.compile_fx\n"
         "from vllm.entrypoints.mcp.tool_server import ToolServer\n"
         "print(linear_sum_assignment(np.eye(2), maximize=True)[1], len(scipy_signal.resample_poly(np.ones(8), 1, 2)))"
     )
