@@ -52,13 +52,14 @@ def activate() -> None:
         ) from error
     if installed != TESTED["openrlhf"]:
         raise RuntimeError(f"prepo_rlhf builds on openrlhf {TESTED['openrlhf']}, but {installed} is installed")
-    from prepo_rlhf.backends import flash_attention, float32, packed_attention
+    from prepo_rlhf.backends import flash_attention, float32, lean_imports, packed_attention
 
     backend = current_backend()
     if backend == "cpu":
         from prepo_rlhf.backends import cpu
 
         cpu.patch_torch()
+    lean_imports.import_transformers()
     flash_attention.import_openrlhf_without()
     float32.patch_openrlhf()
     packed_attention.register()

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 10_000
 BATCH = 250  # resamples held in memory at once
@@ -67,6 +66,8 @@ def _resample(
     if np.ptp(data) < 10**-ROUNDING:
         mean = float(data.mean())
         return mean, mean, np.array([mean])
+    from scipy import stats  # half a second of a job's start, before there is anything to resample
+
     result = stats.bootstrap(
         (data,), np.mean, n_resamples=resamples, batch=BATCH, confidence_level=confidence, method="BCa", rng=seed
     )

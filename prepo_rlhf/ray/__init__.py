@@ -7,5 +7,8 @@ import of OpenRLHF.
 from __future__ import annotations
 
 from prepo_rlhf import backends
+from prepo_rlhf.backends import lean_imports
 
-backends.activate()
+with lean_imports.collector_at_rest():
+    backends.activate()
+    lean_imports.import_vllm()

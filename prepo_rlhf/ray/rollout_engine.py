@@ -25,6 +25,7 @@ from vllm.inputs import TokensPrompt
 from vllm.sampling_params import RequestOutputKind
 from vllm.utils import random_uuid
 
+from prepo_rlhf.backends.main_module import replace_main_module
 from prepo_rlhf.backends.subclassing import plain_class
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.ray import progress, stacks
@@ -34,6 +35,7 @@ from prepo_rlhf.rewards.agents import Agent, AgentError
 from prepo_rlhf.rewards.contract import Reward, Rollouts
 from prepo_rlhf.rewards.sources import make_reward
 
+CORE_PROCESS = "EngineCore"  # vLLM's name for it
 CORE_GRACE_PERIOD = 5  # seconds for the requests under way to fail with vLLM's own error, once its core has died
 
 
@@ -82,6 +84,7 @@ class RolloutEngine(plain_class(RolloutRayActor)):
         agent's turn waits for the slowest."""
         progress.tell()
         stacks.keep_ready()
+        replace_main_module(CORE_PROCESS, "prepo_rlhf.ray.core_process")
         await super().__init__(*args, **kwargs)  # OpenRLHF's way to load an agent checks nothing
         self._reward: Reward | None = make_reward(reward, math_options, reward_patience) if reward else None
         self._agent = Agent(agent_func_path) if agent_func_path else None

@@ -31,7 +31,7 @@ from typing import Any
 
 from sympy.core.cache import clear_cache
 
-from prepo_rlhf.backends.main_module import leave_out_main_module
+from prepo_rlhf.backends.main_module import replace_main_module
 from prepo_rlhf.config.training import MathOptions
 from prepo_rlhf.rewards.grading import Gold, Grade, grade_response
 
@@ -49,7 +49,7 @@ def fork_server() -> ForkServerContext:
     Starts the server, which takes a few seconds, and does not wait for it."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "prepo_rlhf.rewards.warm_up"])
-    leave_out_main_module(PROCESS_NAME)
+    replace_main_module(PROCESS_NAME)
     forkserver.ensure_running()
     return context
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prepo_rlhf.backends import paths
 from prepo_rlhf.backends.announce import announced
 from prepo_rlhf.backends.launch import apply_backend, ray, start_ray
+from prepo_rlhf.backends.lean_imports import collector_at_rest
 from prepo_rlhf.config import Config, ConfigError
 from prepo_rlhf.selection.base import Candidate
 from prepo_rlhf.trainer.restarts import Restarts
@@ -58,7 +59,7 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
 
 def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> Signals | None:
     """Start the actors and run what is left; when more than an engine dies, end them all and raise PartDied."""
-    with announced("Loading the trainer"):
+    with announced("Loading the trainer"), collector_at_rest():
         from prepo_rlhf.files.run_start import make_way
         from prepo_rlhf.ray import placement
         from prepo_rlhf.ray.engine_successor import EngineSuccessor
@@ -110,7 +111,7 @@ def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> S
 
 def _prepare(config: Config) -> Prepared:
     """Everything before Ray, and what it has found, printed."""
-    with announced("Loading OpenRLHF"):
+    with announced("Loading OpenRLHF"), collector_at_rest():
         apply_backend(config)
         from prepo_rlhf.backends import ray_address
         from prepo_rlhf.trainer import preflight, wandb_log

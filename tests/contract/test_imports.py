@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from prepo_rlhf.backends import cpu
+
 HEAVY = ("ray", "vllm", "deepspeed", "openrlhf")
 
 
@@ -17,6 +19,42 @@ HEAVY = ("ray", "vllm", "deepspeed", "openrlhf")
 def test_imports_none_of_the_stack(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+# What OpenRLHF, transformers and vLLM would import and a job never uses, by what a process of it imports.
+NEVER_USED = ("openai", "openai_harmony", "scipy.signal", "wandb")
+BY_ENGINES = (*NEVER_USED, "torch._inductor.compile_fx", "scipy.optimize", "deepspeed", "peft", "datasets")
+UNUSED = {
+    "prepo_rlhf.ray.placement, prepo_rlhf.trainer.trainer": (*NEVER_USED, "scipy.stats"),
+    "prepo_rlhf.ray.policy_actor": NEVER_USED,
+    "prepo_rlhf.ray.rollout_engine": BY_ENGINES,
+    "prepo_rlhf.ray.core_process": BY_ENGINES,
+}
+
+
+@pytest.mark.parametrize("modules", UNUSED)
+def test_a_process_of_a_job_imports_nothing_that_it_never_uses(modules: str) -> None:
+    """Each start and each restart pays for every import, in four processes."""
+    code = (
+        f"import gc, sys, {modules}\nfound = [name for name in {UNUSED[modules]} if name in sys.modules]\n"
+        "print(found, gc.isenabled())"
+    )
+    environment = os.environ | cpu.environment() | {"PREPO_RLHF_BACKEND": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout.endswith("[] True\n"), done.stdout + done.stderr
+
+
+def test_what_is_left_out_is_there_for_who_asks() -> None:
+    code = (
+        "import prepo_rlhf.ray.core_process\n"
+        "from transformers.loss.loss_for_object_detection import linear_sum_assignment\n"
+        "from vllm.multimodal.audio import scipy_signal\nimport numpy as np, scipy.signal, torch._inductor.compile_fx\n"
+        "from vllm.entrypoints.mcp.tool_server import ToolServer\n"
+        "print(linear_sum_assignment(np.eye(2), maximize=True)[1], len(scipy_signal.resample_poly(np.ones(8), 1, 2)))"
+    )
+    environment = os.environ | cpu.environment() | {"PREPO_RLHF_BACKEND": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout.endswith("[0 1] 4\n"), done.stdout + done.stderr
 
 
 def test_the_driver_hands_over_tensors_without_pickling_them() -> None:
