@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import ray
 import torch
 from transformers import AutoTokenizer
 
@@ -46,14 +45,10 @@ def make_experiences(fleet: Any, entropy_mean: str = "sequence", weight_balance:
 
 
 def train_on(fleet: Any, experiences: list[Any], leave_out: bool = True, seed: int = 0) -> dict[str, float]:
-    """OpenRLHF's own measures of the update."""
-    from prepo_rlhf.trainer.mini_batches import TrainingPasses, pass_means
+    """The measures of the update, which may be told to train on what has no gradient as well."""
+    from prepo_rlhf.trainer.policy_update import PolicyUpdate
 
-    policy = fleet.policy
-    ray.get(policy.async_run_method("seed", seed))
-    ranks = len(policy._actor_handlers) // policy.duplicate_actors
-    done = []
-    for given in TrainingPasses(fleet.strategy.args, experiences, ranks, seed, leave_out):
-        refs = policy.async_run_method_batch("train_pass", micro_batches=given, kl_coef=[0.0] * ranks)
-        done.append(ray.get(refs)[0][0])
-    return pass_means(done)
+    update = PolicyUpdate(fleet.strategy.args, fleet.policy)
+    assert update._leaves_out
+    update._leaves_out = leave_out
+    return update(experiences, seed, kl_coef=0.0)

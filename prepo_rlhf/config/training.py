@@ -222,7 +222,10 @@ class TrainOptions(Options):
     num_episodes: Annotated[int, Ge(1), OnResume.TAKES_EFFECT] = 1
     """Passes over the prompts."""
     max_epochs: Annotated[int, Ge(1)] = 1
-    """Passes over each step's rollouts."""
+    """Passes over each step's rollouts; at most so many with reuse_limit."""
+    reuse_limit: Annotated[float, Ge(0)] | None = None
+    """Nats a token: a further pass is made while the mean KL (k3) between the policy before the first pass and the one
+    after the last, over the sequences trained on, is not above this. By default all passes are made."""
     batch_size: Annotated[int, Ge(1)] = 128
     """Sequences in one update, over all ranks."""
     micro_batch_size: Annotated[int, Ge(1), OnResume.TAKES_EFFECT] = 1

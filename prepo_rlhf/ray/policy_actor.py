@@ -17,6 +17,7 @@ from openrlhf.trainer.ray.ppo_actor import ActorPPOTrainer, PolicyModelActor
 from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
 
 from prepo_rlhf.algorithm.entropy_weights import sequence_mean_entropy
+from prepo_rlhf.algorithm.reuse import reuse_sums
 from prepo_rlhf.backends import deepspeed_engine, remote_code
 from prepo_rlhf.backends.subclassing import plain_class, specialise
 from prepo_rlhf.config.base import flatten
@@ -95,6 +96,24 @@ class PolicyActor(plain_class(PolicyModelActor)):
         torch.cuda.empty_cache()
         torch.cuda.synchronize()
         return metrics
+
+    @torch.no_grad()
+    def reuse_sums(self, micro_batches: list[MicroBatch]) -> np.ndarray:
+        """`algorithm.reuse.reuse_sums` over this rank's micro-batches of a pass; every rank takes part in all."""
+        eps_low, eps_high = self.strategy.args.actor.eps_clip_low_high
+        sums = torch.zeros(3, dtype=torch.float64)
+        for given in micro_batches:
+            experience = given.experience
+            log_probs, _ = self.forward(experience.sequences, experience.action_mask, experience.attention_mask)
+            if given.share:  # else it stands in for a rank that has none
+                of_rollouts = (experience.action_log_probs, experience.advantages, experience.action_mask)
+                sums += reuse_sums(log_probs, *of_rollouts, eps_low, eps_high)
+        return sums.numpy()
+
+    def skip_updates(self, count: int) -> None:
+        """Let the learning rate go on as if there had been so many updates more."""
+        for _ in range(count):
+            self.actor.model.lr_scheduler.step()
 
     @progress.counted
     @torch.no_grad()

@@ -24,14 +24,11 @@ from prepo_rlhf.algorithm.entropy_weights import weight_metrics
 from prepo_rlhf.algorithm.learning_signal import training_signals
 from prepo_rlhf.backends.announce import announced
 from prepo_rlhf.config import Config
-from prepo_rlhf.ray.actor_loss import needs_advantage
 from prepo_rlhf.ray.faults import Faults
 from prepo_rlhf.ray.gpu_turns import GpuTurns
 from prepo_rlhf.ray.placement import Fleet
 from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
 from prepo_rlhf.ray.requests import derived_seed
-from prepo_rlhf.ray.strategy import NotFiniteError
-from prepo_rlhf.ray.training_pass import MicroBatch
 from prepo_rlhf.rollout.collector import RolloutBatch, RolloutCollector
 from prepo_rlhf.rollout.staleness import staleness_metrics
 from prepo_rlhf.rollout.sync_async import RolloutSchedule
@@ -41,7 +38,7 @@ from prepo_rlhf.trainer.evaluator import Evaluator
 from prepo_rlhf.trainer.experience_maker import ENTROPY_KEY, ExperienceMaker, sequence_advantages
 from prepo_rlhf.trainer.hang_watch import HangWatch
 from prepo_rlhf.trainer.metrics_log import MetricsLog
-from prepo_rlhf.trainer.mini_batches import TrainingPasses, pass_means, sequence_means
+from prepo_rlhf.trainer.policy_update import PolicyUpdate
 from prepo_rlhf.trainer.preflight import Prepared
 from prepo_rlhf.trainer.restarts import Restarts
 from prepo_rlhf.trainer.stop_request import StopRequest
@@ -79,10 +76,7 @@ class Trainer:
         # OpenRLHF's types know no job without critic, reward model and reference model.
         groups: tuple[Any, Any, Any, Any] = (fleet.policy, None, None, fleet.reference)
         self._experience_maker = ExperienceMaker(*groups, self._kl, strategy, prepared.tokenizer)
-        self._ranks = len(fleet.policy._actor_handlers) // fleet.policy.duplicate_actors
-        self._leaves_out = needs_advantage(config) and not any(
-            ray.get(fleet.policy.async_run_method("draws_in_training"))
-        )
+        self._update_policy = PolicyUpdate(config, fleet.policy)
         self._schedule = schedule
         self._phase: str | None = None  # of the step, under way; for messages
         self._watch = watch
@@ -215,22 +209,11 @@ class Trainer:
             self._checkpoints.save_if_due(state)
 
     def _train(self, experiences: list[Experience]) -> dict[str, float]:
-        """Update the policy by its passes over the step's experiences; returns OpenRLHF's measures under train/."""
-        policy, seed = self._fleet.policy, derived_seed(self._config.train.seed, "train", self._state.step)
-        ray.get(policy.async_run_method("seed", seed))
-        passes = TrainingPasses(self._config, experiences, self._ranks, seed, self._leaves_out)
+        """Update the policy; returns its measures under train/."""
+        seed = derived_seed(self._config.train.seed, "train", self._state.step)
         with self._gpus.training():
-            done = [self._train_pass(micro_batches) for micro_batches in passes]
-        if bad := next(filter(None, ray.get(policy.async_run_method("not_finite"))), None):
-            raise NotFiniteError(f"the weight {bad} is not finite")
-        metrics = sequence_means(experiences) | pass_means(done) | {"used_ratio": passes.used_ratio}
+            metrics = self._update_policy(experiences, seed, self._kl.value)
         return {f"train/{name.removeprefix('actor_')}": value for name, value in metrics.items()}
-
-    def _train_pass(self, micro_batches: list[list[MicroBatch]]) -> dict[str, float]:
-        """One pass over the step's rollouts, given as the micro-batches of each data-parallel rank."""
-        coefs = [self._kl.value] * len(micro_batches)
-        refs = self._fleet.policy.async_run_method_batch("train_pass", micro_batches=micro_batches, kl_coef=coefs)
-        return ray.get(refs)[0][0]
 
     def _sync_weights(self) -> None:
         self._fleet.calls.replace_dead()

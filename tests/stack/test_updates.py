@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
@@ -24,6 +25,47 @@ def weights_of(experiences: list[Any]) -> torch.Tensor:
         for sequence, mask, weight in zip(e.sequences, e.attention_mask, e.info["prepo_weight"].tolist(), strict=True)
     }
     return torch.tensor([weights[tuple(rollout.sequences[0].tolist())] for rollout in make_rollouts(16)])
+
+
+def test_a_pass_too_many_is_not_made(tiny_llama: str, tmp_path: Path) -> None:
+    """On two ranks: how far the policy is after a pass, and the learning rate, which goes on as if all were made."""
+    from prepo_rlhf.trainer.policy_update import PolicyUpdate
+
+    config = make_config(
+        tiny_llama, tmp_path, train__batch_size=8, train__micro_batch_size=4, rollout__micro_batch_size=4,
+        actor__adam__lr=0.01, actor__lr_warmup_ratio=0.0, actor__num_gpus_per_node=2, train__max_epochs=3,
+    )  # fmt: skip
+    made = []
+    with running_fleet(config, with_engines=False) as fleet:
+        experiences = make_experiences(fleet)
+        for limit in (0.0, 100.0):
+            update = PolicyUpdate(config.replaced({"train.reuse_limit": limit}), fleet.policy)
+            measures = update(experiences, seed=1, kl_coef=0.0)
+            made.append((measures["passes"], learning_rate(fleet)))
+            if limit == 0.0:
+                moved = moved_log_probs(fleet, experiences)
+                assert measures["reuse_kl"] == pytest.approx((moved.exp() - 1 - moved).mean().item(), rel=1e-4)
+                assert measures["reuse_kl"] > 0 and 0 <= measures["reuse_clip_ratio"] <= 1
+    assert [passes for passes, _ in made] == [1, 3]
+    # Of cosine_with_min_lr: the fleet was told of four steps, each of two updates a pass.
+    schedule = [0.1 + 0.9 * (1 + math.cos(math.pi * updates / 24)) / 2 for updates in (6, 12)]
+    assert [rate for _, rate in made] == pytest.approx([0.01 * share for share in schedule], rel=1e-6)
+
+
+def learning_rate(fleet: Any) -> float:
+    return ray.get(fleet.policy._actor_handlers[0].__ray_call__.remote(lambda rank: rank.actor.model.get_lr()[0]))
+
+
+def moved_log_probs(fleet: Any, experiences: list[Any]) -> torch.Tensor:
+    """New less old log-probs at the response tokens of sequences with an advantage."""
+    names = ("sequences", "action_mask", "attention_mask")
+    given = {name: [getattr(e, name) for e in experiences] for name in names}
+    answers = [each for rank in ray.get(fleet.policy.async_run_method_batch("forward", **given)) for each in rank]
+    moved = []
+    for e, (log_probs, _) in zip(experiences, answers, strict=True):
+        used = e.action_mask.bool() & (e.advantages * e.action_mask).ne(0).any(-1, keepdim=True)
+        moved.append((log_probs - e.action_log_probs)[used].double())
+    return torch.cat(moved)
 
 
 LAYOUTS: dict[str, dict[str, Any]] = {

@@ -66,6 +66,7 @@ def test_a_required_option_is_asked_for(missing: str) -> None:
         ("--train.colocate_actor_ref --algo.kl.init_coef 0.1 --ref.num_gpus_per_node 4", "--ref.num_gpus_per_node 4"),
         ("--train.colocate_all --train.async_enable --vllm.enable_sleep", "--vllm.enable_sleep"),
         ("--train.partial_rollout_enable", "--train.partial_rollout_enable"),
+        ("--train.reuse_limit 0.1", "--train.reuse_limit"),
         (
             "--train.async_enable --train.partial_rollout_enable --train.full_determinism_enable",
             "--train.full_determinism_enable",
