@@ -76,6 +76,7 @@ def test_a_rank_that_is_stopped_in_a_call_is_found_and_ended(ranks: list[Any], m
     assert list(parts.progress().values()) == [None]
 
 
+@pytest.mark.long
 def test_without_py_spy_a_process_writes_its_stacks_itself(
     ranks: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
