@@ -30,7 +30,7 @@ PORT = 6379  # Ray's own
 EVERY = 0.1  # seconds between two looks at the processes
 MARKS = {  # what the driver says next -> what it has done by then
     "Loading OpenRLHF": "options checked",
-    "Checking data": "data is read",
+    "Checking data": "OpenRLHF loaded",
     "Joining Ray": "data and model checked",
     "Loading the trainer": "Ray joined",
     "Reserving GPUs": "trainer imported",
