@@ -187,23 +187,27 @@ def fault_options(model: str, data: str, reward: str, folder: Path, **changes: A
     return job_options(model, data, reward, folder, **(common | changes))
 
 
-def unbroken_metrics(options: list[str], run_dir: Path) -> list[dict[str, float]]:
+def unbroken_metrics(options: list[str], run_dir: Path, hosts: int = 1) -> list[dict[str, float]]:
     """Without the timings, of a job to which nothing happens."""
-    with running_job(options, run_dir) as job:
+    with running_job(options, run_dir, hosts) as job:
         code, said = job.end()
     assert code == 0, said
     return [without_timings(row) for row in read_metrics(run_dir)]
 
 
 def broken_and_healed(
-    options: list[str], run_dir: Path, strikes: list[tuple[int, Fault]], last: tuple[int, Fault] | None = None
+    options: list[str],
+    run_dir: Path,
+    strikes: list[tuple[int, Fault]],
+    last: tuple[int, Fault] | None = None,
+    hosts: int = 1,
 ) -> Report:
     """Run the job, and let each fault strike once the metrics of its step are written; nobody starts it again.
 
     The `last` one ends it.
     """
     report = Report()
-    with running_job([*options, "--train.max_restarts", "3"], run_dir) as job:
+    with running_job([*options, "--train.max_restarts", "3"], run_dir, hosts) as job:
         for step, fault in strikes:
             job.wait_for_step(step)
             fault.strike(job)

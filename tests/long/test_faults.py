@@ -79,18 +79,22 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "calibrated": {"prepo__selector": "calibrated", "prepo__weight_balance": "sign"},
     "lora": {"ds__lora__rank": 4},
     "two engines": {"vllm__num_engines": 2},
-    "two ranks, ZeRO-3": {"actor__num_gpus_per_node": 2, "ds__zero_stage": 3},
-}
+    "two ranks, ZeRO-3": {"actor__num_gpus_per_node": 2, "ds__zero_stage": 3, "train__micro_batch_size": 2},
+    "two nodes": {
+        "actor__num_nodes": 2, "ds__zero_stage": 3, "train__micro_batch_size": 2, "vllm__num_engines": 2,
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_variants_by_themselves(variant: str, options_in: MakeOptions, tmp_path: Path) -> None:
     """An engine, its core, a rank and the core again."""
-    expected = unbroken_metrics(options_in(tmp_path / "unbroken", **VARIANTS[variant]), tmp_path / "unbroken")
+    hosts = VARIANTS[variant].get("actor__num_nodes", 1)
+    expected = unbroken_metrics(options_in(tmp_path / "unbroken", **VARIANTS[variant]), tmp_path / "unbroken", hosts)
     strikes = [(3, "rollout engine"), (6, "vLLM's core"), (9, "policy rank"), (12, "vLLM's core")]
     folder = tmp_path / "broken"
     kills = [(step, KILLS[name]) for step, name in strikes if step < len(expected) - 3]
-    report = broken_and_healed(options_in(folder, **VARIANTS[variant]), folder, kills)
+    report = broken_and_healed(options_in(folder, **VARIANTS[variant]), folder, kills, hosts=hosts)
     print(f"{variant}: {len(kills)} faults; steps lost {report.steps_lost}; seconds {report.seconds}")
     assert report.metrics == expected and len(kills) > 1
 
