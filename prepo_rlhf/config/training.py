@@ -159,9 +159,9 @@ class AdvantageOptions(Options):
 
     on_resume = OnResume.SAME
 
-    estimator: Literal["reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce"] = (
-        "group_norm"
-    )
+    estimator: Literal[
+        "reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce"
+    ] = "group_norm"
     """How rewards become advantages. PREPO's is group_norm, the group-normalised reward (OpenRLHF's default is gae)."""
     gamma: Annotated[float, Le(1)] = 1.0
     """Discount of later tokens."""
