@@ -230,16 +230,12 @@ class Trainer:
         truncated = torch.cat([experience.truncated for experience in experiences]).double()
         scores = torch.tensor([outcome.rewards for outcome in batch.outcomes])
         signals = training_signals(scores.flatten(), scores.shape[1])
-        return (
-            signals
-            | weight_metrics(weights, sequence_advantages(experiences))
-            | {
-                "prepo/entropy_mean": entropies.mean().item(),
-                "rollout/reward_mean": rewards.mean().item(),
-                "rollout/response_length_mean": lengths.mean().item(),
-                "rollout/truncated_ratio": truncated.mean().item(),
-            }
-        )
+        return signals | weight_metrics(weights, sequence_advantages(experiences)) | {
+            "prepo/entropy_mean": entropies.mean().item(),
+            "rollout/reward_mean": rewards.mean().item(),
+            "rollout/response_length_mean": lengths.mean().item(),
+            "rollout/truncated_ratio": truncated.mean().item(),
+        }
 
     def _timed(self, metrics: dict[str, float], phase: str, function: Any, *arguments: Any) -> Any:
         start, self._phase = time.perf_counter(), phase

@@ -1,6 +1,6 @@
 """Three thousand steps of a small job: nothing may grow in the last thousand. About a quarter of an hour, by hand:
 
-pytest --long tests/long/test_soak.py -rP
+    pytest --long tests/long/test_soak.py -rP
 """
 
 from __future__ import annotations
