@@ -50,7 +50,7 @@ def ranks(ray_head: str) -> Iterator[list[Any]]:
 
 def test_a_rank_that_is_stopped_in_a_call_is_found_and_ended(ranks: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """And the other one, which waits for it, is not while it moves."""
-    monkeypatch.setattr(parts_of_job, "ANSWER", 3)
+    monkeypatch.setattr(parts_of_job, "ANSWER", 6)
     parts = Parts(lambda: {"policy rank": ranks, "reference rank": []})
     (pid, child), (other, _) = ray.get([rank.start.remote() for rank in ranks])
     before = parts.progress()
