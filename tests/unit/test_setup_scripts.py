@@ -123,6 +123,8 @@ class Clone:
         return subprocess.Popen(
             ["bash", self.folder / "examples" / "scripts" / script],
             env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            # A shell in the background ignores it, and bash cannot trap what was ignored when it started.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
     def run(self, script: str = "setup_cpu.sh", **environment: str) -> subprocess.CompletedProcess[str]:
