@@ -26,11 +26,13 @@ MEMORY_GROWTH = 1.1  # of the driver, from its first recovery to its last
 PARTS = ("ray::PolicyActor", "ray::RolloutEngine", "VLLM::EngineCore", "verifier")
 # Has the verifier at work, and gives what a random model can earn: grades of a stopped worker are its time limit's.
 REWARD = """
+import torch
 from prepo_rlhf.rewards.math_reward import grade_math
 
 def reward_func(queries, prompts, labels):
     grade_math([query[len(prompt):] for query, prompt in zip(queries, prompts)], labels)
-    return [float(len(query) % 2) for query in queries]
+    scores = torch.tensor([float(len(query) % 2) for query in queries])
+    return {"rewards": scores, "scores": scores, "extra_logs": {}}
 """
 
 
