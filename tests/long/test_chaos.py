@@ -17,7 +17,7 @@ from broken_jobs import fault_options, unbroken_metrics
 from running_jobs import RunningJob, running_job
 from tiny_tasks import read_metrics, without_timings
 
-STEPS, SEED = 300, 7
+STEPS = 300
 BEFORE_A_STRIKE = (5, 40)  # seconds since the last recovery ended
 HANG_TIMEOUT = 0.25  # minutes
 UNTIL_RECOVERED = 240  # seconds
@@ -57,7 +57,8 @@ def strike(job: RunningJob, chance: random.Random) -> str:
 
 
 @pytest.mark.timeout(3600)
-def test_three_hundred_steps(tiny_llama: str, tiny_data: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [7, 14])
+def test_three_hundred_steps(seed: int, tiny_llama: str, tiny_data: str, tmp_path: Path) -> None:
     reward = tmp_path / "reward.py"
     reward.write_text(REWARD)
     options_in = partial(
@@ -65,7 +66,7 @@ def test_three_hundred_steps(tiny_llama: str, tiny_data: str, tmp_path: Path) ->
         train__hang_timeout=HANG_TIMEOUT, ckpt__max_num=3,
     )  # fmt: skip
     unbroken = unbroken_metrics(options_in(tmp_path / "unbroken"), tmp_path / "unbroken")
-    chance, struck, memory = random.Random(SEED), Counter[str](), []
+    chance, struck, memory = random.Random(seed), Counter[str](), []
     folder = tmp_path / "broken"
     with running_job(options_in(folder), folder) as job:
         job.wait_for_step(1)
