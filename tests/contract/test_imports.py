@@ -32,6 +32,13 @@ UNUSED = {
 }
 
 
+def assert_prints(code: str, end: str) -> None:
+    """What the code prints last, in a process of its own like those of a job on a CPU."""
+    environment = os.environ | cpu.environment() | {"PREPO_RLHF_BACKEND": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout.endswith(end), done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("modules", UNUSED)
 def test_a_process_of_a_job_imports_nothing_that_it_never_uses(modules: str) -> None:
     """Each start and each restart pays for every import, in four processes."""
@@ -39,9 +46,7 @@ def test_a_process_of_a_job_imports_nothing_that_it_never_uses(modules: str) -> 
         f"import gc, sys, {modules}\nfound = [name for name in {UNUSED[modules]} if name in sys.modules]\n"
         "print(found, gc.isenabled())"
     )
-    environment = os.environ | cpu.environment() | {"PREPO_RLHF_BACKEND": "cpu"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-    assert done.stdout.endswith("[] True\n"), done.stdout + done.stderr
+    assert_prints(code, "[] True\n")
 
 
 def test_what_is_left_out_is_there_for_who_asks() -> None:
@@ -52,9 +57,7 @@ def test_what_is_left_out_is_there_for_who_asks() -> None:
         "from vllm.entrypoints.mcp.tool_server import ToolServer\n"
         "print(linear_sum_assignment(np.eye(2), maximize=True)[1], len(scipy_signal.resample_poly(np.ones(8), 1, 2)))"
     )
-    environment = os.environ | cpu.environment() | {"PREPO_RLHF_BACKEND": "cpu"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-    assert done.stdout.endswith("[0 1] 4\n"), done.stdout + done.stderr
+    assert_prints(code, "[0 1] 4\n")
 
 
 def test_the_driver_hands_over_tensors_without_pickling_them() -> None:
