@@ -58,6 +58,7 @@ class Job:
     steps: int = 10  # the first of which is not counted
     prompts: int = 16  # of a step, with 8 rollouts each
     max_new_tokens: int = 48
+    more: tuple[str, ...] = ()  # options of this side alone
 
     def command(self, data: Path, folder: Path) -> list[str]:
         """What both sides are told, and what only one of them knows or needs."""
@@ -92,9 +93,8 @@ class Job:
         else:
             entry = [str(Path(__file__).with_name("openrlhf_on_cpu.py")), "--vllm.enforce_eager"]
             options |= {"ds.attn_implementation": "sdpa"}
-        return [
-            sys.executable, *entry, *(part for name, value in options.items() for part in (f"--{name}", str(value)))
-        ]  # fmt: skip
+        words = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        return [sys.executable, *entry, *words, *self.more]
 
     def measure(self, data: Path, ray_address: str) -> dict[str, float]:
         """Seconds of a step, of its phases, and from the command to the first step's end.
