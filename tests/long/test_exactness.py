@@ -85,6 +85,7 @@ def make_job(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
     [
         {"prepo__selector": "greso", "prepo__weight_balance": "sign"},
         *({"prepo__selector": name} for name in ("calibrated", "low-ppl", "high-ppl", "random", "length", "mopps")),
+        {"prepo__selector": "calibrated", "algo__advantage__estimator": "posterior"},
         {"prepo__pacing": "feedback"},
         {"ds__param_dtype": "bf16", "vllm__num_engines": 2},
     ],
