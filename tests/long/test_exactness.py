@@ -100,6 +100,9 @@ def test_a_resumed_run_is_the_unbroken_one(changes: dict[str, Any], make_job: An
     assert job.result() == unbroken
     assert all(row["train/grad_norm"] > 0 for row in rows if row["signal/zero_advantage_ratio"] < 1)
     assert all(row["rollout/staleness_max"] == 0 for row in rows)
+    if "algo__advantage__estimator" in changes:  # posterior, by which groups of equal rewards teach as well
+        assert all(row["train/used_ratio"] == 1 for row in rows)
+        assert any(row["signal/zero_advantage_ratio"] > 0 for row in rows)
     if changes.get("prepo__selector") == "greso":
         means = [row[f"prepo/weight_{sign}_mean"] for row in rows for sign in ("positive", "negative")]
         assert means == pytest.approx([1] * len(means), abs=1e-5)
