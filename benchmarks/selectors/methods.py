@@ -68,6 +68,7 @@ METHODS: dict[str, Method] = {
     "calibrated": Method(_selector("calibrated")),
     "calibrated+weights": Method(_selector("calibrated", *WEIGHTS)),
     "calibrated+balanced": Method(_selector("calibrated", *BALANCED)),
+    "calibrated+posterior": Method(_selector("calibrated", "--algo.advantage.estimator", "posterior")),
     "oracle": Method(_selector("low-ppl"), oracle=True),
 }
 

@@ -15,6 +15,7 @@ from prepo_rlhf.config.engine_args import engine_args, engine_args_problems
 from prepo_rlhf.config.input_template import around_question
 from prepo_rlhf.config.prompt_templates import CHAT
 from prepo_rlhf.config.root import Config, GivenConfig
+from prepo_rlhf.config.selectors import PREDICTING
 from prepo_rlhf.config.training import AlgoOptions
 
 GROUP_ESTIMATORS = ("rloo", "reinforce_baseline", "group_norm", "dr_grpo")
@@ -28,8 +29,8 @@ def check(config: Config) -> Config:
     # The other rules divide by sizes, so they run only where every single value is valid.
     problems = [*_required(config), *field_problems(GivenConfig, config.to_dict())]
     if not problems:
-        for rule in (_prompts, _stops, _windows, _weights, _groups, _lengths, _train_batches, _rollout_batches,
-                     _placement, _precision, _engines, _engine_args, _loss, _records):  # fmt: skip
+        for rule in (_prompts, _stops, _windows, _weights, _groups, _posterior, _lengths, _train_batches,
+                     _rollout_batches, _placement, _precision, _engines, _engine_args, _loss, _records):  # fmt: skip
             problems.extend(rule(config))
     if problems:
         raise ConfigError("\n".join(problems))
@@ -126,6 +127,25 @@ def _groups(c: Config) -> Iterator[str]:
             f"--algo.dynamic_filtering_range {low} {high} means nothing to --algo.dynamic_filtering_criterion "
             "zero-variance: remove one of them"
         )
+
+
+def _posterior(c: Config) -> Iterator[str]:
+    if c.algo.advantage.estimator != "posterior":
+        return
+    option = "--algo.advantage.estimator posterior"
+    if c.prepo.selector not in PREDICTING:
+        yield (
+            f"{option}: --prepo.selector {c.prepo.selector} predicts no pass rate to have in the baseline; take the "
+            f"selector {' or '.join(PREDICTING)}, or another estimator"
+        )
+    truncated, bonus = c.reward.stop_properly_penalty_coef, c.reward.math.format_coef
+    only = f"{option} takes rewards from 0 to 1 only; remove it, or take group_norm"
+    if c.reward.overlong_buffer_len is not None:
+        yield f"--reward.overlong_buffer_len {c.reward.overlong_buffer_len}: {only}"
+    if truncated is not None and truncated < 0:
+        yield f"--reward.stop_properly_penalty_coef {truncated}: {only}"
+    if c.reward.remote_url == "math" and bonus:
+        yield f"--reward.math.format_coef {bonus}: {only}"
 
 
 def _lengths(c: Config) -> Iterator[str]:

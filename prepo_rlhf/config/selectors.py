@@ -15,3 +15,5 @@ SELECTORS = {
 }
 # Those whose class says `needs_scores`, for a plan, which counts the scoring and imports no selector.
 SCORED = ("prepo", "low-ppl", "high-ppl", "calibrated")
+# Those whose class says `predicts`, for --algo.advantage.estimator posterior.
+PREDICTING = ("mopps", "calibrated")

@@ -160,9 +160,10 @@ class AdvantageOptions(Options):
     on_resume = OnResume.SAME
 
     estimator: Literal[
-        "reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce"
+        "reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce", "posterior"
     ] = "group_norm"
-    """How rewards become advantages. PREPO's is group_norm, the group-normalised reward (OpenRLHF's default is gae)."""
+    """How rewards become advantages. PREPO's is group_norm, the group-normalised reward (OpenRLHF's default is gae);
+    posterior has the pass rate that the selector predicted in its baseline, for rewards from 0 to 1."""
     gamma: Annotated[float, Le(1)] = 1.0
     """Discount of later tokens."""
     no_std_norm: bool = False

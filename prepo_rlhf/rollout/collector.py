@@ -27,6 +27,7 @@ from prepo_rlhf.ray.engine_calls import Ask, EngineCall, EngineCalls
 from prepo_rlhf.ray.gpu_turns import GpuTurns
 from prepo_rlhf.ray.request_waves import Wave
 from prepo_rlhf.ray.requests import derived_seed, generation_params
+from prepo_rlhf.rollout.predicted_groups import add_prediction
 from prepo_rlhf.rollout.staleness import Syncs
 from prepo_rlhf.rollout.step_groups import collect_groups, keeps
 from prepo_rlhf.selection.base import Candidate, PromptOutcome
@@ -73,16 +74,22 @@ class RolloutCollector(SamplesGenerator):
         generated: Counter[str] = Counter()
         reward_logs: list[dict[str, Any]] = []
 
-        def submit(candidates: list[Candidate], draw: int) -> list[EngineCall]:
+        def submit(candidates: list[Candidate], draw: int) -> list[tuple[Candidate, EngineCall]]:
             prompts = [candidate.prompt for candidate in candidates]
-            return self._submit(prompts, rollout.n_samples_per_prompt, rollout.temperature, f"draw {draw}")
+            calls = self._submit(prompts, rollout.n_samples_per_prompt, rollout.temperature, f"draw {draw}")
+            return list(zip(candidates, calls, strict=True))
 
-        def receive(call: EngineCall) -> tuple[tuple[float, ...], list[tuple[Experience, Syncs]]]:
+        def receive(
+            under_way: tuple[Candidate, EngineCall],
+        ) -> tuple[tuple[float, ...], list[tuple[Experience, Syncs]]]:
+            candidate, call = under_way
             responses = self._engines.receive(call)
             tokens = sum(stop - start for response in responses for start, stop in response["action_ranges"])
             generated.update({"rollout/generated": len(responses), "rollout/generated_tokens": tokens})
             reward_logs.extend(response["extra_logs"] for response in responses)
             group = self._experiences(responses)
+            if self.args.algo.advantage.estimator == "posterior":
+                add_prediction(group, candidate)
             scores = tuple(float(experience.scores) for experience in group)
             return scores, [(experience, r["syncs"]) for experience, r in zip(group, responses, strict=True)]
 

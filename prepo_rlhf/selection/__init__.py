@@ -6,7 +6,7 @@ the options it reads those of `--prepo`.
 
 from prepo_rlhf.config.selectors import SELECTORS
 from prepo_rlhf.prompts.prompt import Prompt
-from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
+from prepo_rlhf.selection.base import Candidate, Prediction, PromptOutcome, PromptSelector
 from prepo_rlhf.selection.metrics import perplexity_metrics
 from prepo_rlhf.selection.prompt_stream import PromptStream, Selection
 from prepo_rlhf.selection.registry import make_selector
@@ -14,6 +14,7 @@ from prepo_rlhf.selection.registry import make_selector
 __all__ = [
     "SELECTORS",
     "Candidate",
+    "Prediction",
     "Prompt",
     "PromptOutcome",
     "PromptSelector",

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,12 +15,25 @@ from prepo_rlhf.config.training import PrepoOptions
 from prepo_rlhf.prompts.prompt import Prompt
 
 
+class Prediction(NamedTuple):
+    """What is believed of a prompt's pass rate before its rollouts: its mean, in (0, 1), and its variance."""
+
+    mean: float
+    variance: float
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """A prompt that may get rollouts; `perplexity` is that under the current policy, None where none is asked for."""
+    """A prompt that may get rollouts.
+
+    Attributes:
+        perplexity: that under the current policy; None where none is asked for.
+        prediction: the selector's, when it chose the prompt; None if it is one that predicts nothing.
+    """
 
     prompt: Prompt
     perplexity: float | None = None
+    prediction: Prediction | None = None
 
     @property
     def row(self) -> int:
@@ -61,11 +74,13 @@ class PromptSelector(ABC):
     Attributes:
         needs_scores: whether candidates must carry a perplexity; if False, no prompt is scored.
         drops_zero_variance: whether groups whose rewards are all equal are dropped after rollout, and replaced.
+        predicts: whether it predicts pass rates, with `predict`.
         state: names of the attributes that a resumed run needs; saved as they are when `state_dict` is called.
     """
 
     needs_scores: ClassVar[bool] = False
     drops_zero_variance: ClassVar[bool] = False
+    predicts: ClassVar[bool] = False
     state: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -79,6 +94,13 @@ class PromptSelector(ABC):
 
         `k` of them; a selector that drops groups may return more (replacements, used as needed) or fewer.
         """
+
+    def predict(self, candidates: Sequence[Candidate]) -> Sequence[Prediction]:
+        """What is believed now of each candidate's pass rate: the mean reward of its rollouts, for rewards of 0 and 1.
+
+        Called right after `select` with the same candidates, where the class says `predicts`; changes nothing.
+        """
+        raise NotImplementedError("the class says that it predicts, and defines no predict")
 
     def rollout_batch(self, missing: int, k: int) -> int:
         """How many prompts to have in rollout at once while `missing` of the step's `k` groups are still wanted."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from prepo_rlhf.selection.base import Candidate, PromptOutcome, SeededSelector, perplexities
-from prepo_rlhf.selection.pass_rate_model import Coefficients, Offsets, expected_pass_rate, laplace_update
+from prepo_rlhf.selection.base import Candidate, Prediction, PromptOutcome, SeededSelector, perplexities
+from prepo_rlhf.selection.pass_rate_model import Coefficients, Offsets, laplace_update, pass_rate_moments
 from prepo_rlhf.selection.success_rates import num_right
 
 NUM_FEATURES = 3
@@ -49,6 +49,7 @@ class CalibratedSelector(SeededSelector):
     """
 
     needs_scores = True
+    predicts = True
     state = ("mean", "precision", "offsets", "pending", "last_metrics")
 
     def __init__(self, seed: int) -> None:
@@ -67,10 +68,15 @@ class CalibratedSelector(SeededSelector):
         pass_rates = torch.stack([self._sample(features, offsets) for _ in range(DRAWS)])
         usefulness = (pass_rates * (1 - pass_rates)).mean(dim=0)
         chosen = usefulness.argsort(descending=True, stable=True)[:k]
-        predicted = expected_pass_rate(features @ self.mean + offsets.mean, offsets.variance)
+        predicted, _ = self._pass_rates(features, offsets)
         self.last_metrics["prepo/predicted_pass_rate"] = predicted[chosen].mean().item()
         self.pending |= {candidates[i].row: features[i].tolist() for i in chosen.tolist()}
         return chosen.tolist()
+
+    def predict(self, candidates: Sequence[Candidate]) -> list[Prediction]:
+        """Mean and variance of each pass rate under the posterior of w and b, as it was for the last selection."""
+        mean, variance = self._pass_rates(_features(candidates), self._offsets_now([c.row for c in candidates]))
+        return list(map(Prediction, mean.tolist(), variance.tolist()))
 
     def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
         """Takes in the groups of a training step; those of prompts not selected here have no features and are left
@@ -84,7 +90,7 @@ class CalibratedSelector(SeededSelector):
         right = torch.tensor([num_right(group) for group in groups], dtype=torch.float64)
         trials = torch.tensor([len(group.rewards) for group in groups], dtype=torch.float64)
         offsets = self._offsets_now([group.row for group in groups])
-        predicted = expected_pass_rate(rows @ self.mean + offsets.mean, offsets.variance)
+        predicted, _ = self._pass_rates(rows, offsets)
         self.last_metrics["prepo/calibration_error"] = (predicted - right / trials).abs().mean().item()
         prior = Coefficients(self.mean, self.precision).discounted(COEFFICIENT_MEMORY, self._prior_precision)
         coefficients, offsets = laplace_update(prior, offsets, rows, right, trials)
@@ -94,8 +100,13 @@ class CalibratedSelector(SeededSelector):
 
     def metrics(self) -> dict[str, float]:
         """Mean predicted pass rate of those selected last; and the mean distance of prediction and pass rate in the
-        step observed last. Both predictions are made with the posterior mean, before the rewards are known."""
+        step observed last. Both predictions are the posterior's mean, before the rewards are known."""
         return dict(self.last_metrics)
+
+    def _pass_rates(self, features: Tensor, offsets: Offsets) -> tuple[Tensor, Tensor]:
+        """Mean and variance [N] of the pass rates under the posterior."""
+        of_regression = Coefficients(self.mean, self.precision).variance(features)
+        return pass_rate_moments(features @ self.mean + offsets.mean, of_regression + offsets.variance)
 
     def _sample(self, features: Tensor, offsets: Offsets) -> Tensor:
         """[N] pass rates from the posterior."""

@@ -13,10 +13,12 @@ from typing import Any
 
 from prepo_rlhf.files import user_code
 from prepo_rlhf.files.user_code import RAISED, UserCodeError, check_callable, excerpt, quoted
-from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
+from prepo_rlhf.selection.base import Candidate, Prediction, PromptOutcome, PromptSelector
 
 # What the stream calls, and with how many arguments.
-CALLS = {"select": 3, "observe": 1, "rollout_batch": 2, "metrics": 0, "state_dict": 0, "load_state_dict": 1}
+CALLS = {
+    "select": 3, "predict": 1, "rollout_batch": 2, "observe": 1, "metrics": 0, "state_dict": 0, "load_state_dict": 1,
+}  # fmt: skip
 
 
 class SelectorError(UserCodeError):
@@ -43,6 +45,7 @@ class CheckedSelector:
                 raise SelectorError(f"{self._named}: {name} {problem}")
         self.needs_scores = selector.needs_scores
         self.drops_zero_variance = selector.drops_zero_variance
+        self.predicts = selector.predicts
 
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         """`k` different positions in `candidates`; more or fewer if the selector drops groups."""
@@ -64,6 +67,22 @@ class CheckedSelector:
         else:
             return positions
         raise SelectorError(f"{self._named}: select {problem}; it returned {excerpt(answer)}, and was given {given}")
+
+    def predict(self, candidates: Sequence[Candidate]) -> list[Prediction]:
+        """Mean and variance of each candidate's pass rate, as a distribution on [0, 1] can have them."""
+        given = f"{len(candidates)} candidates"
+        answer = self._call("predict", given, tuple(candidates))
+        pairs = _numbers(answer)
+        if pairs is None or len(pairs) != len(candidates):
+            problem = "must return a list of (mean, variance), one for each candidate"
+        elif wrong := [pair for pair in pairs if not _is_prediction(pair)]:
+            problem = (
+                "must return (mean, variance) with 0 < mean < 1 and 0 <= variance <= mean (1 - mean), not "
+                f"{excerpt(wrong[0])}"
+            )
+        else:
+            return [Prediction(*map(float, pair)) for pair in pairs]
+        raise SelectorError(f"{self._named}: predict {problem}; it returned {excerpt(answer)}, and was given {given}")
 
     def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
         """Tells the selector the outcomes of a step."""
@@ -122,6 +141,16 @@ class CheckedSelector:
             raise SelectorError(
                 f"{self._named}: {name} raised {quoted(error, self._file)}; it was given {given}"
             ) from error
+
+
+def _is_prediction(pair: Any) -> bool:
+    """Whether it is the mean and the variance of a pass rate of which neither 0 nor 1 is certain."""
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        return False
+    mean, variance = pair
+    if not isinstance(mean, int | float) or not isinstance(variance, int | float):
+        return False
+    return 0 < mean < 1 and 0 <= variance <= mean * (1 - mean)
 
 
 def _numbers(answer: Any) -> list[Any] | None:

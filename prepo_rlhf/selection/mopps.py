@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
-from prepo_rlhf.selection.base import Candidate, PromptOutcome, SeededSelector
-from prepo_rlhf.selection.success_rates import discounted_update, num_right, sample_beta
+from prepo_rlhf.selection.base import Candidate, Prediction, PromptOutcome, SeededSelector
+from prepo_rlhf.selection.success_rates import beta_moments, discounted_update, num_right, sample_beta
 
 PRIOR = (1.0, 1.0)
 DECAY = 0.5
@@ -30,6 +31,7 @@ class MoppsSelector(SeededSelector):
     batches are 8 to 16 times K; here they are what --prepo.candidate_batch_size says.
     """
 
+    predicts = True
     state = ("posteriors",)
 
     def __init__(self, seed: int) -> None:
@@ -39,9 +41,13 @@ class MoppsSelector(SeededSelector):
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         if k > len(candidates):
             raise ValueError(f"cannot select {k} of {len(candidates)} candidates")
-        posteriors = torch.tensor([self.posteriors.get(c.row, PRIOR) for c in candidates], dtype=torch.float64)
-        rates = sample_beta(posteriors, self._generator)
+        rates = sample_beta(self._posteriors_of(candidates), self._generator)
         return (rates - TARGET).abs().argsort(stable=True)[:k].tolist()
+
+    def predict(self, candidates: Sequence[Candidate]) -> list[Prediction]:
+        """Mean and variance of each candidate's posterior."""
+        mean, variance = beta_moments(self._posteriors_of(candidates))
+        return list(map(Prediction, mean.tolist(), variance.tolist()))
 
     def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
         for outcome in outcomes:
@@ -49,3 +55,7 @@ class MoppsSelector(SeededSelector):
             evidence = torch.tensor([right, len(outcome.rewards) - right], dtype=torch.float64)
             posterior = torch.tensor(self.posteriors.get(outcome.row, PRIOR), dtype=torch.float64)
             self.posteriors[outcome.row] = tuple(discounted_update(posterior, evidence, DECAY).tolist())
+
+    def _posteriors_of(self, candidates: Sequence[Candidate]) -> Tensor:
+        """[N, 2], a and b of each candidate."""
+        return torch.tensor([self.posteriors.get(c.row, PRIOR) for c in candidates], dtype=torch.float64)

@@ -8,7 +8,6 @@ Boundary: torch only; numbers, no prompts. All tensors are float64.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +31,10 @@ class Coefficients:
         """With a share `memory` of the evidence beyond the precision `floor` [D, D], to which it returns in time."""
         return Coefficients(self.mean, memory * self.precision + (1 - memory) * floor)
 
+    def variance(self, features: Tensor) -> Tensor:
+        """[N] of f . w, for features f [N, D]."""
+        return (features * torch.linalg.solve(self.precision, features.T).T).sum(dim=-1)
+
     def sample(self, generator: torch.Generator) -> Tensor:
         """A sample [D]: with precision = L L^T and e ~ N(0, 1), mean + L^-T e has the right covariance."""
         noise = torch.randn(len(self.mean), 1, dtype=torch.float64, generator=generator)
@@ -52,9 +55,17 @@ class Offsets:
         return self.mean + self.variance.sqrt() * noise
 
 
-def expected_pass_rate(logits: Tensor, variance: Tensor) -> Tensor:
-    """E[sigmoid(x)] for x ~ N(logits, variance), as sigmoid(c x) with c = (1 + pi variance / 8)^-1/2 (MacKay 1992)."""
-    return torch.sigmoid(logits * (1 + math.pi / 8 * variance).rsqrt())
+def pass_rate_moments(logits: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance, [N] each, of sigmoid(x) for x ~ N(logits, variance).
+
+    By the trapezoidal rule over 8 standard deviations to either side. Its error falls exponentially in the number of
+    points, as the poles of the sigmoid are off the real line: below 1e-9 for variances up to 100.
+    """
+    noise = torch.linspace(-8, 8, 257, dtype=torch.float64)
+    density = (-noise.square() / 2).softmax(dim=0)
+    rates = torch.sigmoid(logits[:, None] + variance.sqrt()[:, None] * noise)
+    mean = rates @ density
+    return mean, (rates - mean[:, None]).square() @ density
 
 
 def laplace_update(

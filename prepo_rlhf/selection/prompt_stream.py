@@ -33,7 +33,8 @@ class Selection:
     Attributes:
         draw: number of the draw in the run, from 0.
         progress: rho at this draw, from 0 at the first to 1 at the last.
-        selected: the candidates chosen, as a rule K, in the selector's order; with their perplexity if scored.
+        selected: the candidates chosen, as a rule K, in the selector's order; with their perplexity if scored, and
+            what the selector predicted if it is one that predicts.
         metrics: prepo/progress, timing/score_prompts (seconds), the selector's own, and the perplexity ranges.
     """
 
@@ -119,7 +120,11 @@ class PromptStream:
         candidates, seconds = self._scored(self._candidates(draw))
         rho = progress(draw, self.total_draws)
         with self._in_use:
-            selected = [candidates[i] for i in self.selector.select(candidates, self._num_selected, rho)]
+            chosen = self.selector.select(candidates, self._num_selected, rho)
+            if self.selector.predicts:  # while it knows what it knew when it chose
+                predictions = self.selector.predict(candidates)
+                candidates = [replace(c, prediction=p) for c, p in zip(candidates, predictions, strict=True)]
+            selected = [candidates[i] for i in chosen]
             metrics = {"prepo/progress": rho, "timing/score_prompts": seconds, **self.selector.metrics()}
         if self.selector.needs_scores:
             metrics |= perplexity_metrics(candidates, selected)

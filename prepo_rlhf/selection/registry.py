@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from prepo_rlhf.config import ConfigError
-from prepo_rlhf.config.selectors import SELECTORS
+from prepo_rlhf.config.selectors import PREDICTING, SELECTORS
 from prepo_rlhf.config.training import PrepoOptions
 from prepo_rlhf.files.user_code import RAISED, no_exit, quoted
 from prepo_rlhf.selection.base import PromptSelector
@@ -32,6 +32,8 @@ def make_selector(options: PrepoOptions, seed: int) -> PromptSelector:
             selector = selector_class.from_options(options, seed)
         if not isinstance(selector, PromptSelector):
             raise ConfigError(f"{option}: from_options of {module}:{name} returned no selector, but {selector!r}")
+        if options.selector in PREDICTING and not selector.predicts:
+            raise ConfigError(f"{option}: PREDICTING has its name, but {module}:{name} does not say `predicts = True`")
         CheckedSelector(selector)  # which the prompt stream will put around it, once Ray has started
     except ConfigError:
         raise

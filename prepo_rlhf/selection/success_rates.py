@@ -27,6 +27,13 @@ def discounted_update(posterior: Tensor, evidence: Tensor, decay: float) -> Tens
     return 1 + decay * (posterior - 1) + evidence
 
 
+def beta_moments(posterior: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean a / (a + b) and variance a b / ((a + b)^2 (a + b + 1)), each [...], of Betas [..., 2]."""
+    evidence = posterior.sum(-1)
+    mean = posterior[..., 0] / evidence
+    return mean, mean * (1 - mean) / (evidence + 1)
+
+
 def sample_beta(posterior: Tensor, generator: torch.Generator) -> Tensor:
     """One draw from each Beta: x / (x + y) with x ~ Gamma(a) and y ~ Gamma(b).
 

@@ -1,7 +1,7 @@
 """From rollouts to what the policy trains on: old log-probs, entropies, KL, advantages, weights.
 
 OpenRLHF's experience maker without critic and reward model, plus the entropy that comes with the old log-probs
-and the relative-entropy weights over the whole batch.
+and the relative-entropy weights over the whole batch; and an advantage estimator of our own, `posterior`.
 Boundary: runs in the driver; log-probs come from the actors.
 """
 
@@ -12,12 +12,15 @@ from typing import Any
 
 import ray
 import torch
-from openrlhf.models.utils import compute_approx_kl, masked_mean
+from openrlhf.models.utils import compute_approx_kl, compute_reward, masked_mean
 from openrlhf.trainer.ppo_utils.experience import Experience
 from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker
+from openrlhf.trainer.ppo_utils.length_penalty import apply_length_penalties
 
 from prepo_rlhf.algorithm.entropy_weights import relative_entropy_weights
+from prepo_rlhf.algorithm.posterior_baseline import posterior_advantages
 from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
+from prepo_rlhf.rollout.predicted_groups import PREDICTION_KEY
 
 ENTROPY_KEY = "mean_entropy"  # in Experience.info: each sequence's mean entropy, in nats
 
@@ -52,16 +55,39 @@ class ExperienceMaker(RemoteExperienceMaker):
 
     @torch.no_grad()
     def compute_advantages_and_returns(self, experiences: list[Experience]) -> list[Experience]:
-        """OpenRLHF's, in float64, where a group of equal rewards has advantages of exactly 0.
+        """OpenRLHF's and `posterior`, in float64, where group_norm's are exactly 0 in a group of equal rewards.
 
         In float32 the mean of 8 rewards of 0.1 is not 0.1, and the difference over a deviation of 0 is -7.
         """
         for experience in experiences:
             experience.rewards = experience.rewards.double()
-        experiences = super().compute_advantages_and_returns(experiences)
+        if self.advantage_estimator == "posterior":
+            self._relative_to_prediction(experiences)
+        else:
+            experiences = super().compute_advantages_and_returns(experiences)
         for experience in experiences:
             experience.advantages, experience.returns = experience.advantages.float(), experience.returns.float()
         return experiences
+
+    def _relative_to_prediction(self, experiences: list[Experience]) -> None:
+        """Advantages by `posterior_baseline`, and whatever else OpenRLHF makes beside those of its own estimators."""
+        apply_length_penalties(experiences, self.args)
+        n = self.args.rollout.n_samples_per_prompt
+        places = torch.tensor([place for experience in experiences for place in experience.index])
+        order = places.argsort()  # the rollouts of a prompt next to each other
+        rewards = torch.cat([experience.rewards for experience in experiences])[order].reshape(-1, n)
+        predictions = torch.cat([experience.info.pop(PREDICTION_KEY) for experience in experiences])[order][::n]
+        advantages = posterior_advantages(rewards, *predictions.unbind(-1)).flatten()[places]
+        deviations = rewards.std(-1, correction=min(n - 1, 1)).repeat_interleave(n)[places]
+        sizes = [len(experience.index) for experience in experiences]
+        clip, shares = self.args.reward.clip_range, zip(advantages.split(sizes), deviations.split(sizes), strict=True)
+        for experience, (own, deviation) in zip(experiences, shares, strict=True):
+            mask = experience.action_mask
+            by_token: Any = compute_reward(own, self.kl_ctl.value, experience.kl, mask, reward_clip_range=clip)
+            experience.returns = self.get_cumulative_returns(by_token, mask, gamma=1.0)
+            experience.advantages = experience.returns.clone()
+            experience.info |= {"return": by_token.sum(-1), "group_reward_std": deviation}
+            experience.kl = None  # pyrefly: ignore[bad-assignment]  # as OpenRLHF does: the policy needs none of it
 
     def get_cumulative_returns(self, rewards: torch.Tensor, action_mask: torch.Tensor, gamma: float) -> Any:
         """OpenRLHF's returns [B, A]; without discount one sum from the end, in place of a loop over tokens."""

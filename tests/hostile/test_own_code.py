@@ -301,6 +301,25 @@ SELECTOR_AT_WORK = {
     ),
     "state is no dict": ("def state_dict(self): return [1]", "state_dict must return a dict, not [1]"),
     "load_state_dict raises": ("def load_state_dict(self, state): state['lost']", "load_state_dict raised KeyError"),
+    "predicts and has no predict": ("predicts = True", "predict raised NotImplementedError: the class says that it"),
+    "predicts too few": (
+        "predicts = True\n    def predict(self, candidates): return [(0.5, 0.1)]",
+        "predict must return a list of (mean, variance), one for each candidate; it returned [(0.5, 0.1)], and was",
+    ),
+    "predicts means alone": (
+        "predicts = True\n    def predict(self, candidates): return [0.5] * len(candidates)",
+        "predict must return (mean, variance) with 0 < mean < 1 and 0 <= variance <= mean (1 - mean), not 0.5; it ret",
+    ),
+    "predicts certainty": (
+        "predicts = True\n    def predict(self, candidates): return [(1.0, 0.0)] * len(candidates)", "not (1.0, 0.0)"
+    ),
+    "predicts more spread than there is": (
+        "predicts = True\n    def predict(self, candidates): return [(0.5, 0.3)] * len(candidates)", "not (0.5, 0.3)"
+    ),
+    "predicts nan": (
+        "predicts = True\n    def predict(self, candidates): return [(float('nan'), 0.1)] * len(candidates)",
+        "not (nan, 0.1)",
+    ),
     "no rollouts at once": (
         "drops_zero_variance = True\n    def rollout_batch(self, missing, k): return 0",
         "rollout_batch must return an int of 1 or more; it returned 0, and was given missing = 3, k = 3",

@@ -85,6 +85,7 @@ def make_job(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
     [
         {"prepo__selector": "greso", "prepo__weight_balance": "sign"},
         *({"prepo__selector": name} for name in ("calibrated", "low-ppl", "high-ppl", "random", "length", "mopps")),
+        {"prepo__selector": "calibrated", "algo__advantage__estimator": "posterior"},
         {"prepo__pacing": "feedback"},
         {"ds__param_dtype": "bf16", "vllm__num_engines": 2},
     ],
@@ -99,6 +100,9 @@ def test_a_resumed_run_is_the_unbroken_one(changes: dict[str, Any], make_job: An
     assert job.result() == unbroken
     assert all(row["train/grad_norm"] > 0 for row in rows if row["signal/zero_advantage_ratio"] < 1)
     assert all(row["rollout/staleness_max"] == 0 for row in rows)
+    if "algo__advantage__estimator" in changes:  # posterior, by which groups of equal rewards teach as well
+        assert all(row["train/used_ratio"] == 1 for row in rows)
+        assert any(row["signal/zero_advantage_ratio"] > 0 for row in rows)
     if changes.get("prepo__selector") == "greso":
         means = [row[f"prepo/weight_{sign}_mean"] for row in rows for sign in ("positive", "negative")]
         assert means == pytest.approx([1] * len(means), abs=1e-5)

@@ -76,6 +76,17 @@ def group_normalised(rewards: list[list[float]]) -> list[float]:
     return advantages
 
 
+def relative_to_posterior(rewards: list[float], p: float, variance: float, floor: float) -> list[float]:
+    """Of one group: not PREPO's, but this project's `posterior`, by counts of a Beta distribution."""
+    m = p * (1 - p) / variance - 1
+    successes, failures = m * p, m * (1 - p)
+    for r in rewards:
+        successes, failures = successes + r, failures + 1 - r
+    b = successes / (successes + failures)
+    scale = max(floor, math.sqrt(max(b * (1 - b), 0.0)))
+    return [(r - b) / scale for r in rewards]
+
+
 def loss(
     log_probs: Tensor,
     old_log_probs: Tensor,

@@ -16,7 +16,7 @@ from selector_replay import assert_resumes, candidates_of, outcome
 from tiny_candidates import make_candidate
 
 from prepo_rlhf.selection import Candidate
-from prepo_rlhf.selection.calibrated import CalibratedSelector
+from prepo_rlhf.selection.calibrated import CalibratedSelector, _features
 from prepo_rlhf.selection.pass_rate_model import Coefficients, Offsets, laplace_update
 
 
@@ -99,6 +99,17 @@ def test_predictions_are_calibrated_and_reported_before_the_rewards() -> None:
     assert fresh.metrics() == {"prepo/predicted_pass_rate": pytest.approx(0.5)}
     fresh.observe([outcome(i, right_of(i, 41)) for i in chosen])
     assert fresh.metrics()["prepo/calibration_error"] == pytest.approx(sum(abs(0.5 - r) for r in rates) / 41)
+
+
+def test_it_predicts_the_moments_of_what_it_samples() -> None:
+    """Of prompts seen and not seen: against draws of coefficients and offsets, as `select` makes them."""
+    selector = trained()
+    candidates = graded(41, offset=3880)
+    assert 0 < sum(c.row in selector.offsets for c in candidates) < 41
+    features, offsets = _features(candidates), selector._offsets_now([c.row for c in candidates])
+    draws = torch.stack([selector._sample(features, offsets) for _ in range(20_000)])
+    mean, variance = tensor(selector.predict(candidates)).unbind(-1)
+    assert torch.allclose(mean, draws.mean(0), atol=0.02) and torch.allclose(variance, draws.var(0), atol=0.01)
 
 
 def test_a_prompt_is_known_by_its_own_rewards() -> None:

@@ -53,6 +53,23 @@ def test_a_required_option_is_asked_for(missing: str) -> None:
             "--algo.dynamic_filtering_range 0.1 0.9",
         ),
         ("--rollout.n_samples_per_prompt 1", "--rollout.n_samples_per_prompt 1"),
+        (
+            "--algo.advantage.estimator posterior",
+            "--prepo.selector prepo predicts no pass rate to have in the baseline; take the selector mopps or cal",
+        ),
+        (
+            "--algo.advantage.estimator posterior --prepo.selector mopps --reward.overlong_buffer_len 64",
+            "--reward.overlong_buffer_len 64.0: --algo.advantage.estimator posterior takes rewards from 0 to 1 only",
+        ),
+        (
+            "--algo.advantage.estimator posterior --prepo.selector mopps --reward.stop_properly_penalty_coef -0.5",
+            "--reward.stop_properly_penalty_coef -0.5",
+        ),
+        (
+            "--algo.advantage.estimator posterior --prepo.selector mopps --reward.remote_url math "
+            "--data.label_key answer --reward.math.format_coef 0.1",
+            "--reward.math.format_coef 0.1",
+        ),
         ("--rollout.n_samples_per_prompt 0 --algo.advantage.estimator reinforce", "--rollout.n_samples_per_prompt 0"),
         ("--data.max_len 512 --rollout.max_new_tokens 512", "--data.max_len 512"),
         ("--actor.num_gpus_per_node 6", "--train.batch_size 128"),
@@ -130,6 +147,9 @@ def test_what_can_not_work_is_refused_by_name(flags: str, named: str) -> None:
         "--prepo.pacing feedback --algo.dynamic_filtering_enable --algo.dynamic_filtering_criterion zero-variance",
         "--prepo.selector greso --algo.dynamic_filtering_enable --algo.dynamic_filtering_range 0.2 0.8",
         "--rollout.n_samples_per_prompt 1 --algo.advantage.estimator flash_reinforce",
+        "--rollout.n_samples_per_prompt 1 --algo.advantage.estimator posterior --prepo.selector calibrated "
+        "--reward.stop_properly_penalty_coef 0.5 --reward.math.format_coef 0.1",
+        "--algo.advantage.estimator posterior --prepo.selector mopps --algo.dynamic_filtering_enable",
         "--train.colocate_all --vllm.num_engines 8 --vllm.enable_sleep",
         "--train.colocate_all --vllm.enable_sleep",
         "--train.colocate_all --train.async_enable --train.partial_rollout_enable",

@@ -47,6 +47,14 @@ def test_the_nearest_comes_first_and_k_may_be_all() -> None:
         selector.select(candidates_of(range(4)), 5, 0.0)
 
 
+def test_it_predicts_the_moments_of_its_posteriors() -> None:
+    selector = MoppsSelector(seed=0)
+    selector.observe([outcome(0, right=8), outcome(1, right=1)])
+    for prediction, (a, b) in zip(selector.predict(candidates_of(range(3))), [(9, 1), (2, 8), (1, 1)], strict=True):
+        truth = torch.distributions.Beta(float(a), float(b))
+        assert prediction == pytest.approx((truth.mean.item(), truth.variance.item()))
+
+
 def test_needs_no_scores_and_resumes() -> None:
     assert not MoppsSelector.needs_scores
     assert_resumes(MoppsSelector)

@@ -13,8 +13,8 @@ from torch import Tensor
 from prepo_rlhf.selection.pass_rate_model import (
     Coefficients,
     Offsets,
-    expected_pass_rate,
     laplace_update,
+    pass_rate_moments,
 )
 
 
@@ -92,11 +92,19 @@ def test_draws_have_the_mean_and_covariance() -> None:
     assert torch.allclose(draws.T.cov(), torch.linalg.inv(precision), atol=0.08)
 
 
-@pytest.mark.parametrize("logit", [-4.0, -1.0, 0.0, 0.5, 3.0])
-@pytest.mark.parametrize("variance", [0.0, 0.3, 2.25, 6.0])
-def test_the_expectation_against_integration(logit: float, variance: float) -> None:
-    e = torch.linspace(-8, 8, 4001, dtype=torch.float64)
+@pytest.mark.parametrize("logit", [-30.0, -4.0, -1.0, 0.0, 0.5, 3.0])
+@pytest.mark.parametrize("variance", [0.0, 0.3, 2.25, 6.0, 100.0])
+def test_the_moments_against_integration(logit: float, variance: float) -> None:
+    e = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
     p = torch.sigmoid(logit + math.sqrt(variance) * e)
     density = torch.exp(-(e**2) / 2)
     mean = (p * density).sum() / density.sum()
-    assert expected_pass_rate(tensor(logit), tensor(variance)).item() == pytest.approx(mean.item(), abs=0.02)
+    spread = ((p - mean) ** 2 * density).sum() / density.sum()
+    moments = pass_rate_moments(tensor(logit), tensor(variance))
+    assert [moment.item() for moment in moments] == pytest.approx([mean.item(), spread.item()], abs=1e-9)
+
+
+def test_the_variance_of_the_regression() -> None:
+    coefficients, _, features, *_ = problem(seed=3, n=5, scale=1.0)
+    covariance = torch.linalg.inv(coefficients.precision)
+    assert torch.allclose(coefficients.variance(features), torch.stack([f @ covariance @ f for f in features]))

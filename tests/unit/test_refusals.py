@@ -25,6 +25,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "|B| < K": ({"prepo__candidate_batch_size": 3}, "--prepo.candidate_batch_size 3"),
     "dataset smaller than |B|": ({"prepo__candidate_batch_size": 200}, "--prepo.candidate_batch_size 200"),
     "one rollout a prompt": ({"rollout__n_samples_per_prompt": 1}, "--rollout.n_samples_per_prompt 1"),
+    "a selector that predicts nothing": (
+        {"algo__advantage__estimator": "posterior"},
+        "--algo.advantage.estimator posterior: --prepo.selector prepo predicts no pass rate",
+    ),
     "unknown model": ({"actor__model_name_or_path": "/nowhere/model"}, "--actor.model_name_or_path /nowhere/model"),
     "no chat template": (
         {"actor__model_name_or_path": "PLAIN", "data__apply_chat_template": True},

@@ -10,13 +10,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_candidates import make_candidate
+from tiny_candidates import make_candidate, make_prompt
 from tiny_streams import selector_named
 
 from prepo_rlhf.algorithm.ppl_window import PACINGS
-from prepo_rlhf.config.selectors import SCORED
+from prepo_rlhf.config import ConfigError
+from prepo_rlhf.config.selectors import PREDICTING, SCORED
 from prepo_rlhf.config.training import PrepoOptions
-from prepo_rlhf.selection import SELECTORS, Candidate, PromptOutcome, make_selector, perplexity_metrics
+from prepo_rlhf.selection import (
+    SELECTORS,
+    Candidate,
+    PromptOutcome,
+    PromptSelector,
+    PromptStream,
+    make_selector,
+    perplexity_metrics,
+    registry,
+)
 
 
 def candidates_with(perplexities: list[float]) -> list[Candidate]:
@@ -157,3 +167,32 @@ def test_the_option_offers_exactly_the_registered_selectors() -> None:
 
 def test_a_plan_counts_scoring_where_the_class_asks_for_it() -> None:
     assert {name for name in SELECTORS if selector_named(name).needs_scores} == set(SCORED)
+
+
+def test_the_names_of_those_that_predict_are_those_whose_class_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {name for name in SELECTORS if selector_named(name).predicts} == set(PREDICTING)
+    monkeypatch.setattr(registry, "PREDICTING", (*PREDICTING, "random"))
+    with pytest.raises(ConfigError, match="--prepo.selector random: PREDICTING has its name"):
+        selector_named("random")
+
+
+@pytest.mark.parametrize("name", PREDICTING)
+def test_what_is_predicted_comes_with_the_selected_and_changes_nothing(name: str) -> None:
+    """Half before anything is observed; the choices are those of a twin whose predictions nobody asks for."""
+    prompts = [make_prompt(row, num_tokens=row) for row in range(24)]
+
+    def stream_of(selector: PromptSelector) -> PromptStream:
+        return PromptStream(prompts, selector, 12, 9, 2, seed=0, score=lambda some: [1.5 + c.row for c in some])
+
+    stream, twin = stream_of(selector_named(name)), stream_of(selector_named(name))
+    twin.selector.predicts = False
+    predictions = []
+    for _ in range(4):
+        selected = stream.draw().selected
+        candidates = [replace(c, prediction=None) for c in selected]
+        assert candidates == twin.draw().selected
+        predictions += [c.prediction for c in selected]
+        for each in (stream, twin):
+            each.observe([PromptOutcome(c.row, (float(c.row % 2),) * 8) for c in candidates])
+    assert all(0 < p.mean < 1 and 0 < p.variance < p.mean * (1 - p.mean) for p in predictions)
+    assert predictions[0].mean == pytest.approx(0.5) and len(set(predictions)) > 1
