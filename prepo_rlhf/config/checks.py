@@ -15,12 +15,13 @@ from prepo_rlhf.config.engine_args import engine_args, engine_args_problems
 from prepo_rlhf.config.input_template import around_question
 from prepo_rlhf.config.prompt_templates import CHAT
 from prepo_rlhf.config.root import Config, GivenConfig
-from prepo_rlhf.config.training import AlgoOptions
+from prepo_rlhf.config.training import AlgoOptions, PrepoOptions
 
 GROUP_ESTIMATORS = ("rloo", "reinforce_baseline", "group_norm", "dr_grpo")
 PACED_SELECTORS = ("prepo", "length")
 PPL_WINDOW_SELECTORS = ("prepo", "low-ppl", "high-ppl")
 DROPPING_SELECTORS = ("greso",)
+OPTIONS_OF_ONE = {"dps_lambda": "dps"}  # of the group prepo: option -> the only selector that reads it
 
 
 def check(config: Config) -> Config:
@@ -91,6 +92,10 @@ def _windows(c: Config) -> Iterator[str]:
             f"--prepo.ppl_length_bins {bins} is more than --rollout.batch_size {k} (K), so some bins would give no "
             f"prompt: make it at most {k}"
         )
+    for name, reader in OPTIONS_OF_ONE.items():
+        value = getattr(c.prepo, name)
+        if value != getattr(PrepoOptions, name) and selector != reader:
+            yield f"--prepo.{name} {value} is read by --prepo.selector {reader} only, not by {selector}: remove it"
 
 
 def _weights(c: Config) -> Iterator[str]:

@@ -11,6 +11,7 @@ SELECTORS = {
     "length": "prepo_rlhf.selection.length_schedule:LengthScheduleSelector",
     "mopps": "prepo_rlhf.selection.mopps:MoppsSelector",
     "calibrated": "prepo_rlhf.selection.calibrated:CalibratedSelector",
+    "dps": "prepo_rlhf.selection.dps:DpsSelector",
     "greso": "prepo_rlhf.selection.greso:GresoSelector",
 }
 # Those whose class says `needs_scores`, for a plan, which counts the scoring and imports no selector.

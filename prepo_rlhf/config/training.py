@@ -61,13 +61,15 @@ class PrepoOptions(Options):
 
     selector: SelectorName = "prepo"
     """Who gets rollouts: the perplexity window of the schedule (prepo), always its low or high end, or a random choice;
-    as controls and baselines, the schedule over prompt length, MoPPS, GRESO, and a model of the pass rate (calibrated).
-    """
+    as controls and baselines, the schedule over prompt length, MoPPS, DPS, GRESO, and a model of the pass rate
+    (calibrated)."""
     pacing: Literal["linear", "sqrt", "quadratic", "feedback"] = "linear"
     """How the window moves with training progress rho: as rho (the paper's), its root or its square; or where the
     rewards say that there is something to learn (feedback)."""
     ppl_length_bins: Annotated[int, Ge(1)] = 1
     """Cut the candidates into so many bins by prompt length, and take the perplexity window in each; 1 does not."""
+    dps_lambda: Annotated[float, Ge(0), Le(1)] = 0.7
+    """Of the selector dps: share of its evidence that outlives a step; its authors have 0.7 on MATH, 0.5 elsewhere."""
     candidate_batch_size: Annotated[int, Ge(1)] | None = None
     """|B|, the prompts drawn before selection; by default 5 times --rollout.batch_size (K / |B| = 20%)."""
     entropy_weight: Literal["relative", "none"] = "relative"

@@ -41,6 +41,8 @@ def test_a_required_option_is_asked_for(missing: str) -> None:
         ("--prepo.ppl_length_bins 2 --prepo.selector random", "--prepo.ppl_length_bins 2"),
         ("--prepo.ppl_length_bins 2 --prepo.selector length", "--prepo.ppl_length_bins 2"),
         ("--prepo.ppl_length_bins 2 --prepo.pacing feedback", "--prepo.ppl_length_bins 2"),
+        ("--prepo.dps_lambda 1.5", "--prepo.dps_lambda 1.5"),
+        ("--prepo.dps_lambda 0.5 --prepo.selector mopps", "--prepo.selector dps only, not by mopps"),
         ("--prepo.weight_balance sign --prepo.entropy_weight none", "--prepo.weight_balance sign"),
         (
             "--prepo.selector greso --rollout.n_samples_per_prompt 1 --algo.advantage.estimator reinforce",
@@ -127,6 +129,7 @@ def test_what_can_not_work_is_refused_by_name(flags: str, named: str) -> None:
         "--prepo.pacing quadratic --prepo.ppl_length_bins 1024 --prepo.weight_balance sign --prepo.entropy_mean token",
         "--prepo.pacing sqrt --prepo.selector length --prepo.weight_balance sign --prepo.weight_clip 0.5 2",
         "--prepo.ppl_length_bins 4 --prepo.selector high-ppl",
+        "--prepo.dps_lambda 0.5 --prepo.selector dps",
         "--prepo.pacing feedback --algo.dynamic_filtering_enable --algo.dynamic_filtering_criterion zero-variance",
         "--prepo.selector greso --algo.dynamic_filtering_enable --algo.dynamic_filtering_range 0.2 0.8",
         "--rollout.n_samples_per_prompt 1 --algo.advantage.estimator flash_reinforce",
