@@ -21,7 +21,8 @@ GROUP_ESTIMATORS = ("rloo", "reinforce_baseline", "group_norm", "dr_grpo")
 PACED_SELECTORS = ("prepo", "length")
 PPL_WINDOW_SELECTORS = ("prepo", "low-ppl", "high-ppl")
 DROPPING_SELECTORS = ("greso",)
-OPTIONS_OF_ONE = {"dps_lambda": "dps"}  # of the group prepo: option -> the only selector that reads it
+# Of the group prepo: option -> the only selector that reads it.
+OPTIONS_OF_ONE = {"dps_lambda": "dps", "bots_lambda": "bots", "bots_rho": "bots"}
 
 
 def check(config: Config) -> Config:
@@ -96,6 +97,14 @@ def _windows(c: Config) -> Iterator[str]:
         value = getattr(c.prepo, name)
         if value != getattr(PrepoOptions, name) and selector != reader:
             yield f"--prepo.{name} {value} is read by --prepo.selector {reader} only, not by {selector}: remove it"
+    keys = c.data.reference_rate_keys
+    if selector == "bots" and keys is None:
+        yield (
+            "--prepo.selector bots needs --data.reference_rate_keys: name the two columns of each prompt's pass rates "
+            "under a weak and a strong reference model"
+        )
+    if selector != "bots" and keys is not None:
+        yield f"--data.reference_rate_keys is read by --prepo.selector bots only, not by {selector}: remove it"
 
 
 def _weights(c: Config) -> Iterator[str]:

@@ -12,6 +12,7 @@ SELECTORS = {
     "mopps": "prepo_rlhf.selection.mopps:MoppsSelector",
     "calibrated": "prepo_rlhf.selection.calibrated:CalibratedSelector",
     "dps": "prepo_rlhf.selection.dps:DpsSelector",
+    "bots": "prepo_rlhf.selection.bots:BotsSelector",
     "greso": "prepo_rlhf.selection.greso:GresoSelector",
 }
 # Those whose class says `needs_scores`, for a plan, which counts the scoring and imports no selector.

@@ -38,6 +38,9 @@ class DataOptions(Options):
     """Column of the prompt: a text, or a list of chat messages. Dots reach into nested fields."""
     label_key: str | None = None
     """Column of the reference answer, given to the reward function. Dots reach into nested fields."""
+    reference_rate_keys: tuple[str, str] | None = None
+    """Columns WEAK STRONG of each prompt's pass rate, 0 to 1, under a weak and a strong reference model, measured once;
+    for --prepo.selector bots."""
     input_template: str | None = None
     """Text around the prompt, with {} once, in its place; or a template by name: qwen-math, llama3, plain, or chat, the
     tokenizer's chat template around question and instruction. The names are those of eval_math's --prompt."""
@@ -61,8 +64,8 @@ class PrepoOptions(Options):
 
     selector: SelectorName = "prepo"
     """Who gets rollouts: the perplexity window of the schedule (prepo), always its low or high end, or a random choice;
-    as controls and baselines, the schedule over prompt length, MoPPS, DPS, GRESO, and a model of the pass rate
-    (calibrated)."""
+    as controls and baselines, the schedule over prompt length, MoPPS, DPS, BOTS, GRESO, and a model of the pass
+    rate (calibrated)."""
     pacing: Literal["linear", "sqrt", "quadratic", "feedback"] = "linear"
     """How the window moves with training progress rho: as rho (the paper's), its root or its square; or where the
     rewards say that there is something to learn (feedback)."""
@@ -70,6 +73,11 @@ class PrepoOptions(Options):
     """Cut the candidates into so many bins by prompt length, and take the perplexity window in each; 1 does not."""
     dps_lambda: Annotated[float, Ge(0), Le(1)] = 0.7
     """Of the selector dps: share of its evidence that outlives a step; its authors have 0.7 on MATH, 0.5 elsewhere."""
+    bots_lambda: Annotated[float, Ge(0), Le(1)] = 0.2
+    """Of the selector bots: share of its evidence that is forgotten in a step."""
+    bots_rho: Annotated[float, Ge(0), Le(1)] = 0.2
+    """Of the selector bots: weight of the pass rates that the reference models imply; halved with each step in which they are
+    wrong."""
     candidate_batch_size: Annotated[int, Ge(1)] | None = None
     """|B|, the prompts drawn before selection; by default 5 times --rollout.batch_size (K / |B| = 20%)."""
     entropy_weight: Literal["relative", "none"] = "relative"
