@@ -13,6 +13,7 @@ SELECTORS = {
     "calibrated": "prepo_rlhf.selection.calibrated:CalibratedSelector",
     "dps": "prepo_rlhf.selection.dps:DpsSelector",
     "bots": "prepo_rlhf.selection.bots:BotsSelector",
+    "kgps": "prepo_rlhf.selection.kgps:KgpsSelector",
     "greso": "prepo_rlhf.selection.greso:GresoSelector",
 }
 # Those whose class says `needs_scores`, for a plan, which counts the scoring and imports no selector.

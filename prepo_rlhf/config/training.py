@@ -64,8 +64,8 @@ class PrepoOptions(Options):
 
     selector: SelectorName = "prepo"
     """Who gets rollouts: the perplexity window of the schedule (prepo), always its low or high end, or a random choice;
-    as controls and baselines, the schedule over prompt length, MoPPS, DPS, BOTS, GRESO, and a model of the pass
-    rate (calibrated)."""
+    as controls and baselines, the schedule over prompt length, MoPPS, DPS, BOTS, GRESO, one after KGPS, and a
+    model of the pass rate (calibrated)."""
     pacing: Literal["linear", "sqrt", "quadratic", "feedback"] = "linear"
     """How the window moves with training progress rho: as rho (the paper's), its root or its square; or where the
     rewards say that there is something to learn (feedback)."""
@@ -76,8 +76,8 @@ class PrepoOptions(Options):
     bots_lambda: Annotated[float, Ge(0), Le(1)] = 0.2
     """Of the selector bots: share of its evidence that is forgotten in a step."""
     bots_rho: Annotated[float, Ge(0), Le(1)] = 0.2
-    """Of the selector bots: weight of the pass rates that the reference models imply; halved with each step in which they are
-    wrong."""
+    """Of the selector bots: weight of the pass rates that the reference models imply; halved with each step in which
+    they are wrong."""
     candidate_batch_size: Annotated[int, Ge(1)] | None = None
     """|B|, the prompts drawn before selection; by default 5 times --rollout.batch_size (K / |B| = 20%)."""
     entropy_weight: Literal["relative", "none"] = "relative"
