@@ -60,6 +60,9 @@ DROPPING = ("--algo.dynamic_filtering_enable", "--algo.dynamic_filtering_criteri
 BALANCED = (*WEIGHTS, "--prepo.weight_balance", "sign")
 
 
+SIGNALS = ("perplexity", "length", "history")  # what calibrated predicts from: all, two, or one of them
+
+
 def _selector(name: str, *options: str) -> tuple[str, ...]:
     return ("--prepo.selector", name, *options)
 
@@ -91,6 +94,10 @@ METHODS: dict[str, Method] = {
     "calibrated+weights": Method(_selector("calibrated", *WEIGHTS)),
     "calibrated+balanced": Method(_selector("calibrated", *BALANCED)),
     "calibrated+dropping": Method(_selector("calibrated", *DROPPING), extra_epochs=5, eval_steps=5),
+    **{
+        f"calibrated-{uses}": Method(_selector("calibrated", "--prepo.calibrated_uses", uses))
+        for uses in (*(f"no-{name}" for name in SIGNALS), *SIGNALS)
+    },
     "oracle": Method(_selector("low-ppl"), oracle=True),
 }
 

@@ -22,7 +22,9 @@ PACED_SELECTORS = ("prepo", "length")
 PPL_WINDOW_SELECTORS = ("prepo", "low-ppl", "high-ppl")
 DROPPING_SELECTORS = ("greso",)
 # Of the group prepo: option -> the only selector that reads it.
-OPTIONS_OF_ONE = {"dps_lambda": "dps", "bots_lambda": "bots", "bots_rho": "bots"}
+OPTIONS_OF_ONE = {
+    "dps_lambda": "dps", "bots_lambda": "bots", "bots_rho": "bots", "calibrated_uses": "calibrated",
+}  # fmt: skip
 
 
 def check(config: Config) -> Config:

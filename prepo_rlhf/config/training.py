@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le
 
 from prepo_rlhf.config.base import OnResume, Options
 from prepo_rlhf.config.bounds import JsonObject
-from prepo_rlhf.config.selectors import SELECTORS
+from prepo_rlhf.config.selectors import SCORED, SELECTORS
 
 if TYPE_CHECKING:
     SelectorName = str
@@ -78,6 +78,11 @@ class PrepoOptions(Options):
     bots_rho: Annotated[float, Ge(0), Le(1)] = 0.2
     """Of the selector bots: weight of the pass rates that the reference models imply; halved with each step in which
     they are wrong."""
+    calibrated_uses: Literal[
+        "all", "no-perplexity", "no-length", "no-history", "perplexity", "length", "history"
+    ] = "all"
+    """Of the selector calibrated: what its pass rates are predicted from: perplexity, length and the prompt's own
+    history, two of them, or one alone. Without perplexity no prompt is scored."""
     candidate_batch_size: Annotated[int, Ge(1)] | None = None
     """|B|, the prompts drawn before selection; by default 5 times --rollout.batch_size (K / |B| = 20%)."""
     entropy_weight: Literal["relative", "none"] = "relative"
@@ -93,6 +98,12 @@ class PrepoOptions(Options):
     """Who computes the prompts' perplexity: the vLLM engines or the DeepSpeed policy."""
     ppl_tokens: Literal["prompt", "question"] = "prompt"
     """Perplexity over the whole prompt as the model reads it, or the question without template and instruction."""
+
+    @property
+    def scores_prompts(self) -> bool:
+        """Whether the selector asks for the candidates' perplexity."""
+        without = self.selector == "calibrated" and self.calibrated_uses in ("no-perplexity", "length", "history")
+        return self.selector in SCORED and not without
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
-from prepo_rlhf.selection.base import Candidate, PromptOutcome, SeededSelector, perplexities
+from prepo_rlhf.config.training import PrepoOptions
+from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector, SeededSelector, perplexities
 from prepo_rlhf.selection.pass_rate_model import Coefficients, Offsets, expected_pass_rate, laplace_update
 from prepo_rlhf.selection.success_rates import num_right
 
-NUM_FEATURES = 3
+SIGNALS = ("perplexity", "length", "history")
 PRIOR_VARIANCE = 4.0  # of a coefficient
 OFFSET_VARIANCE = 1.5**2  # of the logit of a prompt never seen, around the regression
 COEFFICIENT_MEMORY = 0.95  # discount factor of the evidence, for each step
@@ -46,23 +47,36 @@ class CalibratedSelector(SeededSelector):
 
     In training, the gain of 4 draws over one is less than the spread of seeds. Where few prompts can be solved
     sometimes, both need fewer rollouts than Random; where most can, about as many (docs/results/selectors.md).
+
+    To see what each signal adds, --prepo.calibrated_uses leaves some out: perplexity or length with their feature,
+    history by giving all prompts the offset of one never seen.
     """
 
     needs_scores = True
     state = ("mean", "precision", "offsets", "pending", "last_metrics")
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, signals: Collection[str] = SIGNALS) -> None:
         super().__init__(seed)
-        self._prior_precision = torch.eye(NUM_FEATURES, dtype=torch.float64) / PRIOR_VARIANCE
-        self.mean, self.precision = torch.zeros(NUM_FEATURES, dtype=torch.float64), self._prior_precision  # of w
+        self._features = [name for name in FEATURES if name in signals]
+        self._has_history = "history" in signals
+        size = 1 + len(self._features)
+        self._prior_precision = torch.eye(size, dtype=torch.float64) / PRIOR_VARIANCE
+        self.mean, self.precision = torch.zeros(size, dtype=torch.float64), self._prior_precision  # of w
         self.offsets: dict[int, tuple[float, float]] = {}  # mean and variance after the prompt's last group
         self.pending: dict[int, list[float]] = {}  # features of selected prompts that wait for their rewards
         self.last_metrics: dict[str, float] = {}
 
+    @classmethod
+    def from_options(cls, options: PrepoOptions, seed: int) -> PromptSelector:
+        uses = options.calibrated_uses
+        wanted = (uses,) if uses in SIGNALS else tuple(name for name in SIGNALS if uses != f"no-{name}")
+        return (CalibratedSelector if "perplexity" in wanted else UnscoredCalibratedSelector)(seed, wanted)
+
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         if k > len(candidates):
             raise ValueError(f"cannot select {k} of {len(candidates)} candidates")
-        features = _features(candidates)
+        constant = torch.ones(len(candidates), dtype=torch.float64)
+        features = torch.stack([constant, *(FEATURES[name](candidates) for name in self._features)], dim=-1)
         offsets = self._offsets_now([c.row for c in candidates])
         pass_rates = torch.stack([self._sample(features, offsets) for _ in range(DRAWS)])
         usefulness = (pass_rates * (1 - pass_rates)).mean(dim=0)
@@ -89,8 +103,9 @@ class CalibratedSelector(SeededSelector):
         prior = Coefficients(self.mean, self.precision).discounted(COEFFICIENT_MEMORY, self._prior_precision)
         coefficients, offsets = laplace_update(prior, offsets, rows, right, trials)
         self.mean, self.precision = coefficients.mean, coefficients.precision
-        moments = zip(offsets.mean.tolist(), offsets.variance.tolist(), strict=True)
-        self.offsets |= {group.row: moment for group, moment in zip(groups, moments, strict=True)}
+        if self._has_history:
+            moments = zip(offsets.mean.tolist(), offsets.variance.tolist(), strict=True)
+            self.offsets |= {group.row: moment for group, moment in zip(groups, moments, strict=True)}
 
     def metrics(self) -> dict[str, float]:
         """Mean predicted pass rate of those selected last; and the mean distance of prediction and pass rate in the
@@ -110,8 +125,14 @@ class CalibratedSelector(SeededSelector):
         return Offsets(OFFSET_MEMORY * mean, share * variance + (1 - share) * OFFSET_VARIANCE)
 
 
-def _features(candidates: Sequence[Candidate]) -> Tensor:
-    """[N, 3]: 1, log perplexity, log length.
+class UnscoredCalibratedSelector(CalibratedSelector):
+    """The same without perplexity, so that no prompt is scored."""
+
+    needs_scores = False
+
+
+def _log_perplexity(candidates: Sequence[Candidate]) -> Tensor:
+    """[N], standardised.
 
     Raises:
         ValueError: a perplexity is missing, or not a finite number.
@@ -119,11 +140,18 @@ def _features(candidates: Sequence[Candidate]) -> Tensor:
     log_ppl = perplexities(candidates).log()
     if not log_ppl.isfinite().all():
         raise ValueError("a candidate's perplexity is not a finite number above 0: no pass rate can be predicted")
-    log_length = torch.tensor([c.num_tokens for c in candidates], dtype=torch.float64).log1p()
-    return torch.stack([torch.ones_like(log_ppl), _standardised(log_ppl), _standardised(log_length)], dim=-1)
+    return _standardised(log_ppl)
+
+
+def _log_length(candidates: Sequence[Candidate]) -> Tensor:
+    """[N], standardised."""
+    return _standardised(torch.tensor([c.num_tokens for c in candidates], dtype=torch.float64).log1p())
 
 
 def _standardised(values: Tensor) -> Tensor:
     """Zero mean and unit deviation, cut off; zeros where all values are alike."""
     deviation = values.std(correction=0).clamp_min(1e-6)
     return ((values - values.mean()) / deviation).clamp(-LARGEST_FEATURE, LARGEST_FEATURE)
+
+
+FEATURES = {"perplexity": _log_perplexity, "length": _log_length}

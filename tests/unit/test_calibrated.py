@@ -12,8 +12,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from selector_replay import assert_resumes, candidates_of, outcome
+from selector_replay import assert_resumes, candidates_of, outcome, replay
 from tiny_candidates import make_candidate
+from tiny_streams import selector_named
 
 from prepo_rlhf.selection import Candidate
 from prepo_rlhf.selection.calibrated import CalibratedSelector
@@ -185,3 +186,54 @@ def test_refusals() -> None:
 
 def test_resumes() -> None:
     assert_resumes(CalibratedSelector)
+
+
+USES = {
+    "all": {"perplexity", "length", "history"},
+    "no-perplexity": {"length", "history"},
+    "no-length": {"perplexity", "history"},
+    "no-history": {"perplexity", "length"},
+    "perplexity": {"perplexity"},
+    "length": {"length"},
+    "history": {"history"},
+}
+
+
+def test_the_default_chooses_as_it_did_before_signals_could_be_left_out() -> None:
+    """Choices and a metric of the selector as it was when docs/results/selectors.md was measured."""
+    record = replay(selector_named("calibrated", seed=1), range(12))
+    assert [rows for rows, _ in record[:2] + record[10:]] == [
+        [25, 54, 8, 19, 24, 18], [9, 51, 53, 34, 21, 45], [25, 41, 50, 9, 59, 18], [36, 27, 6, 55, 22, 13],
+    ]  # fmt: skip
+    assert record[11][1]["prepo/calibration_error"] == pytest.approx(0.16843676267524543)
+
+
+@pytest.mark.parametrize("uses", USES)
+def test_signals_left_out_change_nothing(uses: str) -> None:
+    """Two runs that differ in the signals left out alone make the same choices; in one that is used, others."""
+    signals = USES[uses]
+    changed = {
+        "perplexity": lambda c: replace(c, perplexity=20 - c.perplexity),
+        "length": lambda c: replace(c, prompt=make_candidate(c.row, 40 - c.num_tokens).prompt),
+        "history": lambda c: replace(c, prompt=make_candidate(c.row % 20 + 1000, c.num_tokens).prompt),
+    }
+    plain = choices(uses, lambda c: c)
+    for name, change in changed.items():
+        assert (choices(uses, change) == plain) == (name not in signals), name
+
+
+def choices(uses: str, change: Any) -> list[list[int]]:
+    """Positions chosen in 6 epochs of two steps over 40 prompts, whose rewards go by position."""
+    selector, record = selector_named("calibrated", calibrated_uses=uses), []
+    assert selector.needs_scores == ("perplexity" in USES[uses])
+    for step in range(12):
+        candidates = [change(c) for c in candidates_of(range(20 * (step % 2), 20 * (step % 2) + 20))]
+        chosen = selector.select(candidates, 8, 0.0)
+        selector.observe([outcome(candidates[i].row, (3 * i + step % 2) % 9) for i in chosen])
+        record.append(chosen)
+    return record
+
+
+@pytest.mark.parametrize("uses", USES)
+def test_every_choice_of_signals_resumes(uses: str) -> None:
+    assert_resumes(lambda seed: selector_named("calibrated", seed, calibrated_uses=uses))

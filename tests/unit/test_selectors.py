@@ -157,3 +157,6 @@ def test_the_option_offers_exactly_the_registered_selectors() -> None:
 
 def test_a_plan_counts_scoring_where_the_class_asks_for_it() -> None:
     assert {name for name in SELECTORS if selector_named(name).needs_scores} == set(SCORED)
+    for uses in ("all", "no-perplexity", "no-length", "no-history", "perplexity", "length", "history"):
+        options = PrepoOptions(selector="calibrated", calibrated_uses=uses)
+        assert options.scores_prompts == make_selector(options, seed=0).needs_scores
