@@ -11,5 +11,7 @@ def make_prompt(row: int, num_tokens: int = 0) -> Prompt:
     return Prompt(f"prompt {row}", [0] * num_tokens, (1, num_tokens), str(row), row, reference_rates=rates)
 
 
-def make_candidate(row: int, num_tokens: int = 0, perplexity: float | None = None) -> Candidate:
-    return Candidate(make_prompt(row, num_tokens), perplexity)
+def make_candidate(
+    row: int, num_tokens: int = 0, perplexity: float | None = None, entropy: float | None = None
+) -> Candidate:
+    return Candidate(make_prompt(row, num_tokens), perplexity, entropy)

@@ -88,6 +88,7 @@ METHODS: dict[str, Method] = {
         upfront=REFERENCE_MODELS * REFERENCE_SAMPLES * TRAIN_SIZE,
     ),
     "after-kgps": Method(_selector("kgps"), "abstract"),
+    "after-hive": Method(_selector("hive"), "note"),
     "dynamic": Method(DROPPING, "paper", extra_epochs=5, eval_steps=3),
     "feedback": Method(_selector("prepo", "--prepo.pacing", "feedback")),
     "calibrated": Method(_selector("calibrated")),

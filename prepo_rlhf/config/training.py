@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le
 
 from prepo_rlhf.config.base import OnResume, Options
 from prepo_rlhf.config.bounds import JsonObject
-from prepo_rlhf.config.selectors import SCORED, SELECTORS
+from prepo_rlhf.config.selectors import SCORED, SELECTORS, WITH_ENTROPIES
 
 if TYPE_CHECKING:
     SelectorName = str
@@ -64,8 +64,8 @@ class PrepoOptions(Options):
 
     selector: SelectorName = "prepo"
     """Who gets rollouts: the perplexity window of the schedule (prepo), always its low or high end, or a random choice;
-    as controls and baselines, the schedule over prompt length, MoPPS, DPS, BOTS, GRESO, one after KGPS, and a
-    model of the pass rate (calibrated)."""
+    as controls and baselines, the schedule over prompt length, MoPPS, DPS, BOTS, GRESO, two after KGPS and
+    HIVE, and a model of the pass rate (calibrated)."""
     pacing: Literal["linear", "sqrt", "quadratic", "feedback"] = "linear"
     """How the window moves with training progress rho: as rho (the paper's), its root or its square; or where the
     rewards say that there is something to learn (feedback)."""
@@ -101,9 +101,14 @@ class PrepoOptions(Options):
 
     @property
     def scores_prompts(self) -> bool:
-        """Whether the selector asks for the candidates' perplexity."""
+        """Whether the selector asks for the candidates' perplexity or entropy."""
         without = self.selector == "calibrated" and self.calibrated_uses in ("no-perplexity", "length", "history")
-        return self.selector in SCORED and not without
+        return self.selector in (*SCORED, *WITH_ENTROPIES) and not without
+
+    @property
+    def scored_by_engines(self) -> bool:
+        """Whether the engines score the prompts, and not the policy."""
+        return self.score_with == "rollout" and self.selector not in WITH_ENTROPIES
 
 
 @dataclass(frozen=True)

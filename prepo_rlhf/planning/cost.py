@@ -43,7 +43,7 @@ def phases(shape: ModelShape, config: Config, lengths: Lengths, speed: Speed) ->
     scored = candidates * lengths.prompt if config.prepo.scores_prompts else 0
     policy = config.actor.num_nodes * config.actor.num_gpus_per_node
     engines = config.vllm.num_engines * config.vllm.tensor_parallel_size
-    scored_by_engines = config.prepo.score_with == "rollout"
+    scored_by_engines = config.prepo.scored_by_engines
 
     def computed(name: str, flops: float, gpus: int) -> Phase:
         return Phase(name, flops, flops / (speed.tflops * 1e12 * gpus) if speed.tflops else None)

@@ -17,10 +17,12 @@ from prepo_rlhf.prompts.prompt import Prompt
 
 @dataclass(frozen=True)
 class Candidate:
-    """A prompt that may get rollouts; `perplexity` is that under the current policy, None where none is asked for."""
+    """A prompt that may get rollouts; `perplexity` and `entropy`, the mean over the prompt's tokens in nats, are those
+    under the current policy, None where none is asked for."""
 
     prompt: Prompt
     perplexity: float | None = None
+    entropy: float | None = None
 
     @property
     def row(self) -> int:
@@ -59,12 +61,14 @@ class PromptSelector(ABC):
     """Chooses which candidates get rollouts. A new selector needs `select`; the rest has defaults.
 
     Attributes:
-        needs_scores: whether candidates must carry a perplexity; if False, no prompt is scored.
+        needs_scores: whether candidates must carry a perplexity.
+        needs_entropies: whether they must carry an entropy; if both are False, no prompt is scored.
         drops_zero_variance: whether groups whose rewards are all equal are dropped after rollout, and replaced.
         state: names of the attributes that a resumed run needs; saved as they are when `state_dict` is called.
     """
 
     needs_scores: ClassVar[bool] = False
+    needs_entropies: ClassVar[bool] = False
     drops_zero_variance: ClassVar[bool] = False
     state: ClassVar[tuple[str, ...]] = ()
 

@@ -77,6 +77,7 @@ def test_a_required_option_is_asked_for(missing: str) -> None:
             "--train.full_determinism_enable",
         ),
         ("--train.async_enable --prepo.score_with actor", "--prepo.score_with actor"),
+        ("--train.async_enable --prepo.selector hive", "--prepo.selector hive: with --train.async_enable"),
         ("--vllm.num_engines 0", "--vllm.num_engines 0: must be at least 1"),
         ("--vllm.sync_backend ipc", "--vllm.sync_backend ipc"),
         ("--vllm.sync_backend nccl --backend cpu", "--vllm.sync_backend nccl"),

@@ -14,13 +14,13 @@ from tiny_candidates import make_candidate
 from tiny_streams import selector_named
 
 from prepo_rlhf.algorithm.ppl_window import PACINGS
-from prepo_rlhf.config.selectors import SCORED
+from prepo_rlhf.config.selectors import SCORED, WITH_ENTROPIES
 from prepo_rlhf.config.training import PrepoOptions
 from prepo_rlhf.selection import SELECTORS, Candidate, PromptOutcome, make_selector, perplexity_metrics
 
 
 def candidates_with(perplexities: list[float]) -> list[Candidate]:
-    return [make_candidate(100 + i, perplexity=p) for i, p in enumerate(perplexities)]
+    return [make_candidate(100 + i, perplexity=p, entropy=-p) for i, p in enumerate(perplexities)]
 
 
 CANDIDATES = candidates_with([5.0, 1.0, 4.0, 2.0, 3.0])
@@ -157,6 +157,7 @@ def test_the_option_offers_exactly_the_registered_selectors() -> None:
 
 def test_a_plan_counts_scoring_where_the_class_asks_for_it() -> None:
     assert {name for name in SELECTORS if selector_named(name).needs_scores} == set(SCORED)
+    assert {name for name in SELECTORS if selector_named(name).needs_entropies} == set(WITH_ENTROPIES)
     for uses in ("all", "no-perplexity", "no-length", "no-history", "perplexity", "length", "history"):
         options = PrepoOptions(selector="calibrated", calibrated_uses=uses)
         assert options.scores_prompts == make_selector(options, seed=0).needs_scores
