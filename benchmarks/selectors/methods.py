@@ -97,7 +97,7 @@ METHODS: dict[str, Method] = {
     "calibrated+dropping": Method(_selector("calibrated", *DROPPING), extra_epochs=5, eval_steps=5),
     **{
         f"calibrated-{uses}": Method(_selector("calibrated", "--prepo.calibrated_uses", uses))
-        for uses in (*(f"no-{name}" for name in SIGNALS), *SIGNALS)
+        for uses in (*(f"no-{name}" for name in SIGNALS), *SIGNALS, "and-entropy", "entropy-for-perplexity")
     },
     "oracle": Method(_selector("low-ppl"), oracle=True),
 }

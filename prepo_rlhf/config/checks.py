@@ -15,7 +15,6 @@ from prepo_rlhf.config.engine_args import engine_args, engine_args_problems
 from prepo_rlhf.config.input_template import around_question
 from prepo_rlhf.config.prompt_templates import CHAT
 from prepo_rlhf.config.root import Config, GivenConfig
-from prepo_rlhf.config.selectors import WITH_ENTROPIES
 from prepo_rlhf.config.training import AlgoOptions, PrepoOptions
 
 GROUP_ESTIMATORS = ("rloo", "reinforce_baseline", "group_norm", "dr_grpo")
@@ -265,10 +264,10 @@ def _engines(c: Config) -> Iterator[str]:
             "--prepo.score_with actor: with --train.async_enable the policy is being trained while prompts are scored; "
             "take rollout, the engines that generate"
         )
-    if c.train.async_enable and c.prepo.selector in WITH_ENTROPIES:
+    if c.train.async_enable and c.prepo.needs_entropies:
         yield (
-            f"--prepo.selector {c.prepo.selector}: with --train.async_enable the policy is being trained while it "
-            "would compute the prompts' entropies; remove it, or take another selector"
+            f"--prepo.selector {c.prepo.selector}, which looks at prompts' entropies: with --train.async_enable the "
+            "policy is being trained while it would compute them; remove it, or take another selector"
         )
     backend = c.vllm.sync_backend
     if backend == "ipc" and (not c.train.colocate_all or c.train.async_enable):

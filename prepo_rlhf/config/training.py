@@ -79,10 +79,12 @@ class PrepoOptions(Options):
     """Of the selector bots: weight of the pass rates that the reference models imply; halved with each step in which
     they are wrong."""
     calibrated_uses: Literal[
-        "all", "no-perplexity", "no-length", "no-history", "perplexity", "length", "history"
-    ] = "all"
+        "all", "no-perplexity", "no-length", "no-history", "perplexity", "length", "history", "and-entropy",
+        "entropy-for-perplexity",
+    ] = "all"  # fmt: skip
     """Of the selector calibrated: what its pass rates are predicted from: perplexity, length and the prompt's own
-    history, two of them, or one alone. Without perplexity no prompt is scored."""
+    history, two of them, or one alone; or with the policy's entropy over the prompt beside perplexity or in its place.
+    Without both no prompt is scored."""
     candidate_batch_size: Annotated[int, Ge(1)] | None = None
     """|B|, the prompts drawn before selection; by default 5 times --rollout.batch_size (K / |B| = 20%)."""
     entropy_weight: Literal["relative", "none"] = "relative"
@@ -100,15 +102,16 @@ class PrepoOptions(Options):
     """Perplexity over the whole prompt as the model reads it, or the question without template and instruction."""
 
     @property
-    def scores_prompts(self) -> bool:
-        """Whether the selector asks for the candidates' perplexity or entropy."""
-        without = self.selector == "calibrated" and self.calibrated_uses in ("no-perplexity", "length", "history")
-        return self.selector in (*SCORED, *WITH_ENTROPIES) and not without
+    def needs_perplexities(self) -> bool:
+        """Whether the selector asks for the candidates' perplexity."""
+        with_it = ("all", "perplexity", "no-length", "no-history", "and-entropy")
+        return self.selector in SCORED and (self.selector != "calibrated" or self.calibrated_uses in with_it)
 
     @property
-    def scored_by_engines(self) -> bool:
-        """Whether the engines score the prompts, and not the policy."""
-        return self.score_with == "rollout" and self.selector not in WITH_ENTROPIES
+    def needs_entropies(self) -> bool:
+        """Whether it asks for the policy's entropy over their prompts."""
+        with_it = self.selector == "calibrated" and self.calibrated_uses in ("and-entropy", "entropy-for-perplexity")
+        return self.selector in WITH_ENTROPIES or with_it
 
 
 @dataclass(frozen=True)

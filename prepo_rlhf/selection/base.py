@@ -57,6 +57,17 @@ def perplexities(candidates: Sequence[Candidate]) -> Tensor:
     return torch.tensor([c.perplexity for c in candidates], dtype=torch.float64)
 
 
+def entropies(candidates: Sequence[Candidate]) -> Tensor:
+    """Their mean entropies in nats, as [N] float64.
+
+    Raises:
+        ValueError: a candidate has none.
+    """
+    if missing := [c.row for c in candidates if c.entropy is None]:
+        raise ValueError(f"the prompts of rows {missing} have no entropy: this selector needs candidates with one")
+    return torch.tensor([c.entropy for c in candidates], dtype=torch.float64)
+
+
 class PromptSelector(ABC):
     """Chooses which candidates get rollouts. A new selector needs `select`; the rest has defaults.
 
@@ -67,8 +78,8 @@ class PromptSelector(ABC):
         state: names of the attributes that a resumed run needs; saved as they are when `state_dict` is called.
     """
 
-    needs_scores: ClassVar[bool] = False
-    needs_entropies: ClassVar[bool] = False
+    needs_scores: bool = False
+    needs_entropies: bool = False
     drops_zero_variance: ClassVar[bool] = False
     state: ClassVar[tuple[str, ...]] = ()
 

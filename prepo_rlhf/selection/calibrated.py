@@ -8,11 +8,22 @@ import torch
 from torch import Tensor
 
 from prepo_rlhf.config.training import PrepoOptions
-from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector, SeededSelector, perplexities
+from prepo_rlhf.selection.base import (
+    Candidate,
+    PromptOutcome,
+    PromptSelector,
+    SeededSelector,
+    entropies,
+    perplexities,
+)
 from prepo_rlhf.selection.pass_rate_model import Coefficients, Offsets, expected_pass_rate, laplace_update
 from prepo_rlhf.selection.success_rates import num_right
 
 SIGNALS = ("perplexity", "length", "history")
+WITH_ENTROPY = {  # the choices of --prepo.calibrated_uses that take in what is no signal by default
+    "and-entropy": (*SIGNALS, "entropy"),
+    "entropy-for-perplexity": ("length", "history", "entropy"),
+}
 PRIOR_VARIANCE = 4.0  # of a coefficient
 OFFSET_VARIANCE = 1.5**2  # of the logit of a prompt never seen, around the regression
 COEFFICIENT_MEMORY = 0.95  # discount factor of the evidence, for each step
@@ -49,7 +60,8 @@ class CalibratedSelector(SeededSelector):
     sometimes, both need fewer rollouts than Random; where most can, about as many (docs/results/selectors.md).
 
     To see what each signal adds, --prepo.calibrated_uses leaves some out: perplexity or length with their feature,
-    history by giving all prompts the offset of one never seen.
+    history by giving all prompts the offset of one never seen. It also takes the policy's mean entropy over the prompt,
+    HIVE's signal, as a further feature or in the place of perplexity.
     """
 
     needs_scores = True
@@ -57,6 +69,7 @@ class CalibratedSelector(SeededSelector):
 
     def __init__(self, seed: int, signals: Collection[str] = SIGNALS) -> None:
         super().__init__(seed)
+        self.needs_scores, self.needs_entropies = "perplexity" in signals, "entropy" in signals
         self._features = [name for name in FEATURES if name in signals]
         self._has_history = "history" in signals
         size = 1 + len(self._features)
@@ -69,8 +82,8 @@ class CalibratedSelector(SeededSelector):
     @classmethod
     def from_options(cls, options: PrepoOptions, seed: int) -> PromptSelector:
         uses = options.calibrated_uses
-        wanted = (uses,) if uses in SIGNALS else tuple(name for name in SIGNALS if uses != f"no-{name}")
-        return (CalibratedSelector if "perplexity" in wanted else UnscoredCalibratedSelector)(seed, wanted)
+        without = tuple(name for name in SIGNALS if uses != f"no-{name}")
+        return cls(seed, (uses,) if uses in SIGNALS else WITH_ENTROPY.get(uses, without))
 
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         if k > len(candidates):
@@ -125,12 +138,6 @@ class CalibratedSelector(SeededSelector):
         return Offsets(OFFSET_MEMORY * mean, share * variance + (1 - share) * OFFSET_VARIANCE)
 
 
-class UnscoredCalibratedSelector(CalibratedSelector):
-    """The same without perplexity, so that no prompt is scored."""
-
-    needs_scores = False
-
-
 def _log_perplexity(candidates: Sequence[Candidate]) -> Tensor:
     """[N], standardised.
 
@@ -154,4 +161,9 @@ def _standardised(values: Tensor) -> Tensor:
     return ((values - values.mean()) / deviation).clamp(-LARGEST_FEATURE, LARGEST_FEATURE)
 
 
-FEATURES = {"perplexity": _log_perplexity, "length": _log_length}
+def _entropy(candidates: Sequence[Candidate]) -> Tensor:
+    """[N], standardised."""
+    return _standardised(entropies(candidates))
+
+
+FEATURES = {"perplexity": _log_perplexity, "length": _log_length, "entropy": _entropy}

@@ -7,7 +7,7 @@ from statistics import median
 
 import torch
 
-from prepo_rlhf.selection.base import Candidate, PromptOutcome, SeededSelector
+from prepo_rlhf.selection.base import Candidate, PromptOutcome, SeededSelector, entropies
 from prepo_rlhf.selection.success_rates import num_right
 
 HISTORY_MEMORY = 0.5
@@ -47,16 +47,16 @@ class HiveSelector(SeededSelector):
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         if k > len(candidates):
             raise ValueError(f"cannot select {k} of {len(candidates)} candidates")
-        entropies = _entropies(candidates)
+        uncertain = entropies(candidates).tolist()
         luck = torch.rand(len(candidates), dtype=torch.float64, generator=self._generator).tolist()
         kept = [i for i, c in enumerate(candidates) if luck[i] < max(self.usefulness.get(c.row, 1.0), LOWEST_CHANCE)]
         if kept:
-            now = median(entropies[i] for i in kept)
+            now = median(uncertain[i] for i in kept)
             before = now if self.running_median is None else self.running_median
             self.running_median = MEDIAN_MEMORY * before + (1 - MEDIAN_MEMORY) * now
-        passed = [i for i in kept if self.running_median is not None and entropies[i] > self.running_median]
+        passed = [i for i in kept if self.running_median is not None and uncertain[i] > self.running_median]
         self._passed = len(kept) / len(candidates), len(passed) / len(candidates)
-        failed = sorted(set(range(len(candidates))) - set(passed), key=lambda i: (i not in kept, -entropies[i], i))
+        failed = sorted(set(range(len(candidates))) - set(passed), key=lambda i: (i not in kept, -uncertain[i], i))
         return [*passed, *failed][:k]
 
     def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
@@ -71,10 +71,3 @@ class HiveSelector(SeededSelector):
         if self._passed is None:
             return {}
         return dict(zip(("prepo/hive_passed_rewards", "prepo/hive_passed_both"), self._passed, strict=True))
-
-
-def _entropies(candidates: Sequence[Candidate]) -> list[float]:
-    """Raises ValueError for candidates without one."""
-    if missing := [c.row for c in candidates if c.entropy is None]:
-        raise ValueError(f"the prompts of rows {missing} have no entropy: this selector needs candidates with one")
-    return [c.entropy for c in candidates if c.entropy is not None]

@@ -196,6 +196,8 @@ USES = {
     "perplexity": {"perplexity"},
     "length": {"length"},
     "history": {"history"},
+    "and-entropy": {"perplexity", "length", "history", "entropy"},
+    "entropy-for-perplexity": {"length", "history", "entropy"},
 }
 
 
@@ -217,6 +219,7 @@ def test_signals_left_out_change_nothing(uses: str) -> None:
         "length": lambda c: replace(c, prompt=make_candidate(c.row, 40 - c.num_tokens).prompt),
         "history": lambda c: replace(c, prompt=make_candidate(c.row % 20 + 1000, c.num_tokens).prompt),
     }
+    changed["entropy"] = lambda c: replace(c, entropy=2 - c.entropy)
     plain = choices(uses, lambda c: c)
     for name, change in changed.items():
         assert (choices(uses, change) == plain) == (name not in signals), name
@@ -226,6 +229,7 @@ def choices(uses: str, change: Any) -> list[list[int]]:
     """Positions chosen in 6 epochs of two steps over 40 prompts, whose rewards go by position."""
     selector, record = selector_named("calibrated", calibrated_uses=uses), []
     assert selector.needs_scores == ("perplexity" in USES[uses])
+    assert selector.needs_entropies == ("entropy" in USES[uses])
     for step in range(12):
         candidates = [change(c) for c in candidates_of(range(20 * (step % 2), 20 * (step % 2) + 20))]
         chosen = selector.select(candidates, 8, 0.0)

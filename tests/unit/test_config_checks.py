@@ -77,7 +77,11 @@ def test_a_required_option_is_asked_for(missing: str) -> None:
             "--train.full_determinism_enable",
         ),
         ("--train.async_enable --prepo.score_with actor", "--prepo.score_with actor"),
-        ("--train.async_enable --prepo.selector hive", "--prepo.selector hive: with --train.async_enable"),
+        ("--train.async_enable --prepo.selector hive", "--prepo.selector hive, which looks at prompts' entropies"),
+        (
+            "--train.async_enable --prepo.selector calibrated --prepo.calibrated_uses and-entropy",
+            "--prepo.selector calibrated, which looks at",
+        ),
         ("--vllm.num_engines 0", "--vllm.num_engines 0: must be at least 1"),
         ("--vllm.sync_backend ipc", "--vllm.sync_backend ipc"),
         ("--vllm.sync_backend nccl --backend cpu", "--vllm.sync_backend nccl"),

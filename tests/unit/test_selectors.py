@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -150,14 +151,17 @@ def test_perplexity_metrics() -> None:
 
 
 def test_the_option_offers_exactly_the_registered_selectors() -> None:
-    from typing import get_args, get_type_hints
-
     assert set(get_args(get_type_hints(PrepoOptions)["selector"])) == set(SELECTORS)
 
 
 def test_a_plan_counts_scoring_where_the_class_asks_for_it() -> None:
     assert {name for name in SELECTORS if selector_named(name).needs_scores} == set(SCORED)
     assert {name for name in SELECTORS if selector_named(name).needs_entropies} == set(WITH_ENTROPIES)
-    for uses in ("all", "no-perplexity", "no-length", "no-history", "perplexity", "length", "history"):
-        options = PrepoOptions(selector="calibrated", calibrated_uses=uses)
-        assert options.scores_prompts == make_selector(options, seed=0).needs_scores
+    every_use = get_args(get_type_hints(PrepoOptions)["calibrated_uses"])
+    for options in (
+        *(PrepoOptions(selector=name) for name in SELECTORS),
+        *(PrepoOptions(selector="calibrated", calibrated_uses=uses) for uses in every_use),
+    ):
+        selector = make_selector(options, seed=0)
+        asked = options.needs_perplexities, options.needs_entropies
+        assert asked == (selector.needs_scores, selector.needs_entropies)
