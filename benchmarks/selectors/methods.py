@@ -99,6 +99,7 @@ METHODS: dict[str, Method] = {
         f"calibrated-{uses}": Method(_selector("calibrated", "--prepo.calibrated_uses", uses))
         for uses in (*(f"no-{name}" for name in SIGNALS), *SIGNALS, "and-entropy", "entropy-for-perplexity")
     },
+    "calibrated-measured": Method(_selector("calibrated", "--prepo.calibrated_memory", "measured")),
     "oracle": Method(_selector("low-ppl"), oracle=True),
 }
 

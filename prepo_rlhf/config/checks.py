@@ -24,6 +24,7 @@ DROPPING_SELECTORS = ("greso",)
 # Of the group prepo: option -> the only selector that reads it.
 OPTIONS_OF_ONE = {
     "dps_lambda": "dps", "bots_lambda": "bots", "bots_rho": "bots", "calibrated_uses": "calibrated",
+    "calibrated_memory": "calibrated",
 }  # fmt: skip
 
 

@@ -85,6 +85,9 @@ class PrepoOptions(Options):
     """Of the selector calibrated: what its pass rates are predicted from: perplexity, length and the prompt's own
     history, two of them, or one alone; or with the policy's entropy over the prompt beside perplexity or in its place.
     Without both no prompt is scored."""
+    calibrated_memory: Literal["fixed", "measured"] = "fixed"
+    """Of the selector calibrated: how fast it forgets: by fixed factors, or as fast as the pass rates of prompts that
+    were rolled out again have moved."""
     candidate_batch_size: Annotated[int, Ge(1)] | None = None
     """|B|, the prompts drawn before selection; by default 5 times --rollout.batch_size (K / |B| = 20%)."""
     entropy_weight: Literal["relative", "none"] = "relative"

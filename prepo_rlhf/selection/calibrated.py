@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from prepo_rlhf.selection.base import (
     entropies,
     perplexities,
 )
+from prepo_rlhf.selection.logit_drift import LogitDrift, observed_logit
 from prepo_rlhf.selection.pass_rate_model import Coefficients, Offsets, expected_pass_rate, laplace_update
 from prepo_rlhf.selection.success_rates import num_right
 
@@ -62,13 +65,18 @@ class CalibratedSelector(SeededSelector):
     To see what each signal adds, --prepo.calibrated_uses leaves some out: perplexity or length with their feature,
     history by giving all prompts the offset of one never seen. It also takes the policy's mean entropy over the prompt,
     HIVE's signal, as a further feature or in the place of perplexity.
+
+    With --prepo.calibrated_memory measured, forgetting follows the policy, after KGPS: with q the variance that a
+    training step adds to a logit (`LogitDrift`), a share 1 - q / 1.5^2 of the evidence for w outlives a step, and the
+    square of an offset's correlation with its last value is 1 - q steps / 1.5^2, neither below 0.
     """
 
     needs_scores = True
     state = ("mean", "precision", "offsets", "pending", "last_metrics")
 
-    def __init__(self, seed: int, signals: Collection[str] = SIGNALS) -> None:
+    def __init__(self, seed: int, signals: Collection[str] = SIGNALS, memory: str = "fixed") -> None:
         super().__init__(seed)
+        self._drift = LogitDrift() if memory == "measured" else None
         self.needs_scores, self.needs_entropies = "perplexity" in signals, "entropy" in signals
         self._features = [name for name in FEATURES if name in signals]
         self._has_history = "history" in signals
@@ -83,7 +91,7 @@ class CalibratedSelector(SeededSelector):
     def from_options(cls, options: PrepoOptions, seed: int) -> PromptSelector:
         uses = options.calibrated_uses
         without = tuple(name for name in SIGNALS if uses != f"no-{name}")
-        return cls(seed, (uses,) if uses in SIGNALS else WITH_ENTROPY.get(uses, without))
+        return cls(seed, (uses,) if uses in SIGNALS else WITH_ENTROPY.get(uses, without), options.calibrated_memory)
 
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         if k > len(candidates):
@@ -110,20 +118,35 @@ class CalibratedSelector(SeededSelector):
         rows = torch.tensor(rows, dtype=torch.float64)
         right = torch.tensor([num_right(group) for group in groups], dtype=torch.float64)
         trials = torch.tensor([len(group.rewards) for group in groups], dtype=torch.float64)
+        observed = {group.row: observed_logit(num_right(group), len(group.rewards)) for group in groups}
+        memory = COEFFICIENT_MEMORY
+        if self._drift is not None:
+            self._drift.measure(observed)
+            memory = max(0.0, 1 - self._drift.rate / OFFSET_VARIANCE)
         offsets = self._offsets_now([group.row for group in groups])
         predicted = expected_pass_rate(rows @ self.mean + offsets.mean, offsets.variance)
         self.last_metrics["prepo/calibration_error"] = (predicted - right / trials).abs().mean().item()
-        prior = Coefficients(self.mean, self.precision).discounted(COEFFICIENT_MEMORY, self._prior_precision)
+        prior = Coefficients(self.mean, self.precision).discounted(memory, self._prior_precision)
         coefficients, offsets = laplace_update(prior, offsets, rows, right, trials)
         self.mean, self.precision = coefficients.mean, coefficients.precision
         if self._has_history:
             moments = zip(offsets.mean.tolist(), offsets.variance.tolist(), strict=True)
             self.offsets |= {group.row: moment for group, moment in zip(groups, moments, strict=True)}
+        if self._drift is not None:
+            self._drift.record(observed)
 
     def metrics(self) -> dict[str, float]:
         """Mean predicted pass rate of those selected last; and the mean distance of prediction and pass rate in the
         step observed last. Both predictions are made with the posterior mean, before the rewards are known."""
         return dict(self.last_metrics)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | ({} if self._drift is None else {"drift": self._drift.state_dict()})
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        if self._drift is not None:
+            self._drift.load_state_dict(state["drift"])
 
     def _sample(self, features: Tensor, offsets: Offsets) -> Tensor:
         """[N] pass rates from the posterior."""
@@ -134,8 +157,15 @@ class CalibratedSelector(SeededSelector):
         """The priors of the prompts' offsets at their next visit: decayed since the last one."""
         moments = [self.offsets.get(index, (0.0, OFFSET_VARIANCE)) for index in indices]
         mean, variance = torch.tensor(moments, dtype=torch.float64).unbind(-1)
-        share = OFFSET_MEMORY**2
-        return Offsets(OFFSET_MEMORY * mean, share * variance + (1 - share) * OFFSET_VARIANCE)
+        memory = torch.tensor([self._offset_memory(index) for index in indices], dtype=torch.float64)
+        share = memory**2
+        return Offsets(memory * mean, share * variance + (1 - share) * OFFSET_VARIANCE)
+
+    def _offset_memory(self, index: int) -> float:
+        """The correlation of a prompt's offset with that after its last group."""
+        if self._drift is None or index not in self.offsets:
+            return OFFSET_MEMORY
+        return math.sqrt(max(0.0, 1 - self._drift.since_last_group(index) / OFFSET_VARIANCE))
 
 
 def _log_perplexity(candidates: Sequence[Candidate]) -> Tensor:

@@ -238,6 +238,33 @@ def choices(uses: str, change: Any) -> list[list[int]]:
     return record
 
 
+def test_measured_memory_by_hand() -> None:
+    """A prompt whose rewards turn after three steps: how far it moved is forgotten, of w and of its offset."""
+    selector = selector_named("calibrated", calibrated_memory="measured")
+    for rights in ({0: 8, 1: 4}, {1: 4}, {2: 4}):
+        selector.pending = {row: [1.0, 0.0, 0.0] for row in rights}
+        selector.observe([outcome(row, right) for row, right in rights.items()])
+    mean, variance = selector.offsets[0]
+    assert selector._offsets_now([0]).variance.item() == variance  # prompt 1 has not moved, so nothing is forgotten
+    precision = selector.precision
+    selector.pending = {0: [1.0, 0.0, 0.0]}
+    selector.observe([outcome(0, 5)])
+
+    logit, r = math.log(17), 18**2 / (8 * 17)
+    change, other_r = abs(math.log(11 / 7) - logit), 18**2 / (8 * 11 * 7)
+    q = 0.1 * max(0.0, math.pi / 2 * change**2 - r - other_r) / 3  # 0.9 of the 0 that prompt 1 said
+    assert q > 0.01
+    prior = Coefficients(torch.zeros(3), precision).discounted(1 - q / 2.25, torch.eye(3) / 4).precision
+    assert selector.precision[0, 1:].tolist() == pytest.approx(prior[0, 1:].tolist())
+    assert selector.precision[1, 1].item() == pytest.approx(prior[1, 1].item())
+    share = 1 - q / 2.25
+    now = selector._offsets_now([0])
+    after_mean, after_variance = selector.offsets[0]
+    assert now.mean.item() == pytest.approx(math.sqrt(share) * after_mean)
+    assert now.variance.item() == pytest.approx(share * after_variance + (1 - share) * 2.25)
+    assert_resumes(lambda seed: selector_named("calibrated", seed, calibrated_memory="measured"))
+
+
 @pytest.mark.parametrize("uses", USES)
 def test_every_choice_of_signals_resumes(uses: str) -> None:
     assert_resumes(lambda seed: selector_named("calibrated", seed, calibrated_uses=uses))

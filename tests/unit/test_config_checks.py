@@ -43,6 +43,7 @@ def test_a_required_option_is_asked_for(missing: str) -> None:
         ("--prepo.ppl_length_bins 2 --prepo.pacing feedback", "--prepo.ppl_length_bins 2"),
         ("--prepo.selector bots", "--data.reference_rate_keys: name the two columns"),
         ("--data.reference_rate_keys weak strong", "--data.reference_rate_keys is read by --prepo.selector bots only"),
+        ("--prepo.calibrated_memory measured --prepo.selector kgps", "--prepo.selector calibrated only, not by kgps"),
         ("--prepo.calibrated_uses length", "--prepo.selector calibrated only, not by prepo"),
         ("--prepo.dps_lambda 1.5", "--prepo.dps_lambda 1.5"),
         ("--prepo.dps_lambda 0.5 --prepo.selector mopps", "--prepo.selector dps only, not by mopps"),
