@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from selector_replay import assert_resumes, candidates_of, outcome
 from tiny_candidates import make_prompt
@@ -26,6 +26,7 @@ class Simulation:
 
     def __init__(self, forgotten: float, rho: float) -> None:
         self.forgotten, self.rho, self.capability = forgotten, rho, None
+        self.margin = 1.0  # of an error, to the threshold
         self.a, self.b = [1.0] * NUM_PROMPTS, [1.0] * NUM_PROMPTS
 
     def step(self, rights: dict[int, int]) -> None:
@@ -38,7 +39,9 @@ class Simulation:
         for prompt in range(NUM_PROMPTS):
             rate = WEAK[prompt] + self.capability * (STRONG[prompt] - WEAK[prompt])
             implied.append(0.0 if rate < 0 else 1.0 if rate > 1 else rate)
-        if sum(abs(implied[i] - shares[i]) for i in shares) / len(shares) >= 0.25:
+        error = sum(abs(implied[i] - shares[i]) for i in shares) / len(shares)
+        self.margin = min(self.margin, abs(error - 0.25))
+        if error >= 0.25:
             self.rho = self.rho * 0.5
         for prompt in range(NUM_PROMPTS):
             rolled_out = prompt in shares
@@ -62,6 +65,7 @@ def test_posteriors_are_those_of_the_plain_simulation(steps: Steps, forgotten: f
     for number, rights in enumerate(steps):
         selector.observe([outcome(prompt, right) for prompt, right in rights.items()])
         simulation.step(rights)
+        assume(simulation.margin > 1e-9)  # else the last digit decides
         if number % 3 == 0:  # some are brought up to date on the way
             selector.select(candidates_of([number % NUM_PROMPTS, NUM_PROMPTS - 1 - number % 3]), 1, 0.0)
     selector.select(candidates_of(range(NUM_PROMPTS)), 1, 0.0)
