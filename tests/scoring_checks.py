@@ -21,6 +21,13 @@ def plain_log_probs(model: str, prompts: list[list[int]]) -> list[np.ndarray]:
     return log_probs
 
 
+def plain_entropies(model: str, prompts: list[list[int]]) -> list[np.ndarray]:
+    policy = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    with torch.no_grad():
+        log_probs = [policy(torch.tensor([prompt])).logits[0, :-1].log_softmax(-1) for prompt in prompts]
+    return [-(values.exp() * values).sum(-1).numpy() for values in log_probs]
+
+
 def perplexities(log_probs: list[np.ndarray]) -> np.ndarray:
     return np.array([np.exp(-values.astype(np.float64).mean()) for values in log_probs])
 

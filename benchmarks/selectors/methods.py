@@ -5,6 +5,7 @@ Boundary: options of the training command, nothing else. A method is what it cha
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,9 @@ ROOT = Path(__file__).parents[2]
 TASK = ROOT / "examples" / "arithmetic"
 TRAIN_SIZE, HELDOUT_SIZE = 1200, 72  # 15 steps an epoch; a held-out problem for each number of steps and wording
 CANDIDATES, PROMPTS, ROLLOUTS = 80, 16, 8  # |B|, K, n
-STEPS_PER_EPOCH = TRAIN_SIZE // CANDIDATES
+REFERENCE_MODELS, REFERENCE_SAMPLES = 2, 8  # of each training problem, for its reference pass rates
+TRAIN_FILE, RATED_FILE = "train.jsonl", "rated.jsonl"  # the problems, and the same with reference pass rates
+RATE_KEYS = ("rate_weak", "rate_strong")
 EVAL_SAMPLES = 16
 SETTINGS = {  # base model -> how often problems of 1 to 6 steps come in its training data
     "weak": (1, 1, 1, 1, 8, 8),  # mostly beyond the policy, which solves hardly any of 5 or 6 steps
@@ -28,19 +31,36 @@ class Method(NamedTuple):
     run of 60 steps, since learning rate and prompt order do not depend on the length either.
     `extra_epochs`: beyond Random's. Dynamic sampling leaves a window's last groups unused when they fill no step, so it
     needs more prompts for as many rollouts: on mid an epoch gives it about 1,500 in place of 1,920.
+    `made_from`: what is known of the method: its authors' paper, their code or abstract, or somebody else's note; else
+    it is this project's own. After an abstract or a note much is our choice, and no result is one about the paper.
+    `candidates`: |B|, the prompts drawn before selection.
+    `data`: the file of training problems.
+    `upfront`: rollouts before the first step, which the results show counted and not counted.
     `eval_steps`: steps between evaluations, fewer where a step takes more rollouts. Those that drop groups make fewer
     steps of the same prompts, and are compared at Random's number of rollouts.
     """
 
     options: tuple[str, ...] = ()
+    made_from: str = "this project"
     clocked: bool = False
     extra_epochs: int = 0
     eval_steps: int = 10
     oracle: bool = False  # `oracle.py` runs it in place of the training command
+    candidates: int = CANDIDATES
+    data: str = TRAIN_FILE
+    upfront: int = 0
+
+    def episodes(self, steps: int) -> int:
+        """Passes over the training problems that give at least so many steps, or as many rollouts."""
+        return math.ceil(steps / (TRAIN_SIZE // self.candidates)) + self.extra_epochs
 
 
 WEIGHTS = ("--prepo.entropy_weight", "relative")
+DROPPING = ("--algo.dynamic_filtering_enable", "--algo.dynamic_filtering_criterion", "zero-variance")
 BALANCED = (*WEIGHTS, "--prepo.weight_balance", "sign")
+
+
+SIGNALS = ("perplexity", "length", "history")  # what calibrated predicts from: all, two, or one of them
 
 
 def _selector(name: str, *options: str) -> tuple[str, ...]:
@@ -48,34 +68,46 @@ def _selector(name: str, *options: str) -> tuple[str, ...]:
 
 
 METHODS: dict[str, Method] = {
-    "random": Method(),
-    "random+weights": Method(WEIGHTS),
+    "random": Method(made_from="paper"),
+    "random+weights": Method(WEIGHTS, "paper"),
     "random+balanced": Method(BALANCED),
     "random+bounded": Method((*WEIGHTS, "--prepo.weight_clip", "0.7", "1.5")),
-    "prepo": Method(_selector("prepo", *WEIGHTS), clocked=True),
-    "prepo-weights": Method(_selector("prepo"), clocked=True),
-    "low-ppl": Method(_selector("low-ppl")),
-    "high-ppl": Method(_selector("high-ppl")),
+    "prepo": Method(_selector("prepo", *WEIGHTS), "paper", clocked=True),
+    "prepo-weights": Method(_selector("prepo"), "paper", clocked=True),
+    "low-ppl": Method(_selector("low-ppl"), "paper"),
+    "high-ppl": Method(_selector("high-ppl"), "paper"),
     "length": Method(_selector("length"), clocked=True),
-    "greso": Method(_selector("greso"), eval_steps=5),
-    "mopps": Method(_selector("mopps")),
-    "dynamic": Method(
-        ("--algo.dynamic_filtering_enable", "--algo.dynamic_filtering_criterion", "zero-variance"),
-        extra_epochs=5,
-        eval_steps=3,
+    "greso": Method(_selector("greso"), "paper", eval_steps=5),
+    "mopps": Method(_selector("mopps"), "paper"),
+    "mopps-8k": Method(_selector("mopps"), "paper", candidates=8 * PROMPTS),
+    "dps": Method(_selector("dps"), "code"),
+    "bots": Method(
+        _selector("bots", "--data.reference_rate_keys", *RATE_KEYS),
+        "code",
+        data=RATED_FILE,
+        upfront=REFERENCE_MODELS * REFERENCE_SAMPLES * TRAIN_SIZE,
     ),
+    "after-kgps": Method(_selector("kgps"), "abstract"),
+    "after-hive": Method(_selector("hive"), "note"),
+    "dynamic": Method(DROPPING, "paper", extra_epochs=5, eval_steps=3),
     "feedback": Method(_selector("prepo", "--prepo.pacing", "feedback")),
     "calibrated": Method(_selector("calibrated")),
     "calibrated+weights": Method(_selector("calibrated", *WEIGHTS)),
     "calibrated+balanced": Method(_selector("calibrated", *BALANCED)),
     "calibrated+posterior": Method(_selector("calibrated", "--algo.advantage.estimator", "posterior")),
+    "calibrated+dropping": Method(_selector("calibrated", *DROPPING), extra_epochs=5, eval_steps=5),
+    **{
+        f"calibrated-{uses}": Method(_selector("calibrated", "--prepo.calibrated_uses", uses))
+        for uses in (*(f"no-{name}" for name in SIGNALS), *SIGNALS, "and-entropy", "entropy-for-perplexity")
+    },
+    "calibrated-measured": Method(_selector("calibrated", "--prepo.calibrated_memory", "measured")),
     "oracle": Method(_selector("low-ppl"), oracle=True),
 }
 
 
-def shared_options(setting: str, data: Path, learning_rate: float) -> list[str]:
-    """The options that all methods of a setting share; what a method sets again wins. `data` is the folder of
-    train.jsonl and heldout.jsonl."""
+def shared_options(setting: str, heldout: Path, learning_rate: float) -> list[str]:
+    """The options that all methods of a setting share; what a method sets again wins. `heldout` is the file of held-out
+    problems."""
     options = {
         "backend": "cpu",
         "actor.model_name_or_path": TASK / "checkpoints" / setting,
@@ -85,14 +117,12 @@ def shared_options(setting: str, data: Path, learning_rate: float) -> list[str]:
         "actor.lr_warmup_ratio": 0,
         "ds.param_dtype": "fp32",
         "vllm.num_engines": 1,
-        "data.prompt_dataset": data / "train.jsonl",
         "data.input_key": "prompt",
         "data.label_key": "label",
         "data.max_len": 128,
         "reward.remote_url": TASK / "reward.py",
         "prepo.selector": "random",
         "prepo.entropy_weight": "none",
-        "prepo.candidate_batch_size": CANDIDATES,
         "rollout.batch_size": PROMPTS,
         "rollout.n_samples_per_prompt": ROLLOUTS,
         "rollout.max_new_tokens": 48,
@@ -100,7 +130,7 @@ def shared_options(setting: str, data: Path, learning_rate: float) -> list[str]:
         "rollout.temperature": 1.0,
         "train.batch_size": 64,
         "train.micro_batch_size": 64,
-        "eval.dataset": data / "heldout.jsonl",
+        "eval.dataset": heldout,
         "eval.n_samples_per_prompt": EVAL_SAMPLES,
         "eval.temperature": 1.0,
         "ckpt.best_metric_key": "none",

@@ -129,14 +129,19 @@ def accuracy_table(cells: dict[str, Cell], grid: np.ndarray) -> str:
 
 
 def saving_table(cells: dict[str, Cell], grid: np.ndarray) -> str:
-    """Rollouts of Random / rollouts of the method to reach shares of Random's gain; the same in response tokens."""
+    """Rollouts of Random / rollouts of the method to reach shares of Random's gain; the same in response tokens.
+
+    A method with rollouts before its first step has a second row, in which they count, as long as Random's.
+    """
     rows = []
     for method, cell in cells.items():
-        base = cells[BASELINE].of(cell.seeds)
-        spent = (grid, grid), (base.tokens.mean(0), cell.tokens.mean(0))
-        savings = [_ratio(saving(x, base.accuracy, cell.accuracy, share)) for x in spent for share in SHARES]
-        tokens = cell.tokens[:, -1].mean() / base.tokens[:, -1].mean()
-        rows.append([method, *savings, f"{tokens:.2f}"])
+        base, upfront = cells[BASELINE].of(cell.seeds), METHODS[method].upfront
+        mean_base, mean_own = base.tokens.mean(0), cell.tokens.mean(0)
+        for name, before in ((method, 0), (f"{method}, upfront rollouts counted", upfront))[: 1 + (upfront > 0)]:
+            tokens_before = before * mean_base[-1] / grid[-1]
+            spent = (grid, grid + before), (mean_base, mean_own + tokens_before)
+            savings = [_ratio(saving(x, base.accuracy, cell.accuracy, share)) for x in spent for share in SHARES]
+            rows.append([name, *savings, f"{mean_own[-1] / mean_base[-1]:.2f}"])
     header = [f"{share:.0%}, {unit}" for unit in ("rollouts", "tokens") for share in SHARES]
     return markdown_table(["method", *header, "tokens a rollout / Random's"], rows)
 
@@ -166,6 +171,11 @@ def signal_table(cells: dict[str, Cell]) -> str:
         rows.append([method, *values, f"{entropy:.3f}", f"{scoring:.0%}", f"{updates:.0f}"])
     header = ["method", *SIGNALS, "last rollouts' entropy (nats)", "scoring, of a step's time", "steps"]
     return markdown_table(header, rows)
+
+
+def source_table(cells: dict[str, Cell]) -> str:
+    """What each method was made from; where that is an abstract or a note, the result is not one about the paper."""
+    return markdown_table(["method", "made from"], [[method, METHODS[method].made_from] for method in cells])
 
 
 def figure(cells: dict[str, Cell], spent: dict[str, np.ndarray], unit: str, title: str) -> str:
@@ -230,7 +240,7 @@ def main() -> None:
             paired = {m: [s for s in c.seeds if s in read[BASELINE].seeds] for m, c in read.items() if c}
             cells = {method: read[method].of(seeds) for method, seeds in paired.items() if seeds}
             tables = [accuracy_table(cells, grid), saving_table(cells, grid)]
-            tables += [signal_table(cells), entropy_table(cells, grid)]
+            tables += [signal_table(cells), entropy_table(cells, grid), source_table(cells)]
             stem = args.output_dir / f"{setting}_{steps}"
             stem.with_suffix(".md").write_text("\n".join(tables))
             spent = {"rollouts": {method: grid for method in cells}}

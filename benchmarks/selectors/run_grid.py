@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import ray
-from methods import HELDOUT_SIZE, LENGTHS, METHODS, ROOT, SETTINGS, STEPS_PER_EPOCH, TASK, TRAIN_SIZE, shared_options
+from methods import HELDOUT_SIZE, LENGTHS, METHODS, ROOT, SETTINGS, TASK, TRAIN_SIZE, shared_options
 from probe import write_probe
 from tqdm import tqdm
 
@@ -57,7 +57,9 @@ def command(run: Run, folder: Path, data: Path, learning_rate: float) -> list[st
     method = METHODS[run.method]
     entry = [str(ORACLE)] if method.oracle else ["-m", "prepo_rlhf.cli.train_prepo_ray"]
     own = {
-        "train.num_episodes": run.steps // STEPS_PER_EPOCH + method.extra_epochs,
+        "data.prompt_dataset": data / method.data,
+        "prepo.candidate_batch_size": method.candidates,
+        "train.num_episodes": method.episodes(run.steps),
         "train.seed": run.seed,
         "eval.steps": method.eval_steps,
         "logger.run_dir": folder,
@@ -66,7 +68,8 @@ def command(run: Run, folder: Path, data: Path, learning_rate: float) -> list[st
         "ckpt.save_steps": 3 * method.eval_steps,
     }
     options = [part for name, value in own.items() for part in (f"--{name}", str(value))]
-    return [sys.executable, *entry, *shared_options(run.setting, data, learning_rate), *options, *method.options]
+    shared = shared_options(run.setting, data / "heldout.jsonl", learning_rate)
+    return [sys.executable, *entry, *shared, *options, *method.options]
 
 
 def execute(run: Run, output_dir: Path, learning_rate: float) -> None:

@@ -16,12 +16,17 @@ from prepo_rlhf.config.input_template import around_question
 from prepo_rlhf.config.prompt_templates import CHAT
 from prepo_rlhf.config.root import Config, GivenConfig
 from prepo_rlhf.config.selectors import PREDICTING
-from prepo_rlhf.config.training import AlgoOptions
+from prepo_rlhf.config.training import AlgoOptions, PrepoOptions
 
 GROUP_ESTIMATORS = ("rloo", "reinforce_baseline", "group_norm", "dr_grpo")
 PACED_SELECTORS = ("prepo", "length")
 PPL_WINDOW_SELECTORS = ("prepo", "low-ppl", "high-ppl")
 DROPPING_SELECTORS = ("greso",)
+# Of the group prepo: option -> the only selector that reads it.
+OPTIONS_OF_ONE = {
+    "dps_lambda": "dps", "bots_lambda": "bots", "bots_rho": "bots", "calibrated_uses": "calibrated",
+    "calibrated_memory": "calibrated",
+}  # fmt: skip
 
 
 def check(config: Config) -> Config:
@@ -92,6 +97,18 @@ def _windows(c: Config) -> Iterator[str]:
             f"--prepo.ppl_length_bins {bins} is more than --rollout.batch_size {k} (K), so some bins would give no "
             f"prompt: make it at most {k}"
         )
+    for name, reader in OPTIONS_OF_ONE.items():
+        value = getattr(c.prepo, name)
+        if value != getattr(PrepoOptions, name) and selector != reader:
+            yield f"--prepo.{name} {value} is read by --prepo.selector {reader} only, not by {selector}: remove it"
+    keys = c.data.reference_rate_keys
+    if selector == "bots" and keys is None:
+        yield (
+            "--prepo.selector bots needs --data.reference_rate_keys: name the two columns of each prompt's pass rates "
+            "under a weak and a strong reference model"
+        )
+    if selector != "bots" and keys is not None:
+        yield f"--data.reference_rate_keys is read by --prepo.selector bots only, not by {selector}: remove it"
 
 
 def _weights(c: Config) -> Iterator[str]:
@@ -267,6 +284,11 @@ def _engines(c: Config) -> Iterator[str]:
         yield (
             "--prepo.score_with actor: with --train.async_enable the policy is being trained while prompts are scored; "
             "take rollout, the engines that generate"
+        )
+    if c.train.async_enable and c.prepo.needs_entropies:
+        yield (
+            f"--prepo.selector {c.prepo.selector}, which looks at prompts' entropies: with --train.async_enable the "
+            "policy is being trained while it would compute them; remove it, or take another selector"
         )
     backend = c.vllm.sync_backend
     if backend == "ipc" and (not c.train.colocate_all or c.train.async_enable):

@@ -33,7 +33,9 @@ def short_help(program: str, about: str, kind: type, sections: Mapping[str, Sequ
         for name in names:
             given, default = f"  --{name} {_placeholder(types[name])}", attrgetter(name)(defaults)
             text = f"{texts[name]}{_default(default)}"
-            lines.append(given.rstrip())
+            if len(given) > width:  # a long list of choices, which has no place to break at
+                given = given.replace(",", ", ")
+            lines += wrap(given.rstrip(), subsequent_indent=_INDENT)
             lines += wrap(text, initial_indent=_INDENT, subsequent_indent=_INDENT)
     closing = f"These are {sum(map(len, sections.values()))} of {len(types)} options; {HELP_ALL[0]} lists all of them."
     return "\n".join([*lines, "", *wrap(closing)])

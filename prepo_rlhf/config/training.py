@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le
 
 from prepo_rlhf.config.base import OnResume, Options
 from prepo_rlhf.config.bounds import JsonObject
-from prepo_rlhf.config.selectors import SELECTORS
+from prepo_rlhf.config.selectors import SCORED, SELECTORS, WITH_ENTROPIES
 
 if TYPE_CHECKING:
     SelectorName = str
@@ -38,6 +38,9 @@ class DataOptions(Options):
     """Column of the prompt: a text, or a list of chat messages. Dots reach into nested fields."""
     label_key: str | None = None
     """Column of the reference answer, given to the reward function. Dots reach into nested fields."""
+    reference_rate_keys: tuple[str, str] | None = None
+    """Columns WEAK STRONG of each prompt's pass rate, 0 to 1, under a weak and a strong reference model, measured once;
+    for --prepo.selector bots."""
     input_template: str | None = None
     """Text around the prompt, with {} once, in its place; or a template by name: qwen-math, llama3, plain, or chat, the
     tokenizer's chat template around question and instruction. The names are those of eval_math's --prompt."""
@@ -61,13 +64,30 @@ class PrepoOptions(Options):
 
     selector: SelectorName = "prepo"
     """Who gets rollouts: the perplexity window of the schedule (prepo), always its low or high end, or a random choice;
-    as controls and baselines, the schedule over prompt length, MoPPS, GRESO, and a model of the pass rate (calibrated).
-    """
+    as controls and baselines, the schedule over prompt length, MoPPS, DPS, BOTS, GRESO, two after KGPS and
+    HIVE, and a model of the pass rate (calibrated)."""
     pacing: Literal["linear", "sqrt", "quadratic", "feedback"] = "linear"
     """How the window moves with training progress rho: as rho (the paper's), its root or its square; or where the
     rewards say that there is something to learn (feedback)."""
     ppl_length_bins: Annotated[int, Ge(1)] = 1
     """Cut the candidates into so many bins by prompt length, and take the perplexity window in each; 1 does not."""
+    dps_lambda: Annotated[float, Ge(0), Le(1)] = 0.7
+    """Of the selector dps: share of its evidence that outlives a step; its authors have 0.7 on MATH, 0.5 elsewhere."""
+    bots_lambda: Annotated[float, Ge(0), Le(1)] = 0.2
+    """Of the selector bots: share of its evidence that is forgotten in a step."""
+    bots_rho: Annotated[float, Ge(0), Le(1)] = 0.2
+    """Of the selector bots: weight of the pass rates that the reference models imply; halved with each step in which
+    they are wrong."""
+    calibrated_uses: Literal[
+        "all", "no-perplexity", "no-length", "no-history", "perplexity", "length", "history", "and-entropy",
+        "entropy-for-perplexity",
+    ] = "all"  # fmt: skip
+    """Of the selector calibrated: what its pass rates are predicted from: perplexity, length and the prompt's own
+    history, two of them, or one alone; or with the policy's entropy over the prompt beside perplexity or in its place.
+    Without both no prompt is scored."""
+    calibrated_memory: Literal["fixed", "measured"] = "fixed"
+    """Of the selector calibrated: how fast it forgets: by fixed factors, or as fast as the pass rates of prompts that
+    were rolled out again have moved."""
     candidate_batch_size: Annotated[int, Ge(1)] | None = None
     """|B|, the prompts drawn before selection; by default 5 times --rollout.batch_size (K / |B| = 20%)."""
     entropy_weight: Literal["relative", "none"] = "relative"
@@ -83,6 +103,18 @@ class PrepoOptions(Options):
     """Who computes the prompts' perplexity: the vLLM engines or the DeepSpeed policy."""
     ppl_tokens: Literal["prompt", "question"] = "prompt"
     """Perplexity over the whole prompt as the model reads it, or the question without template and instruction."""
+
+    @property
+    def needs_perplexities(self) -> bool:
+        """Whether the selector asks for the candidates' perplexity."""
+        with_it = ("all", "perplexity", "no-length", "no-history", "and-entropy")
+        return self.selector in SCORED and (self.selector != "calibrated" or self.calibrated_uses in with_it)
+
+    @property
+    def needs_entropies(self) -> bool:
+        """Whether it asks for the policy's entropy over their prompts."""
+        with_it = self.selector == "calibrated" and self.calibrated_uses in ("and-entropy", "entropy-for-perplexity")
+        return self.selector in WITH_ENTROPIES or with_it
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from prepo_rlhf.config import Config
-from prepo_rlhf.config.selectors import SCORED
 from prepo_rlhf.planning.model_shape import ModelShape
 
 
@@ -41,10 +40,11 @@ def phases(shape: ModelShape, config: Config, lengths: Lengths, speed: Speed) ->
     forward = 2 * shape.multiplied
     k, n, candidates = config.rollout.batch_size, config.rollout.n_samples_per_prompt, config.prepo.candidate_batch_size
     sequences = k * n * (lengths.prompt + lengths.response)
-    scored = candidates * lengths.prompt if config.prepo.selector in SCORED else 0
+    passes = config.prepo.needs_perplexities + config.prepo.needs_entropies
+    scored = candidates * lengths.prompt * passes
     policy = config.actor.num_nodes * config.actor.num_gpus_per_node
     engines = config.vllm.num_engines * config.vllm.tensor_parallel_size
-    scored_by_engines = config.prepo.score_with == "rollout"
+    scored_by_engines = config.prepo.score_with == "rollout" and not config.prepo.needs_entropies
 
     def computed(name: str, flops: float, gpus: int) -> Phase:
         return Phase(name, flops, flops / (speed.tflops * 1e12 * gpus) if speed.tflops else None)

@@ -25,6 +25,7 @@ from prepo_rlhf.prompts.values import (
     chat_of,
     label_of,
     question_of,
+    rate_of,
     repeated,
     told_copies,
     value_of,
@@ -74,10 +75,11 @@ def load_prompts(config: Config, tokenizer: PreTrainedTokenizerBase, *, evaluati
             "--prepo.ppl_tokens question: needs a fast tokenizer, which this model's is not; use `prompt`"
         )
     read = _row_reader(config, tokenizer)
+    rate_keys = None if evaluation else config.data.reference_rate_keys
     made, bad = [], BadRows()
     for number, row in enumerate(table.rows):
         try:
-            made.append(_make_prompt(number, row, read, config, tokenizer))
+            made.append(_make_prompt(number, row, read, rate_keys, config, tokenizer))
         except BadField as fault:
             bad.add(table.places[number], fault)
     bad.check(len(table), str(source))
@@ -109,19 +111,26 @@ def _source(config: Config, evaluation: bool) -> Source:
     return Source(*names, data.prompt_probs, **common)
 
 
-def _make_prompt(number: int, row: dict[str, Any], read: Callable, config: Config, tokenizer: Any) -> Prompt | None:
+def _make_prompt(
+    number: int,
+    row: dict[str, Any],
+    read: Callable,
+    rate_keys: tuple[str, str] | None,
+    config: Config,
+    tokenizer: Any,
+) -> Prompt | None:
     """The prompt of a row; None where it leaves no room for a response, or has no token with a predecessor.
 
     Raises BadField if the row is no prompt."""
     question, text = read(row)
-    label = _label(row, config)
+    label, rates = _label(row, config), _reference_rates(row, rate_keys)
     by_question = config.prepo.ppl_tokens == "question"
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=by_question)
     token_ids = list(encoded["input_ids"])
     scored = _question_range(question, text, encoded["offset_mapping"]) if by_question else (1, len(token_ids))
     if scored[0] >= scored[1] or len(token_ids) > config.data.max_len - (config.rollout.max_new_tokens or 1):
         return None
-    return Prompt(text, token_ids, scored, label, number, str(row.get("datasource") or "default"))
+    return Prompt(text, token_ids, scored, label, number, str(row.get("datasource") or "default"), rates)
 
 
 def _label(row: dict[str, Any], config: Config) -> Any:
@@ -132,6 +141,18 @@ def _label(row: dict[str, Any], config: Config) -> Any:
         return label_of(value_of(row, key), for_verifier=config.reward.remote_url == "math")
     except BadValue as error:
         raise BadField(f"--data.label_key {key}", error) from error
+
+
+def _reference_rates(row: dict[str, Any], keys: tuple[str, str] | None) -> tuple[float, float] | None:
+    if keys is None:
+        return None
+    rates = []
+    for key in keys:
+        try:
+            rates.append(rate_of(value_of(row, key)))
+        except BadValue as error:
+            raise BadField(f"--data.reference_rate_keys {key}", error) from error
+    return rates[0], rates[1]
 
 
 def _row_reader(config: Config, tokenizer: Any) -> Callable[[dict[str, Any]], tuple[str, str]]:

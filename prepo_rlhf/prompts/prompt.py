@@ -21,6 +21,7 @@ class Prompt:
         label: the reference answer as the data has it, for the reward.
         row: its row in the data, which identifies it over the whole run.
         datasource: name of the data set that it came from.
+        reference_rates: its pass rates under a weak and a strong reference model, if the data is read for them.
     """
 
     text: str
@@ -29,3 +30,4 @@ class Prompt:
     label: Any
     row: int
     datasource: str = "default"
+    reference_rates: tuple[float, float] | None = None

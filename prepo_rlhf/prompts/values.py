@@ -130,6 +130,19 @@ def label_of(value: Any, for_verifier: bool = False) -> Any:
     return value
 
 
+def rate_of(value: Any) -> float:
+    """A pass rate: a number from 0 to 1, or its text."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        rate = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise BadValue(f"is {_named(value)}, not a pass rate") from None
+    if not 0 <= rate <= 1:
+        raise BadValue(f"is {_named(rate)}, not a pass rate from 0 to 1")
+    return rate
+
+
 def repeated(texts: Sequence[str], places: Sequence[str]) -> list[tuple[int, int]]:
     """Numbers of texts that an earlier one equals, with that one's; a row that was drawn twice repeats none."""
     first: dict[str, int] = {}

@@ -143,21 +143,31 @@ class PolicyActor(plain_class(PolicyModelActor)):
     @torch.no_grad()
     def score_prompts(self, sequences: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Log-probs (B, T - 1), in nats at temperature 1, of each prompt token after the first; right-padded."""
+        return self._score(sequences, attention_mask, entropies=False)
+
+    @progress.counted
+    @torch.no_grad()
+    def prompt_entropies(self, sequences: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Entropies (B, T - 1), in nats at temperature 1, of the policy in the place of each of those tokens."""
+        return self._score(sequences, attention_mask, entropies=True)
+
+    def _score(self, sequences: torch.Tensor, attention_mask: torch.Tensor, entropies: bool) -> torch.Tensor:
         device = torch.cuda.current_device()
         self.actor.eval()
         temperature, self.actor.temperature = self.actor.temperature, 1.0
         try:
-            log_probs = self.actor(
+            log_probs, output = self.actor(
                 sequences.to(device),
                 attention_mask=attention_mask.to(device),
                 ring_attn_group=self.strategy.ring_attn_group,
                 return_logprobs=True,
                 return_output=True,
-            )[0]
+                return_entropy=entropies,
+            )
         finally:
             self.actor.temperature = temperature
             self.actor.train()
-        return log_probs.float().cpu()
+        return (output.entropy if entropies else log_probs).float().cpu()
 
     def save_checkpoint(self, tag: str, client_states: dict[str, Any]) -> None:
         """Save this rank's part of the checkpoint `tag`, and with `--ckpt.save_hf` the model as a whole.

@@ -1,13 +1,14 @@
-"""Prompt perplexities under the current policy, from the rollout engines or from the DeepSpeed policy.
+"""Prompt perplexities under the current policy, from the rollout engines or from the DeepSpeed policy; and prompt
+entropies, from the policy alone, since engines tell the log-probs of a few tokens only.
 
-Both give the log-prob of every prompt token; this module batches the prompts over engines or ranks, and turns
-log-probs into perplexities.
+This module batches the prompts over engines or ranks, and turns the values of tokens into one of each prompt.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import ray
@@ -15,30 +16,36 @@ import torch
 from openrlhf.trainer.ray.launcher import RayActorGroup
 from openrlhf.utils.utils import zero_pad_sequences
 
+from prepo_rlhf.algorithm.entropy_weights import sequence_mean_entropy
 from prepo_rlhf.algorithm.perplexity import prompt_perplexity
 from prepo_rlhf.ray.engine_calls import Ask, EngineCalls
 from prepo_rlhf.selection.base import Candidate
 
-LogProbs = Callable[[list[list[int]]], list[np.ndarray]]
-"""Token ids of prompts -> for each prompt the log-probs of its tokens after the first."""
+TokenValues = Callable[[list[list[int]]], list[np.ndarray]]
+"""Token ids of prompts -> for each prompt the values of its tokens after the first."""
 
 
 class PromptScorer:
-    """Scores candidates; `log_probs` is `engine_log_probs` or `policy_log_probs`, bound to its actors."""
+    """Scores candidates by their perplexity; `values` is `engine_log_probs` or `policy_log_probs`, bound to its actors.
 
-    def __init__(self, log_probs: LogProbs) -> None:
-        self._log_probs = log_probs
+    With `policy_entropies`, and `sequence_mean_entropy` for `summed_up`, by their mean entropy.
+    """
+
+    def __init__(
+        self, values: TokenValues, summed_up: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = prompt_perplexity
+    ) -> None:
+        self._values, self._summed_up = values, summed_up
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[float]:
-        """The perplexity of each candidate over the tokens that count (`--prepo.ppl_tokens`)."""
-        per_prompt = self._log_probs([candidate.prompt.token_ids for candidate in candidates])
-        log_probs = torch.zeros(len(candidates), max(map(len, per_prompt)))
-        mask = torch.zeros_like(log_probs)
+        """The score of each candidate over the tokens that count (`--prepo.ppl_tokens`)."""
+        per_prompt = self._values([candidate.prompt.token_ids for candidate in candidates])
+        padded = torch.zeros(len(candidates), max(map(len, per_prompt)))
+        mask = torch.zeros_like(padded)
         for row, (candidate, values) in enumerate(zip(candidates, per_prompt, strict=True)):
             start, stop = candidate.prompt.scored
-            log_probs[row, : len(values)] = torch.tensor(values)
+            padded[row, : len(values)] = torch.tensor(values)
             mask[row, start - 1 : stop - 1] = 1  # entry t - 1 belongs to token t
-        return prompt_perplexity(log_probs, mask).tolist()
+        return self._summed_up(padded, mask).tolist()
 
 
 def engine_log_probs(engines: EngineCalls, prompts: list[list[int]]) -> list[np.ndarray]:
@@ -57,6 +64,21 @@ def engine_log_probs(engines: EngineCalls, prompts: list[list[int]]) -> list[np.
 
 
 def policy_log_probs(policy: RayActorGroup, batch_size: int, prompts: list[list[int]]) -> list[np.ndarray]:
+    """Log-probs of the prompts' tokens after the first."""
+    return _of_policy("score_prompts", policy, batch_size, prompts)
+
+
+def policy_entropies(policy: RayActorGroup, batch_size: int, prompts: list[list[int]]) -> list[np.ndarray]:
+    """Entropies, in nats, of what the policy expected in the place of each prompt's tokens after the first."""
+    return _of_policy("prompt_entropies", policy, batch_size, prompts)
+
+
+def entropy_scorer(policy: RayActorGroup, batch_size: int) -> PromptScorer:
+    """Mean entropies over candidates' prompts."""
+    return PromptScorer(partial(policy_entropies, policy, batch_size), sequence_mean_entropy)
+
+
+def _of_policy(method: str, policy: RayActorGroup, batch_size: int, prompts: list[list[int]]) -> list[np.ndarray]:
     """Micro-batches of prompts of like length over the policy's ranks.
 
     Every rank gets the same number of micro-batches: under ZeRO-3 a forward is a collective operation, and a rank with
@@ -73,7 +95,7 @@ def policy_log_probs(policy: RayActorGroup, batch_size: int, prompts: list[list[
         sequences.append(zero_pad_sequences(rows, side="right"))
         masks.append(zero_pad_sequences([torch.ones_like(row) for row in rows], side="right"))
     # With ring attention or tensor parallelism several actors give the same answer: take the first of each.
-    calls = policy.async_run_method_batch("score_prompts", sequences=sequences, attention_mask=masks)
+    calls = policy.async_run_method_batch(method, sequences=sequences, attention_mask=masks)
     answers = [answer for chunk in ray.get(calls[:: policy.duplicate_actors]) for answer in chunk]
     scored: dict[int, np.ndarray] = {}
     for batch, answer in zip(batches, answers, strict=True):

@@ -27,12 +27,14 @@ class Candidate:
     """A prompt that may get rollouts.
 
     Attributes:
-        perplexity: that under the current policy; None where none is asked for.
+        perplexity, entropy: under the current policy, the latter the mean over the prompt's tokens in nats; None where
+            they are not asked for.
         prediction: the selector's, when it chose the prompt; None if it is one that predicts nothing.
     """
 
     prompt: Prompt
     perplexity: float | None = None
+    entropy: float | None = None
     prediction: Prediction | None = None
 
     @property
@@ -68,17 +70,30 @@ def perplexities(candidates: Sequence[Candidate]) -> Tensor:
     return torch.tensor([c.perplexity for c in candidates], dtype=torch.float64)
 
 
+def entropies(candidates: Sequence[Candidate]) -> Tensor:
+    """Their mean entropies in nats, as [N] float64.
+
+    Raises:
+        ValueError: a candidate has none.
+    """
+    if missing := [c.row for c in candidates if c.entropy is None]:
+        raise ValueError(f"the prompts of rows {missing} have no entropy: this selector needs candidates with one")
+    return torch.tensor([c.entropy for c in candidates], dtype=torch.float64)
+
+
 class PromptSelector(ABC):
     """Chooses which candidates get rollouts. A new selector needs `select`; the rest has defaults.
 
     Attributes:
-        needs_scores: whether candidates must carry a perplexity; if False, no prompt is scored.
+        needs_scores: whether candidates must carry a perplexity.
+        needs_entropies: whether they must carry an entropy; if both are False, no prompt is scored.
         drops_zero_variance: whether groups whose rewards are all equal are dropped after rollout, and replaced.
         predicts: whether it predicts pass rates, with `predict`.
         state: names of the attributes that a resumed run needs; saved as they are when `state_dict` is called.
     """
 
-    needs_scores: ClassVar[bool] = False
+    needs_scores: bool = False
+    needs_entropies: bool = False
     drops_zero_variance: ClassVar[bool] = False
     predicts: ClassVar[bool] = False
     state: ClassVar[tuple[str, ...]] = ()

@@ -44,6 +44,7 @@ class CheckedSelector:
             if problem := check_callable(getattr(selector, name), num_arguments):
                 raise SelectorError(f"{self._named}: {name} {problem}")
         self.needs_scores = selector.needs_scores
+        self.needs_entropies = selector.needs_entropies
         self.drops_zero_variance = selector.drops_zero_variance
         self.predicts = selector.predicts
 

@@ -61,9 +61,10 @@ class PromptStream:
         num_episodes: passes over the dataset.
         seed: of the shuffles.
         score: perplexities of candidates under the current policy; None if the selector needs none.
+        entropies: mean entropies over their prompts, likewise.
 
     Raises:
-        ValueError: sizes that allow no draw, or a selector that needs scores without a `score`.
+        ValueError: sizes that allow no draw, or a selector that needs scores or entropies without their function.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class PromptStream:
         num_episodes: int,
         seed: int,
         score: Callable[[list[Candidate]], list[float]] | None = None,
+        entropies: Callable[[list[Candidate]], list[float]] | None = None,
     ) -> None:
         if not 1 <= num_selected <= num_candidates:
             raise ValueError(
@@ -87,12 +89,15 @@ class PromptStream:
             )
         if selector.needs_scores and score is None:
             raise ValueError("the selector needs perplexities, but there is no function to score prompts with")
+        if selector.needs_entropies and entropies is None:
+            raise ValueError("the selector needs entropies, but there is no function that gives those of prompts")
         self.selector = CheckedSelector(selector)
         self._prompts = prompts
         self._num_candidates = num_candidates
         self._num_selected = num_selected
         self._seed = seed
         self._score = score if selector.needs_scores else None
+        self._entropies = entropies if selector.needs_entropies else None
         self._draws_per_episode = len(prompts) // num_candidates
         self.total_draws = num_episodes * self._draws_per_episode
         self._fingerprint = {
@@ -185,10 +190,13 @@ class PromptStream:
         return self._order[1]
 
     def _scored(self, candidates: list[Candidate]) -> tuple[list[Candidate], float]:
-        """The candidates with their perplexity, and the seconds it took; unchanged if the selector needs none."""
-        if self._score is None:
-            return candidates, 0.0
+        """The candidates with what the selector needs of them, and the seconds it took; unchanged if that is none."""
         begin = time.perf_counter()
-        scores = self._score(candidates)
-        seconds = time.perf_counter() - begin
-        return [replace(c, perplexity=float(p)) for c, p in zip(candidates, scores, strict=True)], seconds
+        if self._score is not None:
+            scores = self._score(candidates)
+            candidates = [replace(c, perplexity=float(p)) for c, p in zip(candidates, scores, strict=True)]
+        if self._entropies is not None:
+            entropies = self._entropies(candidates)
+            candidates = [replace(c, entropy=float(h)) for c, h in zip(candidates, entropies, strict=True)]
+        scored = self._score is not None or self._entropies is not None
+        return candidates, time.perf_counter() - begin if scored else 0.0

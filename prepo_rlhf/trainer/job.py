@@ -66,6 +66,7 @@ def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> S
         from prepo_rlhf.ray.faults import Faults, RayError, reason
         from prepo_rlhf.ray.parts import Parts
         from prepo_rlhf.ray.strategy import make_strategy
+        from prepo_rlhf.rollout.scoring import entropy_scorer
         from prepo_rlhf.rollout.sync_async import make_schedule
         from prepo_rlhf.selection.prompt_stream import PromptStream
         from prepo_rlhf.trainer.hang_watch import HangWatch
@@ -81,6 +82,7 @@ def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> S
     stream = PromptStream(
         prepared.train.prompts, prepared.selector, config.prepo.candidate_batch_size, config.rollout.batch_size,
         config.train.num_episodes, config.train.seed, schedule.with_steady_weights(make_scorer(config, fleet)),
+        entropy_scorer(fleet.policy, config.rollout.micro_batch_size),
     )  # fmt: skip
     try:
         with HangWatch(config, parts) as watch:

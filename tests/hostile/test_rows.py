@@ -186,6 +186,25 @@ def test_nested_keys(row_job: RowJob, tokenizer: Any, tmp_path: Path) -> None:
         assert message.startswith(f"--data.label_key {key}: 1 of the 1 rows") and "line 1: has no such key" in message
 
 
+def test_pass_rates_of_reference_models(row_job: RowJob, tokenizer: Any, tmp_path: Path) -> None:
+    """Numbers from 0 to 1, or their text, as a CSV file has them; rows without them are named."""
+    good: list[Any] = [0, 0.25, "0.5", 1]
+    row = {"question": QUESTION, "answer": "2", "strong": 1.0}
+    keys = {"data__reference_rate_keys": ("by.weak", "strong"), "prepo__selector": "bots"}
+    rows = [row | {"question": f"{rate} + 1?", "by": {"weak": rate}} for rate in good]
+    config = row_job(write_lines(tmp_path / "good.jsonl", rows), **keys)
+    found = [prompt.reference_rates for prompt in load_prompts(config, tokenizer).prompts]
+    assert found == [(0.0, 1.0), (0.25, 1.0), (0.5, 1.0), (1.0, 1.0)]
+    bad = {"null": None, "true": True, "a text": "many", "NaN": NAN, "the number -0.1": -0.1}
+    rows = [*(row | {"by": {"weak": value}} for value in bad.values()), row | {"by": {"weak": 1}, "strong": 1.5}]
+    message = refusal(row_job(write_lines(tmp_path / "bad.jsonl", rows), **keys), tokenizer)
+    assert message.startswith("--data.reference_rate_keys by.weak: 5 of the 6 rows of --data.prompt_dataset")
+    assert all(f"line {line}: is {what}, not a pass rate" in message for line, what in enumerate(bad, start=1))
+    assert "--data.reference_rate_keys strong: 1 of the 6 rows" in message and "line 6: is the number 1.5" in message
+    message = refusal(row_job(write_lines(tmp_path / "bad.jsonl", [row]), **keys), tokenizer)
+    assert "line 1: has no such key, but question, answer, strong" in message
+
+
 def test_columns_of_tables_that_are_no_text(row_job: RowJob, tokenizer: Any, tmp_path: Path) -> None:
     from datetime import date
     from decimal import Decimal

@@ -18,7 +18,7 @@ import ray
 import torch
 from fleets import make_config, running_fleet
 from scipy.stats import chisquare
-from scoring_checks import assert_agree, score_three_ways
+from scoring_checks import assert_agree, plain_entropies, score_three_ways
 from tiny_tasks import question_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from updates import make_experiences, make_rollouts, train_on
@@ -156,10 +156,15 @@ def test_a_response_ends_with_its_stop_and_is_trained_on_with_it(fleet: Any, tin
 
 @pytest.mark.parametrize("fleet", ["one-rank", "zero3-two-engines"], indirect=True)
 def test_engines_policy_and_a_plain_forward_give_the_same_scores(fleet: Any, tiny_llama: str) -> None:
+    from prepo_rlhf.rollout.scoring import policy_entropies
+
     texts = [row["question"] for row in question_rows(150, seed=3)]
     prompts = AutoTokenizer.from_pretrained(tiny_llama)(texts, add_special_tokens=False)["input_ids"]
     assert len(prompts) // 8 % 2 == 0 and len(prompts) % 8, "the micro-batches must not divide evenly over the ranks"
     assert_agree(score_three_ways(fleet, tiny_llama, prompts), prompts)
+    entropies = policy_entropies(fleet.policy, 8, prompts), plain_entropies(tiny_llama, prompts)
+    for found, plain in zip(*entropies, strict=True):
+        np.testing.assert_allclose(found, plain, atol=1e-3)
 
 
 def call_counter() -> Callable[[Any], Counter[str]]:

@@ -15,8 +15,8 @@ Record = list[tuple[list[int], dict[str, float]]]
 
 
 def candidates_of(indices: Sequence[int]) -> list[Candidate]:
-    """Prompts with perplexities and lengths that differ, in no order."""
-    return [make_candidate(i, 10 + i * 7 % 23, perplexity=1.5 + i * 5 % 11) for i in indices]
+    """Prompts with perplexities, entropies and lengths that differ, in no order."""
+    return [make_candidate(i, 10 + i * 7 % 23, 1.5 + i * 5 % 11, entropy=0.1 + i * 8 % 13 / 10) for i in indices]
 
 
 def outcome(index: int, right: int, trials: int = 8) -> PromptOutcome:

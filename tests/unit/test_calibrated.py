@@ -12,11 +12,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from selector_replay import assert_resumes, candidates_of, outcome
+from selector_replay import assert_resumes, candidates_of, outcome, replay
 from tiny_candidates import make_candidate
+from tiny_streams import selector_named
 
 from prepo_rlhf.selection import Candidate
-from prepo_rlhf.selection.calibrated import CalibratedSelector, _features
+from prepo_rlhf.selection.calibrated import CalibratedSelector
 from prepo_rlhf.selection.pass_rate_model import Coefficients, Offsets, laplace_update
 
 
@@ -106,7 +107,7 @@ def test_it_predicts_the_moments_of_what_it_samples() -> None:
     selector = trained()
     candidates = graded(41, offset=3880)
     assert 0 < sum(c.row in selector.offsets for c in candidates) < 41
-    features, offsets = _features(candidates), selector._offsets_now([c.row for c in candidates])
+    features, offsets = selector._features_of(candidates), selector._offsets_now([c.row for c in candidates])
     draws = torch.stack([selector._sample(features, offsets) for _ in range(20_000)])
     mean, variance = tensor(selector.predict(candidates)).unbind(-1)
     assert torch.allclose(mean, draws.mean(0), atol=0.02) and torch.allclose(variance, draws.var(0), atol=0.01)
@@ -196,3 +197,84 @@ def test_refusals() -> None:
 
 def test_resumes() -> None:
     assert_resumes(CalibratedSelector)
+
+
+USES = {
+    "all": {"perplexity", "length", "history"},
+    "no-perplexity": {"length", "history"},
+    "no-length": {"perplexity", "history"},
+    "no-history": {"perplexity", "length"},
+    "perplexity": {"perplexity"},
+    "length": {"length"},
+    "history": {"history"},
+    "and-entropy": {"perplexity", "length", "history", "entropy"},
+    "entropy-for-perplexity": {"length", "history", "entropy"},
+}
+
+
+def test_the_default_chooses_as_it_did_before_signals_could_be_left_out() -> None:
+    """Choices of the selector as it was when docs/results/selectors.md was measured."""
+    record = replay(selector_named("calibrated", seed=1), range(12))
+    assert [rows for rows, _ in record[:2] + record[10:]] == [
+        [25, 54, 8, 19, 24, 18], [9, 51, 53, 34, 21, 45], [25, 41, 50, 9, 59, 18], [36, 27, 6, 55, 22, 13],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("uses", USES)
+def test_signals_left_out_change_nothing(uses: str) -> None:
+    """Two runs that differ in the signals left out alone make the same choices; in one that is used, others."""
+    signals = USES[uses]
+    changed = {
+        "perplexity": lambda c: replace(c, perplexity=20 - c.perplexity),
+        "length": lambda c: replace(c, prompt=make_candidate(c.row, 40 - c.num_tokens).prompt),
+        "history": lambda c: replace(c, prompt=make_candidate(c.row % 20 + 1000, c.num_tokens).prompt),
+    }
+    changed["entropy"] = lambda c: replace(c, entropy=2 - c.entropy)
+    plain = choices(uses, lambda c: c)
+    for name, change in changed.items():
+        assert (choices(uses, change) == plain) == (name not in signals), name
+
+
+def choices(uses: str, change: Any) -> list[list[int]]:
+    """Positions chosen in 6 epochs of two steps over 40 prompts, whose rewards go by position."""
+    selector, record = selector_named("calibrated", calibrated_uses=uses), []
+    assert selector.needs_scores == ("perplexity" in USES[uses])
+    assert selector.needs_entropies == ("entropy" in USES[uses])
+    for step in range(12):
+        candidates = [change(c) for c in candidates_of(range(20 * (step % 2), 20 * (step % 2) + 20))]
+        chosen = selector.select(candidates, 8, 0.0)
+        selector.observe([outcome(candidates[i].row, (3 * i + step % 2) % 9) for i in chosen])
+        record.append(chosen)
+    return record
+
+
+def test_measured_memory_by_hand() -> None:
+    """A prompt whose rewards turn after three steps: how far it moved is forgotten, of w and of its offset."""
+    selector = selector_named("calibrated", calibrated_memory="measured")
+    for rights in ({0: 8, 1: 4}, {1: 4}, {2: 4}):
+        selector.pending = {row: [1.0, 0.0, 0.0] for row in rights}
+        selector.observe([outcome(row, right) for row, right in rights.items()])
+    mean, variance = selector.offsets[0]
+    assert selector._offsets_now([0]).variance.item() == variance  # prompt 1 has not moved, so nothing is forgotten
+    precision = selector.precision
+    selector.pending = {0: [1.0, 0.0, 0.0]}
+    selector.observe([outcome(0, 5)])
+
+    logit, r = math.log(17), 18**2 / (8 * 17)
+    change, other_r = abs(math.log(11 / 7) - logit), 18**2 / (8 * 11 * 7)
+    q = 0.1 * max(0.0, math.pi / 2 * change**2 - r - other_r) / 3  # 0.9 of the 0 that prompt 1 said
+    assert q > 0.01
+    prior = Coefficients(torch.zeros(3), precision).discounted(1 - q / 2.25, torch.eye(3) / 4).precision
+    assert selector.precision[0, 1:].tolist() == pytest.approx(prior[0, 1:].tolist())
+    assert selector.precision[1, 1].item() == pytest.approx(prior[1, 1].item())
+    share = 1 - q / 2.25
+    now = selector._offsets_now([0])
+    after_mean, after_variance = selector.offsets[0]
+    assert now.mean.item() == pytest.approx(math.sqrt(share) * after_mean)
+    assert now.variance.item() == pytest.approx(share * after_variance + (1 - share) * 2.25)
+    assert_resumes(lambda seed: selector_named("calibrated", seed, calibrated_memory="measured"))
+
+
+@pytest.mark.parametrize("uses", USES)
+def test_every_choice_of_signals_resumes(uses: str) -> None:
+    assert_resumes(lambda seed: selector_named("calibrated", seed, calibrated_uses=uses))

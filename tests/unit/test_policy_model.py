@@ -72,7 +72,9 @@ def assert_same(path: str, monkeypatch: pytest.MonkeyPatch, in_full: bool = Fals
     options = {"attn_implementation": "sdpa", "param_dtype": "fp32", "temperature": 0.7} | options
     model, batch = Actor(path, **options), make_batch()
     expected = statistics(model, batch)
-    scored = model(batch["sequences"], attention_mask=batch["attention_mask"], return_logprobs=True)
+    whole = {"return_logprobs": True, "return_output": True, "return_entropy": True}
+    scored, output = model(batch["sequences"], attention_mask=batch["attention_mask"], **whole)
+    uncertain = output.entropy
     specialise(model, PolicyModel)
     actual = statistics(model, batch)
     assert model._knows_head is not in_full
@@ -81,8 +83,9 @@ def assert_same(path: str, monkeypatch: pytest.MonkeyPatch, in_full: bool = Fals
     for name, gradient in expected[2].items():
         torch.testing.assert_close(actual[2][name], gradient, rtol=1e-3, atol=1e-4 * gradient.abs().max().item())
     followed = batch["attention_mask"][:, 1:] * batch["attention_mask"][:, :-1]
-    again = model(batch["sequences"], attention_mask=batch["attention_mask"], return_logprobs=True)
+    again, output = model(batch["sequences"], attention_mask=batch["attention_mask"], **whole)
     torch.testing.assert_close(again * followed, scored * followed, rtol=0, atol=1e-4)
+    torch.testing.assert_close(output.entropy * followed, uncertain * followed, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -155,6 +155,18 @@ def test_refuses_sizes_without_a_draw_and_scores_without_a_scorer() -> None:
         make_stream(num_candidates=24)
     with pytest.raises(ValueError, match="no function to score"):
         PromptStream(DATASET, selector_named("prepo"), 5, 2, 1, 0)
+    with pytest.raises(ValueError, match="no function that gives those of prompts"):
+        PromptStream(DATASET, selector_named("hive"), 5, 2, 1, 0, score=Scorer())
+
+
+def test_entropies_are_computed_for_the_selectors_that_need_them_alone() -> None:
+    score, entropies = Scorer(), Scorer(seconds=0.02)
+    draw = make_stream("hive", score, entropies=entropies).draw()
+    assert not score.batches and len(entropies.batches[0]) == 5 and draw.metrics["timing/score_prompts"] >= 0.02
+    assert all(c.entropy == 1.0 + c.row and c.perplexity is None for c in draw.selected)
+    assert "prepo/hive_passed_both" in draw.metrics and "prepo/ppl_selected_mean" not in draw.metrics
+    draw = make_stream("prepo", score, entropies=entropies).draw()
+    assert score.batches == entropies.batches and all(c.entropy is None for c in draw.selected)
 
 
 def outcomes_of(draw: Selection) -> list[PromptOutcome]:

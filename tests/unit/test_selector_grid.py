@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from methods import METHODS, ROOT, STEPS_PER_EPOCH
+from methods import METHODS, RATED_FILE, ROOT
 from pack import KEPT, pack
+from reference_rates import write_rated
 from results import ACCURACY, read_cell, signal_table
 from results import main as write_results
 from run_grid import COMPLETE, Run, command, planned
@@ -22,7 +23,8 @@ from prepo_rlhf.cli.train_prepo_ray import job_config
 def test_every_method_is_a_valid_job_of_the_right_length(method: str, tmp_path: Path) -> None:
     line = command(Run("weak", method, seed=3, steps=60), tmp_path, tmp_path / "data", learning_rate=1e-4)
     config = job_config(line[line.index("--ds.packing_samples") :])
-    assert (config.train.num_episodes - METHODS[method].extra_epochs) * STEPS_PER_EPOCH == 60
+    drawn = (config.train.num_episodes - METHODS[method].extra_epochs) * (1200 // config.prepo.candidate_batch_size)
+    assert drawn == (60 if config.prepo.candidate_batch_size == 80 else 63)
     assert (config.train.seed, config.actor.adam.lr, config.ds.param_dtype) == (3, 1e-4, "fp32")
 
 
@@ -50,6 +52,45 @@ def test_results_of_made_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert f"| random | 0.500 | {end:.3f} | {as_good:.3f} |" in tables
         assert all((tmp_path / "out" / f"weak_{steps}_{unit}.svg").is_file() for unit in ("rollouts", "tokens"))
         assert (tmp_path / "out" / f"weak_{steps}.csv").read_text().count("\n") == 1 + 2 * 3 * (steps // 10 + 1)
+
+
+def test_rollouts_before_the_first_step_are_shown_counted_and_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random has 50, 80 and 95% of its gain after 9,600, 15,360 and 18,240 rollouts, twice as fast a method after half
+    of them; 19,200 more make 24,000, 26,880 and 28,320."""
+    assert METHODS["bots"].upfront == 19200
+    for seed in (1, 2):
+        write_run(tmp_path, "random", seed, speed=1.0)
+        write_run(tmp_path, "bots", seed, speed=2.0)
+    monkeypatch.setattr("sys.argv", ["results.py", "--runs", str(tmp_path), "--output_dir", str(tmp_path / "out")])
+    write_results()
+    tables = (tmp_path / "out" / "weak_150.md").read_text()
+    for name, savings in (("bots", [2, 2, 2]), ("bots, upfront rollouts counted", [0.4, 15360 / 26880, 18240 / 28320])):
+        shown = " | ".join(f"{saving:.2f} [{saving:.2f}, {saving:.2f}]" for saving in savings)
+        assert f"| {name} | {shown} | {shown} | 1.00 |" in tables
+    assert "| bots | code |" in tables and "| random | paper |" in tables
+
+
+def test_reference_pass_rates_come_from_graded_samples(tmp_path: Path) -> None:
+    problems = tmp_path / "train.jsonl"
+    problems.write_text("".join(json.dumps({"prompt": name, "label": "1"}) + "\n" for name in "ab"))
+    for model, rights in (("weak", (0, 4)), ("strong", (6, 8))):
+        (tmp_path / model).mkdir()
+        rows = [
+            {"benchmark": "train", "problem": str(number), "sample": sample, "score": float(sample < right)}
+            for number, right in enumerate(rights)
+            for sample in range(8)
+        ]
+        (tmp_path / model / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rated(problems, tmp_path / "weak", tmp_path / "strong", tmp_path / RATED_FILE)
+    assert [json.loads(line) for line in (tmp_path / RATED_FILE).read_text().splitlines()] == [
+        {"prompt": "a", "label": "1", "rate_weak": 0.0, "rate_strong": 0.75},
+        {"prompt": "b", "label": "1", "rate_weak": 0.5, "rate_strong": 1.0},
+    ]
+    problems.write_text(problems.read_text() * 2)
+    with pytest.raises(ValueError, match=r"weak does not hold 8 samples of each of the 4 problems"):
+        write_rated(problems, tmp_path / "weak", tmp_path / "strong", tmp_path / RATED_FILE)
 
 
 def test_all_runs_of_a_seed_count_where_the_method_has_no_clock(tmp_path: Path) -> None:

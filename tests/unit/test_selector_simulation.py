@@ -14,6 +14,8 @@ from selector_simulation import OracleSelector, Population, informativeness
 
 from prepo_rlhf.selection import PromptOutcome, PromptSelector
 from prepo_rlhf.selection.calibrated import CalibratedSelector
+from prepo_rlhf.selection.dps import DpsSelector
+from prepo_rlhf.selection.kgps import KgpsSelector
 from prepo_rlhf.selection.mopps import MoppsSelector
 from prepo_rlhf.selection.ppl_feedback import PplFeedbackSelector
 from prepo_rlhf.selection.random_k import RandomKSelector
@@ -46,6 +48,8 @@ def gain(make: Callable[[int], PromptSelector], correlations: tuple[float, float
         (PplFeedbackSelector, REVERSED, 0.03),
         (PplFeedbackSelector, UNRELATED, -0.05),
         (MoppsSelector, UNRELATED, 0.0),
+        (lambda seed: DpsSelector(0.7), UNRELATED, 0.05),
+        (lambda seed: KgpsSelector(), UNRELATED, 0.05),
     ],
 )
 def test_gain_over_random_choice_in_every_seed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from tiny_streams import selector_named
 
 from prepo_rlhf.algorithm.ppl_window import PACINGS
 from prepo_rlhf.config import ConfigError
-from prepo_rlhf.config.selectors import PREDICTING, SCORED
+from prepo_rlhf.config.selectors import PREDICTING, SCORED, WITH_ENTROPIES
 from prepo_rlhf.config.training import PrepoOptions
 from prepo_rlhf.selection import (
     SELECTORS,
@@ -30,7 +31,7 @@ from prepo_rlhf.selection import (
 
 
 def candidates_with(perplexities: list[float]) -> list[Candidate]:
-    return [make_candidate(100 + i, perplexity=p) for i, p in enumerate(perplexities)]
+    return [make_candidate(100 + i, perplexity=p, entropy=-p) for i, p in enumerate(perplexities)]
 
 
 CANDIDATES = candidates_with([5.0, 1.0, 4.0, 2.0, 3.0])
@@ -160,13 +161,20 @@ def test_perplexity_metrics() -> None:
 
 
 def test_the_option_offers_exactly_the_registered_selectors() -> None:
-    from typing import get_args, get_type_hints
-
     assert set(get_args(get_type_hints(PrepoOptions)["selector"])) == set(SELECTORS)
 
 
 def test_a_plan_counts_scoring_where_the_class_asks_for_it() -> None:
     assert {name for name in SELECTORS if selector_named(name).needs_scores} == set(SCORED)
+    assert {name for name in SELECTORS if selector_named(name).needs_entropies} == set(WITH_ENTROPIES)
+    every_use = get_args(get_type_hints(PrepoOptions)["calibrated_uses"])
+    for options in (
+        *(PrepoOptions(selector=name) for name in SELECTORS),
+        *(PrepoOptions(selector="calibrated", calibrated_uses=uses) for uses in every_use),
+    ):
+        selector = make_selector(options, seed=0)
+        asked = options.needs_perplexities, options.needs_entropies
+        assert asked == (selector.needs_scores, selector.needs_entropies)
 
 
 def test_the_names_of_those_that_predict_are_those_whose_class_does(monkeypatch: pytest.MonkeyPatch) -> None:
