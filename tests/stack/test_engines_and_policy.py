@@ -82,8 +82,8 @@ def test_tokens_are_drawn_from_the_policys_distribution(fleet: Any, tiny_llama: 
 @one_rank
 def test_ngram_speculation_by_engine_args(fleet: Any, tiny_llama: str, tmp_path: Path) -> None:
     """The most probable tokens and the scores of an engine without it, and samples that repeat themselves."""
+    from prepo_rlhf.cluster.nodes import reserve
     from prepo_rlhf.ray import placement
-    from prepo_rlhf.ray.nodes import reserve
     from prepo_rlhf.ray.requests import generation_params
 
     speculation = {"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 3, "prompt_lookup_min": 1}
