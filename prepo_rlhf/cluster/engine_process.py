@@ -41,13 +41,13 @@ class RolloutEngine:
 
     def __init__(self) -> None:
         engine_class = import_module(ENGINE).RolloutEngine
-        self._engine = engine_class.__new__(engine_class)
+        self.engine = engine_class.__new__(engine_class)
         self._tried, self._error = asyncio.Event(), ""
 
     async def load(self, arguments: dict[str, Any]) -> None:
         """Start vLLM; `arguments` are those of the engine's class."""
         try:
-            await self._engine.__init__(**arguments)
+            await self.engine.__init__(**arguments)
         except Exception as error:
             self._error = f"{type(error).__name__}: {error}"
             raise EngineNotLoaded(self._error) from error
@@ -58,7 +58,7 @@ class RolloutEngine:
         await self._tried.wait()
         if self._error:
             raise EngineNotLoaded(self._error)
-        return self._engine
+        return self.engine
 
 
 def _passed_on(name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
