@@ -29,12 +29,11 @@ from training_step.tables import report
 PORT = 6379  # Ray's own
 EVERY = 0.1  # seconds between two looks at the processes
 MARKS = {  # what the driver says next -> what it has done by then
-    "Loading OpenRLHF": "options checked",
+    "Joining Ray": "options checked",
+    "Loading OpenRLHF": "engine asked for",
     "Checking data": "OpenRLHF loaded",
-    "Joining Ray": "data and model checked",
-    "Loading the trainer": "Ray joined",
-    "Reserving GPUs": "trainer imported",
-    "Loading the models": "actors asked for",
+    "Loading vLLM": "data and model checked",
+    "Loading the models": "trainer imported, policy asked for",
 }
 PROCESSES = {  # how the title of a process begins -> what it is called here
     "ray::PolicyActor": "policy", "ray::RolloutEngine": "engine", "VLLM": "vLLM's core", "ray::": "other workers",

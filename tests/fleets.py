@@ -41,9 +41,10 @@ def running_fleet(config: Config, with_engines: bool = True) -> Iterator[Any]:
 
 
 def _whole_fleet(config: Config) -> Any:
-    from prepo_rlhf.ray import placement
+    from prepo_rlhf.cluster.places import reserve_places
+    from prepo_rlhf.ray.placement import create_fleet
 
-    return placement.create_fleet(config, placement.reserve_places(config))
+    return create_fleet(config, reserve_places(config))
 
 
 def _policy_alone(config: Config) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from prepo_rlhf import backends
-from prepo_rlhf.backends import cpu
+from prepo_rlhf.backends.environment import of_cpu_jobs
 
 CPUS = 8  # logical ones: OpenRLHF's actors, its trainer among them, ask for one each
 
@@ -77,7 +77,7 @@ class CpuEngines:
 
 
 def main() -> None:
-    os.environ.update(cpu.environment())
+    os.environ.update(of_cpu_jobs())
     os.environ["PYTHONPATH"] = f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}"
     prepare()
     import openrlhf.utils

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from vllm import LLM, SamplingParams
 from vllm.inputs import TokensPrompt
 
-from prepo_rlhf.backends import cpu
+from prepo_rlhf.backends.environment import of_cpu_jobs
 from prepo_rlhf.ray.requests import scoring_params
 
 SIDES = {"off": False, "on": True}
@@ -47,7 +47,7 @@ def step(engine: LLM, prompts: list[TokensPrompt], max_new_tokens: int) -> dict[
 
 def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Medians over steps of each side; the step's time as a share of that without a cache."""
-    os.environ.update(cpu.environment())
+    os.environ.update(of_cpu_jobs())
     with tempfile.TemporaryDirectory() as folder:
         model = save_random_model(Path(folder))
         options = {"dtype": "float32", "enforce_eager": True, "max_model_len": args.prompt + args.max_new_tokens}

@@ -20,20 +20,6 @@ from prepo_rlhf.config import Config
 _CPU = torch.device("cpu")
 
 
-def environment() -> dict[str, str]:
-    """Environment variables that every process of a CPU job needs, from its start."""
-    return {
-        "DS_ACCELERATOR": "cpu",
-        # OpenRLHF compiles `compute_entropy`; on a CPU that would need a C++ compiler at run time.
-        "TORCHDYNAMO_DISABLE": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind"),
-        # The engine computes in its own process. With 1 vLLM starts another for that, since its threads could not be
-        # bound to cores otherwise, which they are not here.
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),
-    }
-
-
 def engine_arguments(config: Config) -> dict[str, Any]:
     """What vLLM's engines are given on a CPU beyond a GPU's arguments."""
     if not config.train.full_determinism_enable:

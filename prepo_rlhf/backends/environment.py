@@ -1,4 +1,4 @@
-"""Environment variables that decide how a job runs, checked before anything reads them.
+"""Environment variables that decide how a job runs: checked before anything reads them, and set for a CPU.
 
 Boundary: `RAY_ADDRESS` has a module of its own, `ray_address`; variables of the libraries that cannot end a job are
 theirs.
@@ -46,6 +46,20 @@ def _problems(environment: Mapping[str, str]) -> Iterator[str]:
 
 def _are_counts(texts: list[str]) -> bool:
     return all(text.strip().isascii() and text.strip().isdigit() and int(text) > 0 for text in texts)
+
+
+def of_cpu_jobs() -> dict[str, str]:
+    """Environment variables that every process of a CPU job needs, from its start."""
+    return {
+        "DS_ACCELERATOR": "cpu",
+        # OpenRLHF compiles `compute_entropy`; on a CPU that would need a C++ compiler at run time.
+        "TORCHDYNAMO_DISABLE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind"),
+        # The engine computes in its own process. With 1 vLLM starts another for that, since its threads could not be
+        # bound to cores otherwise, which they are not here.
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),
+    }
 
 
 def use_short_temp_folders(environment: MutableMapping[str, str] = os.environ) -> None:

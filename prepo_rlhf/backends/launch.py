@@ -20,7 +20,7 @@ from ray.exceptions import RayError
 from prepo_rlhf import backends
 from prepo_rlhf.backends import internals, ray_address
 from prepo_rlhf.backends.announce import announced
-from prepo_rlhf.backends.environment import check_environment, use_short_temp_folders
+from prepo_rlhf.backends.environment import check_environment, of_cpu_jobs, use_short_temp_folders
 from prepo_rlhf.config import Config, ConfigError, from_yaml, resolve
 from prepo_rlhf.config.bundles import required_bundles
 
@@ -35,16 +35,19 @@ def apply_backend(config: Config) -> None:
     Raises:
         ConfigError: the environment holds what no job can work with.
     """
+    set_environment(config)
+    backends.activate()
+
+
+def set_environment(config: Config) -> None:
+    """Of this process and those that it starts: all of `apply_backend` that imports nothing of the stack."""
     check_environment()
     use_short_temp_folders()
     internals.warn_of_other_versions()  # here and not in `backends.activate`: once a job, not in every actor
     os.environ[backends.BACKEND_VARIABLE] = config.backend
     noise.silence(config.backend)
     if config.backend == "cpu":
-        from prepo_rlhf.backends import cpu
-
-        os.environ.update(cpu.environment())
-    backends.activate()
+        os.environ.update(of_cpu_jobs())
 
 
 def reopen_run(folder: Path) -> Config:
@@ -53,6 +56,15 @@ def reopen_run(folder: Path) -> Config:
     config = resolve(given, backends.this_machine(given.backend))
     apply_backend(config)
     return config
+
+
+def ray_runs(config: Config) -> bool:
+    """Whether there is a Ray that the job is to join, rather than one to be started for it.
+
+    Raises:
+        ConfigError: the one that the environment names does not answer, or GPUs are those of one that it doesn't name.
+    """
+    return ray_address.to_join(config.backend) is not None
 
 
 def start_ray(config: Config, logical_gpus: int | None = None, stream: TextIO | None = None) -> None:
@@ -86,9 +98,7 @@ def _worker_variables(config: Config) -> dict[str, str]:
     variables = {name: value for name, value in defaults.items() if name not in os.environ}
     variables[backends.BACKEND_VARIABLE] = config.backend
     if config.backend == "cpu":
-        from prepo_rlhf.backends import cpu
-
-        variables |= cpu.environment()
+        variables |= of_cpu_jobs()
     return variables
 
 

@@ -2,7 +2,7 @@
 
 Separate GPUs, policy and reference model on the same (`--train.colocate_actor_ref`), everything on the same
 (`--train.colocate_all`; with `--train.async_enable` the engines keep GPUs of their own).
-Boundary: options alone; `prepo_rlhf.ray.placement` reserves what is counted here.
+Boundary: options alone; `prepo_rlhf.cluster.places` reserves what is counted here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Refuses options that can't work together, each with its name and the remedy.
 
 Boundary: looks at the options alone; files, models and packages are checked by `trainer.preflight`, GPUs by
-`ray.placement`.
+`cluster.places`.
 Each check yields one line a problem; `check` reports all of them at once.
 """
 

@@ -38,14 +38,15 @@ def running_engines(options: BenchmarkOptions, max_len: int) -> Generator[list[A
     start_ray(config, logical_gpus=needed, stream=sys.stderr)
     engines: list[Any] = []
     with announced("Loading vLLM", sys.stderr):
+        from prepo_rlhf.cluster.nodes import reserve
+        from prepo_rlhf.cluster.places import check_bundles
         from prepo_rlhf.ray import placement
         from prepo_rlhf.ray.faults import Faults, RayError
-        from prepo_rlhf.ray.nodes import reserve
     try:
         with announced("Starting the engines", sys.stderr):
-            placement.check_bundles(needed, options.tensor_parallel_size, "lower --num_engines")
+            check_bundles(needed, options.tensor_parallel_size, "lower --num_engines")
             engines = placement.create_engines(config, reserve(1, needed))
-            ray.get([engine.get_num_unfinished_requests.remote() for engine in engines])
+            ray.get([engine.check_alive.remote() for engine in engines])
         yield engines
     except RayError as error:
         told = Faults({"rollout engine": engines}).describe(error).replace("--reward.remote_url", "--reward")

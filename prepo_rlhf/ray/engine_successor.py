@@ -13,11 +13,12 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from prepo_rlhf.cluster.nodes import lives
+from prepo_rlhf.cluster.places import Places
 from prepo_rlhf.config import Config
 from prepo_rlhf.ray import placement
 from prepo_rlhf.ray.faults import Faults
-from prepo_rlhf.ray.nodes import lives
-from prepo_rlhf.ray.placement import Fleet, Places
+from prepo_rlhf.ray.placement import Fleet
 
 MOST_DEATHS = 3  # of an engine without a finished step: the last is for the job
 LOOK_EVERY = 5  # seconds, at the node of an engine that starts

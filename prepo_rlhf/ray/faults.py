@@ -24,6 +24,7 @@ from ray.exceptions import (
 )
 from vllm.v1.engine.exceptions import EngineDeadError
 
+from prepo_rlhf.cluster.engine_process import EngineNotLoaded
 from prepo_rlhf.ray.worker_logs import TOLD_ELSEWHERE, find_log
 from prepo_rlhf.rewards.contract import NoAnswerError
 
@@ -75,6 +76,8 @@ class Faults:
             return self._ended[named]
         if isinstance(cause, (ActorDiedError, ActorUnavailableError)):
             return self._death(cause)
+        if isinstance(cause, EngineNotLoaded):
+            return self._not_started(named, str(cause).strip().splitlines()[-1])
         if isinstance(cause, EngineDeadError):
             return f"vLLM's process of {self._name(named)} died{self._log(named)}"
         if isinstance(cause, OutOfMemoryError):
@@ -95,6 +98,8 @@ class Faults:
             return True
         if isinstance(cause, ActorDiedError):
             return not cause.actor_init_failed
+        if isinstance(cause, EngineNotLoaded):
+            return False
         if isinstance(cause, EngineDeadError):
             return NOT_FINITE not in told
         return isinstance(cause, _GONE) or _lost_peer(error)
@@ -103,9 +108,12 @@ class Faults:
         name = self._name(error.actor_id)
         if not error.actor_init_failed:
             return f"{name} died (killed, out of memory, or its node is gone){self._log(error.actor_id)}"
-        raised = error.error_msg.strip().splitlines()[-1]  # of the traceback of its constructor
-        log = self._log(error.actor_id) if TOLD_ELSEWHERE.search(raised) else ""
-        return f"{name} could not be started: {raised}{log}"
+        return self._not_started(error.actor_id, error.error_msg.strip().splitlines()[-1])
+
+    def _not_started(self, actor_id: str | None, raised: str) -> str:
+        """`raised`: the last line of a traceback."""
+        log = self._log(actor_id) if TOLD_ELSEWHERE.search(raised) else ""
+        return f"{self._name(actor_id)} could not be started: {raised}{log}"
 
     def _name(self, actor_id: str | None) -> str:
         return self._names.get(actor_id or "", "a Ray actor")

@@ -1,56 +1,34 @@
-"""Placement of the actors: placement groups for policy, reference model and engines; first, whether they can fit.
+"""The actors of a job: started in their places, and ended.
 
-Which actors share a GPU is in `prepo_rlhf.config.bundles`.
+Boundary: the places themselves are reserved by `prepo_rlhf.cluster.places`.
 """
 
 from __future__ import annotations
 
-import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from openrlhf.trainer.ray.utils import get_bundle_indices
 from openrlhf.utils.utils import convert_to_torch_dtype
 from ray._private import state
-from ray.util.placement_group import PlacementGroup, remove_placement_group
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from ray.util.placement_group import PlacementGroup
 
 from prepo_rlhf import backends
-from prepo_rlhf.config import Config, ConfigError
-from prepo_rlhf.config.bundles import bundle_groups, required_bundles
+from prepo_rlhf.backends.lean_imports import collector_at_rest
+from prepo_rlhf.cluster.engine_process import start_engine
+from prepo_rlhf.cluster.places import SHARED_GPU, Places
+from prepo_rlhf.config import Config
 from prepo_rlhf.config.engine_args import engine_args
 from prepo_rlhf.ray.engine_calls import EngineCalls
-from prepo_rlhf.ray.nodes import bundles_per_node, reserve
-from prepo_rlhf.ray.policy_actor import PolicyActor
-from prepo_rlhf.ray.rank_group import RankGroup
-from prepo_rlhf.ray.reference_actor import ReferenceActor
-from prepo_rlhf.ray.rollout_engine import RolloutEngine
-from prepo_rlhf.ray.weight_sync import transfer_backend
+from prepo_rlhf.ray.transport import transfer_backend
 
-SHARED_GPU = 0.2  # of a GPU, for each of the actors that share it, as in OpenRLHF
-# Concurrent calls of an engine. Beyond Ray's default of 1,000 calls would be queued outside the actor, so that a wave
-# of more requests would never be complete.
-ENGINE_CALLS = 1_000_000
+if TYPE_CHECKING:
+    from prepo_rlhf.ray.rank_group import RankGroup
+
 END_PATIENCE = 60  # seconds for killed actors to be gone
-
-
-@dataclass
-class Places:
-    """The bundles of one GPU and one CPU that a job's actors run in; those that share GPUs have the same group."""
-
-    policy: PlacementGroup
-    reference: PlacementGroup | None
-    engines: PlacementGroup
-
-    @property
-    def engine_gpus(self) -> float:
-        """Of a GPU, for each worker of an engine."""
-        return SHARED_GPU if self.engines is self.policy else 1
-
-    def groups(self) -> list[PlacementGroup]:
-        return [group for group in (self.policy, self.reference, self.engines) if group is not None]
 
 
 @dataclass
@@ -72,65 +50,15 @@ class Fleet:
         return ranks | {"rollout engine": self.engines}
 
 
-def check_cluster(config: Config, patience: float = 0) -> None:
-    """Refuse a job that the cluster is too small for, and will be for `patience` seconds; Ray would wait for ever.
+def create_fleet(config: Config, places: Places, ahead: Sequence[Any] = ()) -> Fleet:
+    """Start all actors of a job, but engines whose processes run `ahead`; the policy's and the reference model's
+    models are not loaded yet."""
+    engines = create_engines(config, places.engines, places.engine_gpus, ahead)
+    with collector_at_rest():  # imports DeepSpeed, while the engines, which take longest, load
+        from prepo_rlhf.ray.policy_actor import PolicyActor
+        from prepo_rlhf.ray.rank_group import RankGroup
+        from prepo_rlhf.ray.reference_actor import ReferenceActor
 
-    Raises:
-        ConfigError: with what is there and what is asked.
-    """
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            return _check_cluster(config)
-        except ConfigError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(1)
-
-
-def _check_cluster(config: Config) -> None:
-    remedy = "lower --actor.num_gpus_per_node, --ref.num_gpus_per_node or --vllm.num_engines, share GPUs with "
-    check_bundles(required_bundles(config), config.vllm.tensor_parallel_size, remedy + "--train.colocate_all")
-    for group in bundle_groups(config):
-        large_enough = sum(bundles >= group.on_each_node for bundles in bundles_per_node())
-        if group.nodes > max(1, large_enough):
-            raise ConfigError(
-                f"--{group.options}.num_nodes {group.nodes}: the Ray cluster has {large_enough} nodes with the GPUs "
-                f"(and as many CPUs) of --{group.options}.num_gpus_per_node {group.on_each_node}; lower one of them, "
-                "or join more nodes with `ray start --address`"
-            )
-
-
-def check_bundles(needed: int, tensor_parallel_size: int, remedy: str) -> None:
-    """Refuse `needed` bundles of a GPU and a CPU, or an engine's `tensor_parallel_size` GPUs on one node, if the
-    cluster can never have them.
-
-    Raises:
-        ConfigError: with what is there and what is asked, and the `remedy`.
-    """
-    there = ray.cluster_resources()
-    for resource in ("GPU", "CPU"):
-        have = math.floor(there.get(resource, 0))
-        if have < needed:
-            raise ConfigError(
-                f"the Ray cluster has {have} {resource}s and the job needs {needed}: {remedy}, or start Ray "
-                f"with more (on a CPU machine, `ray start --head --num-cpus {needed} --num-gpus {needed}`)"
-            )
-    per_node = max(int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"])
-    if tensor_parallel_size > per_node:
-        raise ConfigError(f"--vllm.tensor_parallel_size {tensor_parallel_size}: the largest node has {per_node} GPUs")
-
-
-def reserve_places(config: Config) -> Places:
-    """Reserve what `check_cluster` has found to be there, and wait until it is free."""
-    places = {}
-    for group in bundle_groups(config):
-        places |= dict.fromkeys(group.roles, reserve(group.nodes, group.on_each_node))
-    return Places(places["policy"], places.get("reference"), places["engine"])
-
-
-def create_fleet(config: Config, places: Places) -> Fleet:
-    """Start all actors of a job; the policy's and the reference model's models are not loaded yet."""
     shared = config.train.colocate_all or config.train.colocate_actor_ref
 
     def ranks(actor_class: Any, size: Any, group: PlacementGroup) -> RankGroup:
@@ -140,7 +68,6 @@ def create_fleet(config: Config, places: Places) -> Fleet:
             duplicate_actors=config.ds.ring_attn_size * config.ds.tensor_parallel_size,
         )  # fmt: skip
 
-    engines = create_engines(config, places.engines, places.engine_gpus)
     policy = ranks(PolicyActor, config.actor, places.policy)
     reference = ranks(ReferenceActor, config.ref, places.reference) if places.reference is not None else None
     return Fleet(policy, reference, engines, config.train.full_determinism_enable)
@@ -151,8 +78,7 @@ def end_fleet(fleet: Fleet, places: Places) -> None:
     actors = [actor for group in fleet.actors().values() for actor in group]
     for actor in actors:
         ray.kill(actor)
-    for group in {group.id: group for group in places.groups()}.values():
-        remove_placement_group(group)
+    places.give_back()
     _wait_until_dead(actors)
 
 
@@ -172,26 +98,24 @@ def _is_dead(actor: Any) -> bool:
     return state.actors(actor._actor_id.hex()).get("State") == "DEAD"
 
 
-def create_engines(config: Config, group: PlacementGroup, gpus: float = 1) -> list[Any]:
-    """Start the rollout engines in the bundles of `group`, of which each takes `gpus` of a GPU for a worker."""
-    return [create_engine(config, group, number, gpus) for number in range(config.vllm.num_engines)]
+def create_engines(config: Config, group: PlacementGroup, gpus: float = 1, ahead: Sequence[Any] = ()) -> list[Any]:
+    """The rollout engines in the bundles of `group`, of which each takes `gpus` of a GPU for a worker; the processes
+    of the first may run `ahead`."""
+    return [
+        create_engine(config, group, number, gpus, *ahead[number : number + 1])
+        for number in range(config.vllm.num_engines)
+    ]
 
 
-def create_engine(config: Config, group: PlacementGroup, number: int, gpus: float = 1) -> Any:
-    """Start one of them; the bundles are the same whenever this is called."""
+def create_engine(config: Config, group: PlacementGroup, number: int, gpus: float = 1, process: Any = None) -> Any:
+    """Start one of them, in its `process` if that runs already; the bundles are the same whenever this is called."""
     workers = config.vllm.tensor_parallel_size
     bundles = get_bundle_indices(group, number, workers) if workers > 1 else None
-    strategy = PlacementGroupSchedulingStrategy(
-        placement_group=group,
-        placement_group_capture_child_tasks=True,
-        placement_group_bundle_index=bundles[0] if bundles else number,
-    )
-    # A tensor-parallel engine's GPUs belong to vLLM's own workers.
-    own_gpus = 0 if bundles else gpus
-    options = ray.remote(RolloutEngine).options(
-        num_cpus=own_gpus, num_gpus=own_gpus, scheduling_strategy=strategy, max_concurrency=ENGINE_CALLS
-    )
-    return options.remote(bundle_indices=bundles, num_gpus=gpus, **engine_arguments(config, seed_offset=number))
+    if process is None:
+        # A tensor-parallel engine's GPUs belong to vLLM's own workers.
+        process = start_engine(group, bundles[0], 0) if bundles else start_engine(group, number, gpus)
+    process.load.remote({"bundle_indices": bundles, "num_gpus": gpus, **engine_arguments(config, seed_offset=number)})
+    return process
 
 
 def engine_arguments(config: Config, seed_offset: int = 0) -> dict[str, Any]:

@@ -18,21 +18,11 @@ from vllm.distributed.weight_transfer.base import ParamMeta, TrainerInitInfo, We
 from vllm.distributed.weight_transfer.clients import RayVLLMWeightSyncClient
 from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
 
-from prepo_rlhf import backends
 from prepo_rlhf.ray import progress
 from prepo_rlhf.ray.strategy import Strategy
+from prepo_rlhf.ray.transport import transfer_backend
 
 ADAPTER = "default"
-
-
-def transfer_backend(args: Any) -> str:
-    """The transport of a job: `--vllm.sync_backend`, or by default gloo on CPU, IPC when the engines share the
-    policy's GPUs, and NCCL otherwise."""
-    if args.vllm.sync_backend:
-        return args.vllm.sync_backend
-    if backends.current_backend() == "cpu":
-        return "gloo"
-    return "ipc" if args.train.colocate_all and not args.train.async_enable else "nccl"
 
 
 class EngineClient(RayVLLMWeightSyncClient):

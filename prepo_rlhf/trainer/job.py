@@ -8,20 +8,24 @@ from functools import partial
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
+from prepo_rlhf import backends
 from prepo_rlhf.backends import paths
 from prepo_rlhf.backends.announce import announced
-from prepo_rlhf.backends.launch import apply_backend, ray, start_ray
+from prepo_rlhf.backends.launch import ray, ray_runs, set_environment, start_ray
 from prepo_rlhf.backends.lean_imports import collector_at_rest
+from prepo_rlhf.cluster import nodes
+from prepo_rlhf.cluster.places import check_cluster, reserve_places
 from prepo_rlhf.config import Config, ConfigError
-from prepo_rlhf.selection.base import Candidate
+from prepo_rlhf.trainer.engines_ahead import EnginesAhead
 from prepo_rlhf.trainer.restarts import Restarts
 from prepo_rlhf.trainer.stopped import PartDied, TrainingStopped
 
 if TYPE_CHECKING:
-    from prepo_rlhf.ray.placement import Places
+    from prepo_rlhf.cluster.places import Places
+    from prepo_rlhf.selection.base import Candidate
     from prepo_rlhf.trainer.preflight import Prepared
 
-MakeScorer = Callable[[Config, Any], Callable[[list[Candidate]], list[float]]]
+MakeScorer = Callable[[Config, Any], "Callable[[list[Candidate]], list[float]]"]
 """Options and actors -> what gives each candidate the number that selectors rank by."""
 
 
@@ -44,24 +48,37 @@ def run(config: Config, make_scorer: MakeScorer = perplexity_scorer) -> Signals 
         ConfigError: before anything heavy is started, if the job cannot work.
         TrainingStopped: something broke on the way; the message says what to go on from.
     """
-    prepared = _prepare(config)
-    if prepared.start.finished:
-        return None
-    start_ray(prepared.start.config)
-    restarts = Restarts(config)
-    while True:
-        try:
-            return _train(prepared, make_scorer, restarts)
-        except PartDied as fault:
-            restarts.allow(fault)
-            prepared = _prepared_again(prepared)
+    set_environment(config)
+    joins = ray_runs(config)
+    with EnginesAhead(config, joins) as ahead:
+        prepared = _prepare(config)
+        if prepared.start.finished:
+            return None
+        if not joins:
+            start_ray(prepared.start.config)
+        restarts = Restarts(config)
+        while True:
+            try:
+                return _train(prepared, make_scorer, restarts, ahead)
+            except PartDied as fault:
+                restarts.allow(fault)
+                prepared = _prepared_again(prepared)
 
 
-def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> Signals | None:
+def _train(
+    prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts, ahead: EnginesAhead
+) -> Signals | None:
     """Start the actors and run what is left; when more than an engine dies, end them all and raise PartDied."""
-    with announced("Loading the trainer"), collector_at_rest():
-        from prepo_rlhf.files.run_start import make_way
+    config = prepared.start.config
+    with announced("Loading vLLM"), collector_at_rest():
         from prepo_rlhf.ray import placement
+
+    places, engines = ahead.take() or (_reserve(config, restarts), [])
+    with paths.needed_on_all_nodes(config) as files:
+        nodes.check_files(files, places.groups())
+    with announced("Loading the trainer"), collector_at_rest():
+        fleet = placement.create_fleet(config, places, engines)
+        from prepo_rlhf.files.run_start import make_way
         from prepo_rlhf.ray.engine_successor import EngineSuccessor
         from prepo_rlhf.ray.faults import Faults, RayError, reason
         from prepo_rlhf.ray.parts import Parts
@@ -72,10 +89,7 @@ def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> S
         from prepo_rlhf.trainer.hang_watch import HangWatch
         from prepo_rlhf.trainer.trainer import Trainer
 
-    config = prepared.start.config
     strategy = make_strategy(config)
-    places = _reserve(config, restarts)
-    fleet = placement.create_fleet(config, places)
     parts = Parts(fleet.actors)
     faults = Faults(fleet.actors(), parts.ended)
     schedule = make_schedule(config, fleet.engines)
@@ -112,13 +126,11 @@ def _train(prepared: Prepared, make_scorer: MakeScorer, restarts: Restarts) -> S
 
 
 def _prepare(config: Config) -> Prepared:
-    """Everything before Ray, and what it has found, printed."""
+    """What is checked before anything heavy starts, and what was found, printed."""
     with announced("Loading OpenRLHF"), collector_at_rest():
-        apply_backend(config)
-        from prepo_rlhf.backends import ray_address
+        backends.activate()
         from prepo_rlhf.trainer import preflight, wandb_log
 
-    ray_address.to_join(config.backend)  # a wrong address is told before the data is loaded, which may take minutes
     with announced("Checking data, reward and model"):
         prepared = preflight.prepare(wandb_log.log_in(config))
     if not prepared.start.finished:
@@ -140,19 +152,14 @@ def _prepared_again(prepared: Prepared) -> Prepared:
 
 def _reserve(config: Config, restarts: Restarts) -> Places:
     """The places of the job's actors; after a fault its nodes are waited for."""
-    from prepo_rlhf.ray import nodes, placement
-
     with announced("Reserving GPUs"):
         try:
-            placement.check_cluster(config, 60 * config.train.wait_for_nodes if restarts.recovering else 0)
+            check_cluster(config, 60 * config.train.wait_for_nodes if restarts.recovering else 0)
         except ConfigError as error:
             if not restarts.recovering:
                 raise
             raise PartDied(f"the places of the job have not come back: {error}", restarts.step, str(error)) from error
-        places = placement.reserve_places(config)
-        with paths.needed_on_all_nodes(config) as files:
-            nodes.check_files(files, places.groups())
-    return places
+        return reserve_places(config)
 
 
 def load_models(config: Config, strategy: Any, fleet: Any, total_steps: int) -> None:
@@ -164,5 +171,5 @@ def load_models(config: Config, strategy: Any, fleet: Any, total_steps: int) -> 
     )
     if fleet.reference is not None:
         calls += fleet.reference.async_init_model_from_pretrained(strategy, path)
-    calls += [engine.get_num_unfinished_requests.remote() for engine in fleet.engines]
+    calls += [engine.check_alive.remote() for engine in fleet.engines]
     ray.get(calls)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from prepo_rlhf.backends import cpu
+from prepo_rlhf.backends.environment import of_cpu_jobs
 
 HEAVY = ("ray", "vllm", "deepspeed", "openrlhf")
 
@@ -24,7 +24,10 @@ def test_imports_none_of_the_stack(module: str) -> None:
 # What OpenRLHF, transformers and vLLM would import and a job never uses, by what a process of it imports.
 NEVER_USED = ("openai", "openai_harmony", "scipy.signal", "wandb")
 BY_ENGINES = (*NEVER_USED, "torch._inductor.compile_fx", "scipy.optimize", "deepspeed", "peft", "datasets")
+STACK = ("torch", "vllm", "openrlhf", "deepspeed", "transformers")
 UNUSED = {
+    "prepo_rlhf.trainer.job, prepo_rlhf.cluster.engine_process": STACK,  # before engines are asked for
+    "prepo_rlhf.ray.placement": ("deepspeed", "peft", "datasets"),  # before their models are
     "prepo_rlhf.ray.placement, prepo_rlhf.trainer.trainer": (*NEVER_USED, "scipy.stats"),
     "prepo_rlhf.ray.policy_actor": NEVER_USED,
     "prepo_rlhf.ray.rollout_engine": BY_ENGINES,
@@ -34,7 +37,7 @@ UNUSED = {
 
 def assert_prints(code: str, end: str) -> None:
     """What the code prints last, in a process of its own like those of a job on a CPU."""
-    environment = os.environ | cpu.environment() | {"PREPO_RLHF_BACKEND": "cpu"}
+    environment = os.environ | of_cpu_jobs() | {"PREPO_RLHF_BACKEND": "cpu"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.stdout.endswith(end), done.stdout + done.stderr
 

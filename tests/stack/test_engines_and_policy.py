@@ -82,8 +82,8 @@ def test_tokens_are_drawn_from_the_policys_distribution(fleet: Any, tiny_llama: 
 @one_rank
 def test_ngram_speculation_by_engine_args(fleet: Any, tiny_llama: str, tmp_path: Path) -> None:
     """The most probable tokens and the scores of an engine without it, and samples that repeat themselves."""
+    from prepo_rlhf.cluster.nodes import reserve
     from prepo_rlhf.ray import placement
-    from prepo_rlhf.ray.nodes import reserve
     from prepo_rlhf.ray.requests import generation_params
 
     speculation = {"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 3, "prompt_lookup_min": 1}
@@ -113,7 +113,7 @@ def test_ngram_speculation_by_engine_args(fleet: Any, tiny_llama: str, tmp_path:
     assert all(np.abs(one - other).max() < 1e-4 for one, other in scores)
     (sample,) = ray.get(ngram.generate.remote(prompts[0], generation_params(1, 0.0, 64))).outputs
     assert sum(sample.spec_decode_metrics.histogram[1:]) > 0  # times that drafts were accepted
-    limit = ngram.__ray_call__.remote(lambda actor: actor.llm.vllm_config.scheduler_config.max_num_seqs)
+    limit = ngram.__ray_call__.remote(lambda actor: actor.engine.llm.vllm_config.scheduler_config.max_num_seqs)
     assert ray.get(limit) == 17
     ray.kill(ngram)
 
@@ -233,7 +233,6 @@ def test_a_lora_policy_is_saved_as_a_whole_model(fleet: Any) -> None:
 def test_generation_starts_from_what_scoring_has_computed_and_never_from_old_weights(fleet: Any) -> None:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
-    from vllm.utils import random_uuid
 
     from prepo_rlhf.rollout.scoring import engine_log_probs, policy_log_probs
 
@@ -243,7 +242,7 @@ def test_generation_starts_from_what_scoring_has_computed_and_never_from_old_wei
 
     def generated() -> tuple[int, int, float]:
         """Prompt tokens that came from the cache, the token, and its log-prob."""
-        output = ray.get(engine._request.remote(random_uuid(), prompt, params, None))
+        output = ray.get(engine.generate.remote(prompt, params))
         token = output.outputs[0].token_ids[0]
         return output.num_cached_tokens, token, output.outputs[0].logprobs[0][token].logprob
 

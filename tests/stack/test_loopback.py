@@ -11,8 +11,8 @@ from hosts import loopback_hosts
 from raylets import Cluster, ray_cluster
 from tiny_tasks import gpu_config, read_metrics, run_job, without_timings
 
+from prepo_rlhf.cluster import nodes, places
 from prepo_rlhf.config import ConfigError
-from prepo_rlhf.ray import nodes, placement
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_each_node_gets_its_ranks_in_succession(joined: list[str]) -> None:
 def test_more_nodes_than_there_are_is_refused(joined: list[str]) -> None:
     config = gpu_config().replaced({"actor.num_nodes": 3, "actor.num_gpus_per_node": 1})
     with pytest.raises(ConfigError, match="--actor.num_nodes 3: the Ray cluster has 2 nodes"):
-        placement.check_cluster(config)
+        places.check_cluster(config)
 
 
 def test_a_file_that_a_node_cannot_see_is_refused(joined: list[str], tmp_path: Path) -> None:
