@@ -58,6 +58,7 @@ class Method(NamedTuple):
 WEIGHTS = ("--prepo.entropy_weight", "relative")
 DROPPING = ("--algo.dynamic_filtering_enable", "--algo.dynamic_filtering_criterion", "zero-variance")
 BALANCED = (*WEIGHTS, "--prepo.weight_balance", "sign")
+NEVER_REACHED = 1000.0  # nats a token: each pass is made, and told how far the policy has moved
 
 
 SIGNALS = ("perplexity", "length", "history")  # what calibrated predicts from: all, two, or one of them
@@ -65,6 +66,11 @@ SIGNALS = ("perplexity", "length", "history")  # what calibrated predicts from: 
 
 def _selector(name: str, *options: str) -> tuple[str, ...]:
     return ("--prepo.selector", name, *options)
+
+
+def _passes(number: int, limit: float = NEVER_REACHED) -> tuple[str, ...]:
+    """Each step's rollouts trained on that often, while the policy is within `limit` nats a token of them."""
+    return ("--train.max_epochs", str(number), "--train.reuse_limit", str(limit))
 
 
 METHODS: dict[str, Method] = {
@@ -94,6 +100,9 @@ METHODS: dict[str, Method] = {
     "calibrated": Method(_selector("calibrated")),
     "calibrated+weights": Method(_selector("calibrated", *WEIGHTS)),
     "calibrated+balanced": Method(_selector("calibrated", *BALANCED)),
+    "random+2": Method(_passes(2)),
+    "calibrated+balanced+2": Method(_selector("calibrated", *BALANCED, *_passes(2))),
+    "calibrated+balanced+4": Method(_selector("calibrated", *BALANCED, *_passes(4))),
     "calibrated+posterior": Method(_selector("calibrated", "--algo.advantage.estimator", "posterior")),
     "calibrated+dropping": Method(_selector("calibrated", *DROPPING), extra_epochs=5, eval_steps=5),
     **{
