@@ -87,6 +87,7 @@ METHODS: dict[str, Method] = {
     "mopps": Method(_selector("mopps"), "paper"),
     "mopps-8k": Method(_selector("mopps"), "paper", candidates=8 * PROMPTS),
     "dps": Method(_selector("dps"), "code"),
+    "dps-8k": Method(_selector("dps"), "code", candidates=8 * PROMPTS),
     "bots": Method(
         _selector("bots", "--data.reference_rate_keys", *RATE_KEYS),
         "code",

@@ -37,8 +37,9 @@ class BotsSelector(SeededSelector):
 
     From the authors' code, with its lambda = rho = 0.2 as defaults; there, too, what was rolled out takes the place of
     what is implied, so that its group counts (1 - rho) n s + rho n s. There a resumed run starts with new posteriors;
-    here they are in the checkpoint. Our choice: n is the size of the step's first group. The rollouts of the reference
-    models are the method's cost too, which a comparison has to count.
+    here they are in the checkpoint. There halving, the draw and the target of 1/2 are options, and not its defaults.
+    Our choice: n is the size of the step's first group. The rollouts of the reference models are the method's cost
+    too, which a comparison has to count.
     """
 
     state = ("capability", "rho", "steps", "posteriors", "references")
