@@ -104,6 +104,7 @@ METHODS: dict[str, Method] = {
     "random+2": Method(_passes(2)),
     "calibrated+balanced+2": Method(_selector("calibrated", *BALANCED, *_passes(2))),
     "calibrated+balanced+4": Method(_selector("calibrated", *BALANCED, *_passes(4))),
+    "calibrated+balanced+4-limit": Method(_selector("calibrated", *BALANCED, *_passes(4, 0.003))),
     "calibrated+posterior": Method(_selector("calibrated", "--algo.advantage.estimator", "posterior")),
     "calibrated+dropping": Method(_selector("calibrated", *DROPPING), extra_epochs=5, eval_steps=5),
     **{

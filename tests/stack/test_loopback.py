@@ -13,6 +13,28 @@ from tiny_tasks import gpu_config, read_metrics, run_job, without_timings
 
 from prepo_rlhf.cluster import nodes, places
 from prepo_rlhf.config import ConfigError
+from prepo_rlhf.config.bundles import required_bundles
+
+# A job that is refused while its engines start: how many GPUs it holds meanwhile, and at once afterwards.
+REFUSED = """
+import sys, time
+from prepo_rlhf.backends.launch import ray, set_environment
+from prepo_rlhf.cli.train_prepo_ray import job_config
+from prepo_rlhf.trainer.engines_ahead import EnginesAhead
+
+def free():
+    time.sleep(1)
+    return ray.available_resources().get("GPU", 0)
+
+config = job_config(sys.argv[1:])
+set_environment(config)
+try:
+    with EnginesAhead(config, joins=True):
+        held = free()
+        raise ValueError
+except ValueError:
+    print("free:", held, free())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +83,20 @@ def test_more_nodes_than_there_are_is_refused(joined: list[str]) -> None:
     config = gpu_config().replaced({"actor.num_nodes": 3, "actor.num_gpus_per_node": 1})
     with pytest.raises(ConfigError, match="--actor.num_nodes 3: the Ray cluster has 2 nodes"):
         places.check_cluster(config)
+
+
+def test_engines_that_started_ahead_of_a_refused_job_are_gone(
+    two_raylets: Cluster, options_in: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    done = two_raylets.run(["-c", REFUSED, *options_in(tmp_path)], tmp_path)
+    assert "free: 1.0 4.0" in done.stdout, done.stdout + done.stderr
+
+
+def test_nothing_starts_ahead_where_others_hold_the_places(joined: list[str]) -> None:
+    config = gpu_config().replaced({"actor.num_gpus_per_node": 1, "algo.kl.init_coef": 0, "vllm.num_engines": 2})
+    assert required_bundles(config) == 3 and places.are_free(config)
+    nodes.reserve(1, 2)
+    assert not places.are_free(config)
 
 
 def test_a_file_that_a_node_cannot_see_is_refused(joined: list[str], tmp_path: Path) -> None:
