@@ -1,10 +1,12 @@
-"""What importing the light parts costs: none of the stack."""
+"""What importing the light parts costs: none of the stack; and that all tests can be imported at once."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +74,9 @@ def test_the_driver_hands_over_tensors_without_pickling_them() -> None:
     environment = {name: value for name, value in os.environ.items() if "ZERO_COPY" not in name}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.stdout == "True\n"
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest imports them by it, so the tier with both would not begin."""
+    files = Counter(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
+    assert [name for name, times in files.items() if times > 1] == []
