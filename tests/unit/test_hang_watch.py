@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ray.exceptions import RayError, RayTaskError
-from test_faults import RANKS, handles
+from test_fault_messages import RANKS, handles
 from tiny_tasks import gpu_config
 
 from prepo_rlhf.config import GivenConfig
