@@ -40,7 +40,10 @@ def apply_backend(config: Config) -> None:
 
 
 def set_environment(config: Config) -> None:
-    """Of this process and those that it starts: all of `apply_backend` that imports nothing of the stack."""
+    """The environment of this process and those that it starts: what `apply_backend` does before it imports the stack.
+
+    Raises as `apply_backend` does.
+    """
     check_environment()
     use_short_temp_folders()
     internals.warn_of_other_versions()  # here and not in `backends.activate`: once a job, not in every actor

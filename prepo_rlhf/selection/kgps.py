@@ -11,11 +11,10 @@ from torch import Tensor
 
 from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
 from prepo_rlhf.selection.logit_drift import LogitDrift, observed_logit
+from prepo_rlhf.selection.pass_rate_model import pass_rate_moments
 from prepo_rlhf.selection.success_rates import num_right
 
 PRIOR = (0.0, math.pi**2 / 3)  # mean and variance of the logit of a pass rate that is uniform in [0, 1]
-_DEVIATIONS = torch.linspace(-5, 5, 101, dtype=torch.float64)
-_WEIGHTS = torch.softmax(-(_DEVIATIONS**2) / 2, dim=0)
 
 
 class KgpsSelector(PromptSelector):
@@ -33,7 +32,7 @@ class KgpsSelector(PromptSelector):
       groups of a prompt: see `LogitDrift`.
     - The update has the gain g = v / (v + r):  m <- m + g (z - m),  v <- (1 - g) v.
 
-    E[p (1 - p)] under N(m, v) is a sum over 101 points from -5 to 5 deviations. Of equal candidates, such as all that
+    Of equal candidates, such as all that
     were never rolled out, those come first that the stream, whose order is random, has first.
     """
 
@@ -80,5 +79,5 @@ class KgpsSelector(PromptSelector):
 
 def expected_usefulness(mean: Tensor, variance: Tensor) -> Tensor:
     """E[p (1 - p)] of p = sigmoid(x), x ~ N(mean, variance); all [N] float64."""
-    p = torch.sigmoid(mean[:, None] + variance.sqrt()[:, None] * _DEVIATIONS)
-    return (p * (1 - p)) @ _WEIGHTS
+    expected, spread = pass_rate_moments(mean, variance)
+    return expected * (1 - expected) - spread

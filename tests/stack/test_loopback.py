@@ -15,25 +15,27 @@ from prepo_rlhf.cluster import nodes, places
 from prepo_rlhf.config import ConfigError
 from prepo_rlhf.config.bundles import required_bundles
 
-# A job that is refused while its engines start: how many GPUs it holds meanwhile, and at once afterwards.
+# A job that is refused while its engines start; the GPUs that are free meanwhile, and afterwards.
 REFUSED = """
 import sys, time
 from prepo_rlhf.backends.launch import ray, set_environment
 from prepo_rlhf.cli.train_prepo_ray import job_config
 from prepo_rlhf.trainer.engines_ahead import EnginesAhead
 
-def free():
-    time.sleep(1)
-    return ray.available_resources().get("GPU", 0)
+def free(expected):
+    deadline = time.monotonic() + 30
+    while (there := ray.available_resources().get("GPU", 0)) != expected and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return there
 
 config = job_config(sys.argv[1:])
 set_environment(config)
 try:
     with EnginesAhead(config, joins=True):
-        held = free()
+        held = free(1)
         raise ValueError
 except ValueError:
-    print("free:", held, free())
+    print("free:", held, free(4))
 """
 
 
