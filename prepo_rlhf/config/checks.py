@@ -15,7 +15,7 @@ from prepo_rlhf.config.engine_args import engine_args, engine_args_problems
 from prepo_rlhf.config.input_template import around_question
 from prepo_rlhf.config.prompt_templates import CHAT
 from prepo_rlhf.config.root import Config, GivenConfig
-from prepo_rlhf.config.selectors import PREDICTING
+from prepo_rlhf.config.selectors import PREDICTING, is_own
 from prepo_rlhf.config.training import AlgoOptions, PrepoOptions
 
 GROUP_ESTIMATORS = ("rloo", "reinforce_baseline", "group_norm", "dr_grpo")
@@ -150,7 +150,7 @@ def _posterior(c: Config) -> Iterator[str]:
     if c.algo.advantage.estimator != "posterior":
         return
     option = "--algo.advantage.estimator posterior"
-    if c.prepo.selector not in PREDICTING:
+    if c.prepo.selector not in PREDICTING and not is_own(c.prepo.selector):
         yield (
             f"{option}: --prepo.selector {c.prepo.selector} predicts no pass rate to have in the baseline; take the "
             f"selector {' or '.join(PREDICTING)}, or another estimator"

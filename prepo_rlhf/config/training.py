@@ -6,18 +6,13 @@ Boundary: standard library and annotated_types. The string under a field is its 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
 from prepo_rlhf.config.base import OnResume, Options
 from prepo_rlhf.config.bounds import JsonObject
-from prepo_rlhf.config.selectors import SCORED, SELECTORS, WITH_ENTROPIES
-
-if TYPE_CHECKING:
-    SelectorName = str
-else:
-    SelectorName = Literal[tuple(SELECTORS)]
+from prepo_rlhf.config.selectors import SCORED, WITH_ENTROPIES, SelectorName, is_own
 
 
 @dataclass(frozen=True)
@@ -63,9 +58,10 @@ class PrepoOptions(Options):
     on_resume = OnResume.SAME
 
     selector: SelectorName = "prepo"
-    """Who gets rollouts: the perplexity window of the schedule (prepo), always its low or high end, or a random choice;
-    as controls and baselines, the schedule over prompt length, MoPPS, DPS, BOTS, GRESO, two after KGPS and
-    HIVE, and a model of the pass rate (calibrated)."""
+    """Who gets rollouts: the perplexity window of the schedule (prepo), always its low or high end (low-ppl, high-ppl),
+    or a random choice (random); as controls and baselines, the schedule over prompt length (length), mopps, dps, bots,
+    greso, two after KGPS and HIVE (kgps, hive), and a model of the pass rate (calibrated); or a class of your own,
+    path/to/file.py:Class."""
     pacing: Literal["linear", "sqrt", "quadratic", "feedback"] = "linear"
     """How the window moves with training progress rho: as rho (the paper's), its root or its square; or where the
     rewards say that there is something to learn (feedback)."""
@@ -106,9 +102,10 @@ class PrepoOptions(Options):
 
     @property
     def needs_perplexities(self) -> bool:
-        """Whether the selector asks for the candidates' perplexity."""
+        """Whether the selector asks for the candidates' perplexity, or may: a user's, which is not loaded here."""
         with_it = ("all", "perplexity", "no-length", "no-history", "and-entropy")
-        return self.selector in SCORED and (self.selector != "calibrated" or self.calibrated_uses in with_it)
+        scored = self.selector in SCORED or is_own(self.selector)
+        return scored and (self.selector != "calibrated" or self.calibrated_uses in with_it)
 
     @property
     def needs_entropies(self) -> bool:

@@ -56,6 +56,7 @@ def prepare(config: Config) -> Prepared:
     start = find_start(config)
     config = start.config
     selector = make_selector(config.prepo, config.train.seed)
+    _check_selector(config, selector)
     files = ModelFiles(config.actor.model_name_or_path, config.actor.trust_remote_code)
     model = files.check()
     files.check_trainable(model.config)
@@ -115,6 +116,26 @@ def _check_reward(config: Config) -> None:
             check_reward(config.reward.remote_url)
     except UserCodeError as error:
         raise ConfigError(str(error)) from error
+
+
+def _check_selector(config: Config, selector: PromptSelector) -> None:
+    """What the options alone cannot tell of a selector in a user's file."""
+    option = f"--prepo.selector {config.prepo.selector}"
+    if config.algo.advantage.estimator == "posterior" and not selector.predicts:
+        raise ConfigError(
+            f"--algo.advantage.estimator posterior: {option} predicts no pass rate to have in the baseline; give its "
+            "class `predicts = True` and a method predict, or take another estimator"
+        )
+    if config.train.async_enable and selector.needs_entropies:
+        raise ConfigError(
+            f"{option} needs entropies: with --train.async_enable the policy is being trained while it would compute "
+            "them; remove one of them"
+        )
+    if config.rollout.n_samples_per_prompt < 2 and selector.drops_zero_variance:
+        raise ConfigError(
+            f"--rollout.n_samples_per_prompt {config.rollout.n_samples_per_prompt}: {option} drops groups of equal "
+            "rewards, so every group of one; give at least 2"
+        )
 
 
 def _digest(data: PromptSet) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +17,7 @@ from prepo_rlhf.files.user_code import UserCodeError
 from prepo_rlhf.rewards.agents import Agent, AgentError, load_agent_class
 from prepo_rlhf.rewards.contract import RewardError, Rollouts
 from prepo_rlhf.rewards.sources import check_reward, make_reward
-from prepo_rlhf.selection import SELECTORS, PromptOutcome, PromptStream, make_selector
+from prepo_rlhf.selection import PromptOutcome, PromptStream, make_selector
 from prepo_rlhf.selection.checked import SelectorError
 
 DOORS = {"reward.remote_url": check_reward, "train.agent_func_path": load_agent_class}
@@ -250,9 +249,9 @@ class Own(PromptSelector):
         return list(range(k))
 """
 AS_SELECTOR = {
-    "raises": ("1 / 0", "cannot be made: ZeroDivisionError: division by zero (line 1, `1 / 0`)"),
-    "a syntax error": ("class Own(", "cannot be made: SyntaxError: "),
-    "os._exit": ("import os; os._exit(0)", "cannot be made: SystemExit: 0 (line 1"),
+    "raises": ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero (line 1, `1 / 0`)"),
+    "a syntax error": ("class Own(", "cannot be imported: SyntaxError: "),
+    "os._exit": ("import os; os._exit(0)", "cannot be imported: SystemExit: 0 (line 1"),
     "no class": ("", "defines no class Own derived from PromptSelector"),
     "another base": ("class Own: ...", "defines no class Own derived from PromptSelector"),
     "no select": (SELECTOR.replace("def select", "def choose"), "cannot be made: TypeError: Can't instantiate"),
@@ -328,15 +327,12 @@ SELECTOR_AT_WORK = {
 
 
 @pytest.fixture
-def own_selector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes the selector `own` of a code, whose line 7 is the first of its `extra` line."""
-    module = re.sub(r"\W", "_", f"own_{tmp_path.name}")  # another in each test: Python remembers modules by name
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(SELECTORS, "own", f"{module}:Own")
+def own_selector(tmp_path: Path) -> Any:
+    """Makes the selector of a file, whose line 7 is the first of its `extra` line."""
 
     def make(code: str) -> PromptStream:
-        (tmp_path / f"{module}.py").write_text(code)
-        selector = make_selector(PrepoOptions(selector="own"), seed=0)  # type: ignore[arg-type]
+        path = write(tmp_path / "own.py", code)
+        selector = make_selector(PrepoOptions(selector=f"{path}:Own"), seed=0)
         return PromptStream([make_prompt(row) for row in range(12)], selector, 6, 3, 2, seed=0)
 
     return make
@@ -364,6 +360,11 @@ def test_a_selector_that_breaks_at_work(case: str, own_selector: Any) -> None:
     message = str(error.value)
     assert message.startswith("--prepo.selector: Own in ") and told in message and "\n" not in message
     assert "given" in message or "must return" in message or "cannot hold" in message
+
+
+def test_there_is_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"--prepo.selector {tmp_path}/no.py:Own: there is no file {tmp_path}/no.py"):
+        make_selector(PrepoOptions(selector=f"{tmp_path}/no.py:Own"), seed=0)
 
 
 def test_a_selector_that_drops_groups_may_return_any_number(own_selector: Any) -> None:

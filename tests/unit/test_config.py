@@ -175,7 +175,7 @@ def test_all_refused_flags_are_told_at_once() -> None:
         parse("--data.image_key", "x", "--vllm.sync_with_ray")
 
 
-@pytest.mark.parametrize("flags", ["--prepo.selector best", "--train.seed one"])
+@pytest.mark.parametrize("flags", ["--prepo.pacing best", "--train.seed one"])
 def test_a_bad_value_names_its_flag(flags: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         parse(*flags.split())

@@ -29,6 +29,23 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"algo__advantage__estimator": "posterior"},
         "--algo.advantage.estimator posterior: --prepo.selector prepo predicts no pass rate",
     ),
+    "a selector of one's own that predicts nothing": (
+        {"algo__advantage__estimator": "posterior", "prepo__selector": "OWN"},
+        "own.py:Own predicts no pass rate to have in the baseline; give its class `predicts = True`",
+    ),
+    "one that needs entropies": (
+        {"train__async_enable": True, "prepo__selector": "OWN_ENTROPIES"},
+        "own.py:WithEntropies needs entropies: with --train.async_enable the policy is being trained",
+    ),
+    "one that drops groups, of one": (
+        {
+            "rollout__n_samples_per_prompt": 1,
+            "rollout__batch_size": 8,
+            "algo__advantage__estimator": "reinforce",
+            "prepo__selector": "OWN_DROPPING",
+        },
+        "--rollout.n_samples_per_prompt 1: --prepo.selector ",
+    ),
     "unknown model": ({"actor__model_name_or_path": "/nowhere/model"}, "--actor.model_name_or_path /nowhere/model"),
     "no chat template": (
         {"actor__model_name_or_path": "PLAIN", "data__apply_chat_template": True},
@@ -54,6 +71,21 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "missing agent": ({"train__agent_func_path": "/nowhere/agent.py"}, "--train.agent_func_path"),
 }
 
+OWN = """
+from prepo_rlhf.selection import PromptSelector
+
+class Own(PromptSelector):
+    def select(self, candidates, k, progress):
+        return list(range(k))
+
+class WithEntropies(Own):
+    needs_entropies = True
+
+class Dropping(Own):
+    drops_zero_variance = True
+"""
+OWN_CLASSES = {"OWN": "Own", "OWN_ENTROPIES": "WithEntropies", "OWN_DROPPING": "Dropping"}
+
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -66,7 +98,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     plain = make_tiny_model(folder / "plain", [row["question"] for row in rows])
     (folder / "plain" / "chat_template.jinja").unlink()
+    (folder / "own.py").write_text(OWN)
     return {
+        **{name: f"{folder}/own.py:{cls}" for name, cls in OWN_CLASSES.items()},
         "EMPTY": str(folder / "empty.jsonl"),
         "EMPTY_REWARD": str(folder / "empty.py"),
         "ROWS": str(folder / "rows.jsonl"),

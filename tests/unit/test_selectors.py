@@ -15,7 +15,7 @@ from tiny_candidates import make_candidate, make_prompt
 from tiny_streams import selector_named
 
 from prepo_rlhf.algorithm.ppl_window import PACINGS
-from prepo_rlhf.config import ConfigError
+from prepo_rlhf.config import ConfigError, from_dict
 from prepo_rlhf.config.selectors import PREDICTING, SCORED, WITH_ENTROPIES
 from prepo_rlhf.config.training import PrepoOptions
 from prepo_rlhf.selection import (
@@ -141,8 +141,8 @@ def test_outcomes_may_be_reported_to_any_selector(name: str) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(ValueError, match="prepo, low-ppl, high-ppl, random"):
-        make_selector(PrepoOptions(selector="best"), seed=0)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="prepo, low-ppl, high-ppl, random"):
+        make_selector(PrepoOptions(selector="best"), seed=0)
 
 
 def test_perplexity_metrics() -> None:
@@ -160,8 +160,23 @@ def test_perplexity_metrics() -> None:
     assert set(perplexity_metrics(candidates, [])) == {f"prepo/ppl_candidates_{p}" for p in ("p10", "p50", "p90")}
 
 
-def test_the_option_offers_exactly_the_registered_selectors() -> None:
-    assert set(get_args(get_type_hints(PrepoOptions)["selector"])) == set(SELECTORS)
+@pytest.mark.parametrize("name", [*SELECTORS, "own.py:Mine", "/some/where/half_solved.py:HalfSolved"])
+def test_the_option_takes_every_name_and_a_class_in_a_file(name: str) -> None:
+    assert from_dict({"prepo": {"selector": name}}).prepo.selector == name
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("best", f"must be one of {', '.join(SELECTORS)}, or a class of your own, path/to/file.py:Class, got 'best'"),
+        ("calibratd", "(did you mean calibrated?), got 'calibratd'"),
+        *((wrong, f"got '{wrong}'") for wrong in ("own.py", "own.py:", "own:Mine", "own.py:a class", ":Mine", "")),
+    ],
+)
+def test_another_name_is_refused_with_those_that_there_are(name: str, told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        from_dict({"prepo": {"selector": name}})
+    assert str(refused.value).startswith("--prepo.selector: ") and told in str(refused.value)
 
 
 def test_a_plan_counts_scoring_where_the_class_asks_for_it() -> None:
