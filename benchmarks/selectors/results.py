@@ -216,15 +216,15 @@ def _mean_and_deviation(values: np.ndarray) -> str:
 
 
 def _signed(estimate: Estimate) -> str:
-    return _with_interval(estimate, "+.3f")
+    return with_interval(estimate, "+.3f")
 
 
 def _ratio(estimate: Estimate) -> str:
-    return _with_interval(estimate, ".2f") if estimate.value else "not reached"
+    return with_interval(estimate, ".2f") if estimate.value else "not reached"
 
 
-def _with_interval(estimate: Estimate, digits: str) -> str:
-    """Of one seed there is no interval."""
+def with_interval(estimate: Estimate, digits: str) -> str:
+    """A value and its interval, formatted as `digits`; of one seed there is none."""
     value, *interval = (format(number, digits) for number in (estimate.value, estimate.low, estimate.high))
     return value if np.isnan(estimate.low) else f"{value} [{', '.join(interval)}]"
 

@@ -86,12 +86,14 @@ def execute(run: Run, output_dir: Path, learning_rate: float) -> None:
     (folder / COMPLETE).touch()
 
 
-def make_data(setting: str, output_dir: Path) -> None:
-    """Training and held-out problems of a setting."""
+def make_data(setting: str, output_dir: Path) -> Path:
+    """Training and held-out problems of a setting; their folder."""
     sizes = ["--train_size", str(TRAIN_SIZE), "--heldout_size", str(HELDOUT_SIZE)]
     weights = ["--step_weights", *map(str, SETTINGS[setting])]
-    script = [sys.executable, str(TASK / "make_data.py"), "--output_dir", str(output_dir / setting / "data")]
+    folder = output_dir / setting / "data"
+    script = [sys.executable, str(TASK / "make_data.py"), "--output_dir", str(folder)]
     subprocess.run([*script, *sizes, *weights, "--seed", "0"], check=True)
+    return folder
 
 
 def read_arguments(description: str) -> argparse.Namespace:
@@ -116,6 +118,21 @@ def ray_head(jobs: int) -> Iterator[None]:
         ray.shutdown()
 
 
+def run_all(runs: Sequence[Run], output_dir: Path, learning_rate: float, jobs: int) -> None:
+    """Those of the runs that are not complete, `jobs` at a time; RuntimeError at their end if some failed."""
+    missing = [run for run in runs if not (run.folder(output_dir) / COMPLETE).is_file()]
+    print(f"{len(runs)} runs, of which {len(runs) - len(missing)} are complete")
+    with ray_head(jobs), ThreadPoolExecutor(jobs) as executor:
+        calls = [executor.submit(execute, run, output_dir, learning_rate) for run in missing]
+        try:
+            failures = [call.exception() for call in tqdm(as_completed(calls), total=len(calls), unit="run")]
+        except BaseException:
+            executor.shutdown(cancel_futures=True)
+            raise
+    if any(failures):
+        raise RuntimeError("\n".join(str(failure) for failure in failures if failure))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
@@ -129,18 +146,10 @@ def main() -> None:
     output_dir = args.output_dir.resolve()
     for setting in args.settings:
         make_data(setting, output_dir)
-    runs = planned(args.settings, args.methods, args.seeds, args.steps)
-    missing = [run for run in runs if not (run.folder(output_dir) / COMPLETE).is_file()]
-    print(f"{len(runs)} runs, of which {len(runs) - len(missing)} are complete")
-    with ray_head(args.jobs), ThreadPoolExecutor(args.jobs) as executor:
-        calls = [executor.submit(execute, run, output_dir, args.learning_rate) for run in missing]
-        try:
-            failures = [call.exception() for call in tqdm(as_completed(calls), total=len(calls), unit="run")]
-        except BaseException:
-            executor.shutdown(cancel_futures=True)
-            raise
-    if any(failures):
-        sys.exit("\n".join(str(failure) for failure in failures if failure))
+    try:
+        run_all(planned(args.settings, args.methods, args.seeds, args.steps), output_dir, args.learning_rate, args.jobs)
+    except RuntimeError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
