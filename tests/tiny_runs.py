@@ -85,6 +85,7 @@ def _prompts(rho: float, scored: bool, rng: random.Random) -> Row:
         "rows": [rng.randrange(2400) for _ in hardness],
         "lengths": [10 + int(20 * h) + rng.randrange(8) for h in hardness],
         "mean_rewards": rewards,
+        "predicted": [min(1, 1.2 * (1 - h) + 0.2 * rho) for h in hardness],
         "perplexities": [4 + 1.5 * rho + h + rng.random() if scored else None for h in hardness],
     }
 

@@ -9,7 +9,16 @@ from prepo_rlhf.analysis.groups import Group, make_groups
 from prepo_rlhf.analysis.page import render
 from prepo_rlhf.analysis.runs import read_runs
 from prepo_rlhf.analysis.section import Section
-from prepo_rlhf.analysis.sections import accuracy, overview, pass_rate, selected_prompts, step_metrics, timing, window
+from prepo_rlhf.analysis.sections import (
+    accuracy,
+    overview,
+    pass_rate,
+    predictions,
+    selected_prompts,
+    step_metrics,
+    timing,
+    window,
+)
 from prepo_rlhf.analysis.style import house_style, looks
 from prepo_rlhf.config.base import ConfigError
 
@@ -66,6 +75,7 @@ def make_sections(groups: Sequence[Group], subjects: selected_prompts.Subjects |
             step_metrics.section(groups, shown, step_metrics.ENTROPY),
             window.section(groups),
             pass_rate.section(groups),
+            predictions.section(groups),
             step_metrics.section(groups, shown, step_metrics.WEIGHTS),
             timing.section(groups),
             selected_prompts.section(groups, shown, subjects),

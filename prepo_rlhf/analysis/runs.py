@@ -21,7 +21,13 @@ from prepo_rlhf.config.root import GivenConfig
 from prepo_rlhf.files.step_rows import METRICS_FILE, PROMPTS_FILE, read_step_rows
 
 ROLLOUTS, TOKENS = "rollout/total", "rollout/total_tokens"
-PROMPT_COLUMNS = {"rows": "row", "lengths": "length", "mean_rewards": "reward", "perplexities": "perplexity"}
+PROMPT_COLUMNS = {
+    "rows": "row",
+    "lengths": "length",
+    "mean_rewards": "reward",
+    "perplexities": "perplexity",
+    "predicted": "predicted",
+}
 SET_ASIDE = re.compile(r"before-\d{4}-\d{2}-\d{2}-\d{6}(-\d+)?")  # by --logger.overwrite
 EMPTY = f"{METRICS_FILE} is empty; the run has finished no step yet"
 UNDRAWABLE = [np.inf, -np.inf]  # perplexity of a prompt with a token of probability 0
@@ -31,8 +37,8 @@ class Run(NamedTuple):
     """One training run.
 
     `steps` has a row a step, of which step 0 is the evaluation before the first, and a column a metric; `prompts` a row
-    for each prompt that got rollouts: step, row of the dataset, length in tokens, mean reward and perplexity. What was
-    not recorded or is infinite is NaN.
+    for each prompt that got rollouts: step, row of the dataset, length in tokens, mean reward, perplexity and predicted
+    pass rate. What was not recorded or is infinite is NaN.
     """
 
     name: str  # the folder's, or as much of its path as tells it apart where several folders are called the same
@@ -135,4 +141,5 @@ def _prompts(rows: list[dict[str, Any]]) -> pd.DataFrame:
     ]
     columns = ["step", *PROMPT_COLUMNS.values()]
     prompts = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    return prompts.astype({name: float for name in ("length", "reward", "perplexity")}).replace(UNDRAWABLE, np.nan)
+    numbers = [name for name in columns if name not in ("step", "row")]
+    return prompts.astype(dict.fromkeys(numbers, float)).replace(UNDRAWABLE, np.nan)

@@ -27,7 +27,7 @@ SELECTORS = {
 # Those whose class says `needs_scores`, for a plan, which counts the scoring and imports no selector.
 SCORED = ("prepo", "low-ppl", "high-ppl", "calibrated")
 # Those whose class says `predicts`, for --algo.advantage.estimator posterior.
-PREDICTING = ("mopps", "calibrated")
+PREDICTING = ("mopps", "calibrated", "bots", "kgps")
 # Those whose class says `needs_entropies`, which the policy computes whatever --prepo.score_with says.
 WITH_ENTROPIES = ("hive",)
 

@@ -90,7 +90,7 @@ def collect_groups(
             continue
         candidate, call = waiting.popleft()
         scores, group = receive(call)
-        groups.outcomes.append(PromptOutcome(candidate.row, scores, candidate.perplexity, candidate.num_tokens))
+        groups.outcomes.append(candidate.outcome(scores))
         if missing and keep(scores):
             groups.kept.append(group)
     return groups

@@ -37,6 +37,11 @@ class Candidate:
     entropy: float | None = None
     prediction: Prediction | None = None
 
+    def outcome(self, rewards: tuple[float, ...]) -> PromptOutcome:
+        """What its rollouts came to."""
+        predicted = self.prediction.mean if self.prediction else None
+        return PromptOutcome(self.row, rewards, self.perplexity, self.num_tokens, predicted)
+
     @property
     def row(self) -> int:
         """The prompt's row in the data, which identifies it over the whole run."""
@@ -50,12 +55,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PromptOutcome:
-    """Rewards of one prompt's rollouts; `row`, `perplexity` and `num_tokens` are the candidate's."""
+    """Rewards of one prompt's rollouts; the rest is the candidate's, `predicted` the mean of its prediction."""
 
     row: int
     rewards: tuple[float, ...]
     perplexity: float | None = None
     num_tokens: int = 0
+    predicted: float | None = None
 
 
 def perplexities(candidates: Sequence[Candidate]) -> Tensor:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from statistics import fmean
 
 import torch
+from torch import Tensor
 
 from prepo_rlhf.config.training import PrepoOptions
-from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector, SeededSelector
-from prepo_rlhf.selection.success_rates import num_right, sample_beta
+from prepo_rlhf.selection.base import Candidate, Prediction, PromptOutcome, PromptSelector, SeededSelector
+from prepo_rlhf.selection.success_rates import beta_moments, num_right, sample_beta
 
 TARGET = 0.5
 CAPABILITY_MEMORY = 0.9
@@ -42,6 +43,7 @@ class BotsSelector(SeededSelector):
     too, which a comparison has to count.
     """
 
+    predicts = True
     state = ("capability", "rho", "steps", "posteriors", "references")
 
     def __init__(self, forgotten: float, rho: float, seed: int) -> None:
@@ -62,11 +64,15 @@ class BotsSelector(SeededSelector):
         if k > len(candidates):
             raise ValueError(f"cannot select {k} of {len(candidates)} candidates")
         rates = _reference_rates(candidates)
-        posteriors = [self._posterior(c.row, own) for c, own in zip(candidates, rates, strict=True)]
-        draws = sample_beta(torch.tensor(posteriors, dtype=torch.float64), self._generator)
+        draws = sample_beta(self._posteriors_of(candidates), self._generator)
         chosen = (draws - TARGET).abs().argsort(stable=True)[:k].tolist()
         self.references |= {candidates[i].row: rates[i] for i in chosen}
         return chosen
+
+    def predict(self, candidates: Sequence[Candidate]) -> list[Prediction]:
+        """Mean and variance of each candidate's posterior."""
+        mean, variance = beta_moments(self._posteriors_of(candidates))
+        return list(map(Prediction, mean.tolist(), variance.tolist()))
 
     def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
         """Takes in the groups of a training step; those of prompts not selected here are left out."""
@@ -90,6 +96,12 @@ class BotsSelector(SeededSelector):
     def metrics(self) -> dict[str, float]:
         """Where the policy stood between the reference models (0 to 1) in the step observed last, and rho."""
         return {} if self.capability is None else {"prepo/bots_capability": self.capability, "prepo/bots_rho": self.rho}
+
+    def _posteriors_of(self, candidates: Sequence[Candidate]) -> Tensor:
+        """[N, 2] float64, a and b of each candidate."""
+        rates = _reference_rates(candidates)
+        posteriors = [self._posterior(c.row, own) for c, own in zip(candidates, rates, strict=True)]
+        return torch.tensor(posteriors, dtype=torch.float64)
 
     def _posterior(self, row: int, rates: Rates) -> tuple[float, float]:
         """a and b of a prompt after all steps."""

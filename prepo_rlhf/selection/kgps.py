@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prepo_rlhf.selection.base import Candidate, PromptOutcome, PromptSelector
+from prepo_rlhf.selection.base import Candidate, Prediction, PromptOutcome, PromptSelector
 from prepo_rlhf.selection.logit_drift import LogitDrift, observed_logit
 from prepo_rlhf.selection.pass_rate_model import pass_rate_moments
 from prepo_rlhf.selection.success_rates import num_right
@@ -36,6 +36,7 @@ class KgpsSelector(PromptSelector):
     were never rolled out, those come first that the stream, whose order is random, has first.
     """
 
+    predicts = True
     state = ("filtered",)
 
     def __init__(self) -> None:
@@ -45,8 +46,12 @@ class KgpsSelector(PromptSelector):
     def select(self, candidates: Sequence[Candidate], k: int, progress: float) -> list[int]:
         if k > len(candidates):
             raise ValueError(f"cannot select {k} of {len(candidates)} candidates")
-        moments = torch.tensor([self._predicted(c.row) for c in candidates], dtype=torch.float64)
-        return expected_usefulness(*moments.unbind(-1)).argsort(descending=True, stable=True)[:k].tolist()
+        return expected_usefulness(*self._logits(candidates)).argsort(descending=True, stable=True)[:k].tolist()
+
+    def predict(self, candidates: Sequence[Candidate]) -> list[Prediction]:
+        """Mean and variance of p = sigmoid(x), x ~ N(m, v)."""
+        mean, variance = pass_rate_moments(*self._logits(candidates))
+        return list(map(Prediction, mean.tolist(), variance.tolist()))
 
     def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
         """Takes in the groups of a training step."""
@@ -68,6 +73,11 @@ class KgpsSelector(PromptSelector):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self._drift.load_state_dict(state["drift"])
+
+    def _logits(self, candidates: Sequence[Candidate]) -> tuple[Tensor, Tensor]:
+        """m and v now, [N] float64 each."""
+        moments = torch.tensor([self._predicted(c.row) for c in candidates], dtype=torch.float64)
+        return moments[:, 0], moments[:, 1]
 
     def _predicted(self, row: int) -> tuple[float, float]:
         """m and v now: the mean of a random walk stays, and its variance grows."""

@@ -17,7 +17,7 @@ from prepo_rlhf.analysis.correlation import bin_names, correlations, length_edge
 from prepo_rlhf.analysis.groups import Group, group_by_options
 from prepo_rlhf.analysis.runs import read_runs
 from prepo_rlhf.analysis.section import spread
-from prepo_rlhf.analysis.sections import overview, pass_rate, selected_prompts, timing, window
+from prepo_rlhf.analysis.sections import overview, pass_rate, predictions, selected_prompts, timing, window
 from prepo_rlhf.analysis.sections.curves import curves
 from prepo_rlhf.analysis.series import area, long_table, mean_curve, smoothed
 from prepo_rlhf.analysis.style import (
@@ -267,6 +267,22 @@ def test_parts_of_equal_size_by_perplexity() -> None:
     means = pass_rate.part_means(prompts)
     assert means["perplexity"].tolist() == [5.5 + 10 * i for i in range(10)]
     assert means["reward"].tolist() == [94.5 - 10 * i for i in range(10)]
+
+
+def test_predictions_beside_what_came_of_them(tmp_path: Path) -> None:
+    """Of four prompts two are predicted at 0.2, where half is right, and two at 0.9, where all is; a later one has no
+    prediction. Errors: (0.3 + 0.1) / 2, and (0.04 + 0.64 + 2 * 0.01) / 4."""
+    prompts = [
+        {"step": 1, "rows": [1, 2, 3, 4], "mean_rewards": [0.0, 1.0, 1.0, 1.0], "predicted": [0.2, 0.2, 0.9, 0.9]},
+        {"step": 2, "rows": [5], "mean_rewards": [1.0], "predicted": [None]},
+    ]
+    unpredicted = [{"step": 1, "rows": [1], "mean_rewards": [1.0]}]
+    section = predictions.section(groups_of(tmp_path, (FIRST, prompts, {}), (FIRST, unpredicted, {"train__seed": 1})))
+    assert section.table.rows[0] == ["prepo", "whole run", "4", "0.550", "0.750", "0.200", "0.175"]
+    assert [picture.name for picture in section.pictures] == ["predictions_1_prepo"]
+    assert section.data["predictions"]["row"].tolist() == [1, 2, 3, 4]
+    certain = pd.DataFrame({"predicted": [0.0, 1.0], "reward": [0.0, 1.0]})
+    assert predictions.reliability(certain) == (2, 0.5, 0.5, 0.0, 0.0)
 
 
 def test_median_step(two_seeds: list[Group]) -> None:

@@ -22,7 +22,7 @@ from prepo_rlhf.config import ConfigError
 
 TITLES = [
     "Runs", "Held-out accuracy", "Learning signal", "Policy entropy", "Perplexity window",
-    "Perplexity against pass rate", "Rollout weights", "Time by phase", "Coverage",
+    "Perplexity against pass rate", "Predicted pass rates", "Rollout weights", "Time by phase", "Coverage",
 ]  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_one_run(tmp_path: Path) -> None:
     assert page.texts["h2"] == TITLES and page.texts["h1"] == page.texts["title"] == ["Training runs: run"]
     assert not any("Left out" in text for text in page.texts["p"])
     embedded = pictures(page)
-    assert len(embedded) == 2 + 3 + 1 + 1 + 1 + 4 + 1 + 1
+    assert len(embedded) == 2 + 3 + 1 + 1 + 1 + 1 + 4 + 1 + 1
     assert sorted(embedded) == sorted(path.read_bytes() for path in (out / "figures").glob("*.png"))
     for png in embedded:
         assert_is_a_drawing(png)
@@ -50,7 +50,7 @@ def test_what_a_run_lacks_is_left_out_with_the_reason(tmp_path: Path) -> None:
     write_run(tmp_path / "bare", [{"step": 0}, {"step": 1, "rollout/total": 8}])
     page = read_page(write_report([str(tmp_path / "bare")], str(tmp_path / "out")))
     reasons = [text for text in page.texts["p"] if text.startswith("Left out: ")]
-    assert page.texts["h2"] == TITLES and len(reasons) == 8
+    assert page.texts["h2"] == TITLES and len(reasons) == 9
     assert "None of the runs has been evaluated" in reasons[0]
     assert not page.all("img") and list((tmp_path / "out" / "data").iterdir()) == [tmp_path / "out/data/runs.csv"]
 
@@ -91,14 +91,14 @@ def test_text_is_text(tmp_path: Path) -> None:
 
 
 def test_titles_of_panels_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All nine sections' panels, of one curve and of two."""
+    """All ten sections' panels, of one curve and of two."""
     titles: list[str] = []
     monkeypatch.setattr(Figure, "savefig", _noting(titles, Figure.savefig))
     for name, selector in (("a", "prepo"), ("b", "low-ppl")):
         lifelike_run(tmp_path / name, seed=1, steps=3, selector=selector)
     subjects = Subjects("topic", lambda run: {row: "topic" for row in range(2400)})
     write_report([str(tmp_path / "a"), str(tmp_path / "b")], str(tmp_path / "out"), subjects=subjects)
-    assert len(titles) == len(set(titles)) == 2 + 3 + 1 + 2 + 2 + 4 + 1 + 1 + 2
+    assert len(titles) == len(set(titles)) == 2 + 3 + 1 + 2 + 2 + 2 + 4 + 1 + 1 + 2
 
 
 def _noting(titles: list[str], save: Callable[..., None]) -> Callable[..., None]:

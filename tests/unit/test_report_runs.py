@@ -250,12 +250,14 @@ def test_the_records_are_what_training_writes(tmp_path: Path) -> None:
     config = gpu_config(GivenConfig().replaced({"logger.run_dir": str(tmp_path / "run")}))
     (tmp_path / "run").mkdir()
     log = MetricsLog(config, total_steps=1, resumed_step=None)
-    outcomes = [PromptOutcome(10, (1.0, 0.0, 1.0, 1.0), 3.5, 6), PromptOutcome(14, (0.0, 0.0), None, 7)]
+    outcomes = [PromptOutcome(10, (1.0, 0.0, 1.0, 1.0), 3.5, 6, 0.6), PromptOutcome(14, (0.0, 0.0), None, 7)]
     log.write_prompts(1, outcomes)
     log.write(1, {"rollout/total": 6.0, "rollout/total_tokens": 60.0})
     log.close()
     assert json.loads((tmp_path / "run" / "prompts.jsonl").read_text()) == {
         "step": 1, "rows": [10, 14], "lengths": [6, 7], "mean_rewards": [0.75, 0.0], "perplexities": [3.5, None],
+        "predicted": [0.6, None],
     }  # fmt: skip
     run = read(tmp_path / "run")
     assert run.prompts["length"].tolist() == [6, 7] and run.seed == 42
+    assert run.prompts["predicted"].fillna(-1).tolist() == [0.6, -1]
