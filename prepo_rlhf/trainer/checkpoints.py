@@ -1,9 +1,8 @@
 """What a run needs to go on after a stop, and the best model so far.
 
 Weights and optimizer states are DeepSpeed's; the control loop's state (stream, selector, counters) travels
-with them as client state, so that both are always of the same step; so are the groups that the next steps train on once
-more, in a file of their own. Which files make a checkpoint whole is for
-`checkpoint_manifest`.
+with them as client state, so that both are always of the same step; the groups that the next steps train on once more
+lie beside them, in a file of their own. Which files make a checkpoint whole is for `checkpoint_manifest`.
 """
 
 from __future__ import annotations
