@@ -73,6 +73,11 @@ def _passes(number: int, limit: float = NEVER_REACHED) -> tuple[str, ...]:
     return ("--train.max_epochs", str(number), "--train.reuse_limit", str(limit))
 
 
+def _replay(depth: int) -> tuple[str, ...]:
+    """The informative groups of so many last steps trained on once more, in as many updates as without."""
+    return ("--train.replay_depth", str(depth))
+
+
 METHODS: dict[str, Method] = {
     "random": Method(made_from="paper"),
     "random+weights": Method(WEIGHTS, "paper"),
@@ -102,9 +107,11 @@ METHODS: dict[str, Method] = {
     "calibrated+weights": Method(_selector("calibrated", *WEIGHTS)),
     "calibrated+balanced": Method(_selector("calibrated", *BALANCED)),
     "random+2": Method(_passes(2)),
+    "random+replay1": Method(_replay(1)),
     "calibrated+balanced+2": Method(_selector("calibrated", *BALANCED, *_passes(2))),
     "calibrated+balanced+4": Method(_selector("calibrated", *BALANCED, *_passes(4))),
     "calibrated+balanced+4-limit": Method(_selector("calibrated", *BALANCED, *_passes(4, 0.003))),
+    "calibrated+balanced+replay1": Method(_selector("calibrated", *BALANCED, *_replay(1))),
     "calibrated+posterior": Method(_selector("calibrated", "--algo.advantage.estimator", "posterior")),
     "calibrated+dropping": Method(_selector("calibrated", *DROPPING), extra_epochs=5, eval_steps=5),
     **{

@@ -273,6 +273,11 @@ def _engines(c: Config) -> Iterator[str]:
         yield "--vllm.enable_sleep: engines never rest with --train.async_enable; remove one of them"
     if c.train.reuse_limit is not None and c.train.max_epochs == 1:
         yield "--train.reuse_limit decides on second passes over rollouts: give --train.max_epochs 2, or remove it"
+    if c.train.replay_depth and c.train.max_epochs > 1:
+        yield (
+            f"--train.replay_depth {c.train.replay_depth} and --train.max_epochs {c.train.max_epochs}: both train on "
+            "rollouts more than once, in the next steps or in the same one; remove one of them"
+        )
     if c.train.partial_rollout_enable and not c.train.async_enable:
         yield "--train.partial_rollout_enable needs --train.async_enable: add it"
     if c.train.partial_rollout_enable and c.train.full_determinism_enable:

@@ -256,8 +256,12 @@ class TrainOptions(Options):
     reuse_limit: Annotated[float, Ge(0)] | None = None
     """Nats a token: a further pass is made while the mean KL (k3) between the policy before the first pass and the one
     after the last, over the sequences trained on, is not above this. By default all passes are made."""
+    replay_depth: Annotated[int, Ge(0)] = 0
+    """Steps whose informative groups (those with an advantage other than 0) every later step trains on once more, while
+    they are among the last so many; 0: none. They join the step's own mini-batches, whose losses count them, so a step
+    makes as many updates as without. Old log-probs, advantages and weights stay those of the rollouts."""
     batch_size: Annotated[int, Ge(1)] = 128
-    """Sequences in one update, over all ranks."""
+    """Sequences in one update, over all ranks; those of replay_depth come on top."""
     micro_batch_size: Annotated[int, Ge(1), OnResume.TAKES_EFFECT] = 1
     """Sequences in one forward and backward pass, on each GPU."""
     dynamic_batch_enable: bool = False

@@ -59,9 +59,10 @@ def phases(shape: ModelShape, config: Config, lengths: Lengths, speed: Speed) ->
     if config.algo.kl.init_coef > 0:
         reference = config.ref.num_nodes * config.ref.num_gpus_per_node
         result.append(computed("reference log-probs", forward * sequences, reference))
+    uses = config.train.max_epochs + config.train.replay_depth  # at most: groups without advantage are not replayed
     # In forward passes: backward is two, or one with frozen weights; checkpointing adds one.
     passes = 1 + (1 if config.ds.lora.rank else 2) + config.actor.gradient_checkpointing_enable
-    result.append(computed("train", passes * forward * sequences * config.train.max_epochs, policy))
+    result.append(computed("train", passes * forward * sequences * uses, policy))
     return result
 
 

@@ -26,10 +26,11 @@ from prepo_rlhf.ray.actor_loss import WeightedPolicyLoss
 from prepo_rlhf.ray.policy_model import PolicyModel
 from prepo_rlhf.ray.saved_model import save_model
 from prepo_rlhf.ray.strategy import Strategy
-from prepo_rlhf.ray.training_pass import MicroBatch, run_pass
+from prepo_rlhf.ray.training_pass import REPLAY_SUMS, MicroBatch, run_pass
 from prepo_rlhf.ray.weight_sync import WeightSync
 
 WEIGHT_KEY = "prepo_weight"  # in Experience.info: the relative-entropy weight w_i of each sequence
+REPLAYED_KEY = "prepo_replayed"  # and whether it is of an earlier step's rollouts
 
 
 class WeightedActorTrainer(ActorPPOTrainer):
@@ -43,12 +44,33 @@ class WeightedActorTrainer(ActorPPOTrainer):
     ) -> dict[str, Any]:
         deepspeed_engine.end_accumulation(self.actor.model, bool(self.replay_buffer.dynamic_optimizer_step[step]))
         weights = torch.as_tensor(experience.info.pop(WEIGHT_KEY), dtype=torch.float32)
-        policy_loss = self.actor_loss_fn
-        self.actor_loss_fn = partial(policy_loss, weights=weights.to(experience.sequences.device))
+        replayed = torch.as_tensor(experience.info.pop(REPLAYED_KEY), dtype=torch.bool)
+        policy_loss, device = self.actor_loss_fn, experience.sequences.device
+        self.actor_loss_fn = partial(policy_loss, weights=weights.to(device))
+        if self.args.train.replay_depth:
+            self.actor_loss_fn = partial(self._measured, self.actor_loss_fn, replayed.to(device), experience.info)
         try:
             return super().training_step(experience, kl_ctl, step, loss_batch_info)
         finally:
             self.actor_loss_fn = policy_loss
+
+    def _measured(
+        self,
+        loss: Any,
+        replayed: torch.Tensor,
+        info: dict[str, Any],
+        log_probs: torch.Tensor,
+        old_log_probs: torch.Tensor,
+        advantages: torch.Tensor,
+        action_mask: torch.Tensor,
+        **kwargs: Any,
+    ) -> Any:
+        """`loss` of a micro-batch; puts REPLAY_SUMS of its `replayed` sequences into `info`, as measures."""
+        eps_low, eps_high = self.args.actor.eps_clip_low_high
+        tokens = action_mask * replayed.unsqueeze(-1)
+        sums = reuse_sums(log_probs.detach(), old_log_probs, advantages, tokens, eps_low, eps_high)
+        info |= dict(zip(REPLAY_SUMS, sums, strict=True))
+        return loss(log_probs, old_log_probs, advantages, action_mask=action_mask, **kwargs)
 
 
 class PolicyActor(plain_class(PolicyModelActor)):

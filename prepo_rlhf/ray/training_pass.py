@@ -19,6 +19,8 @@ from tqdm import tqdm
 
 # OpenRLHF's measures that are shares of a mini-batch's mean: they are summed over its micro-batches.
 LOSSES = ("policy_loss", "kl", "entropy_loss")
+# Sums over the tokens of replayed sequences, and the number of those tokens.
+REPLAY_SUMS = ("replay_kl", "replay_clip_ratio", "replay_tokens")
 # Those that are 0 at a token whose advantage is 0.
 ZERO_WITHOUT_ADVANTAGE = ("ppo_clip_ratio",)
 
@@ -46,8 +48,9 @@ def run_pass(trainer: ActorPPOTrainer, micro_batches: Sequence[MicroBatch], kl_c
 
     Returns:
         OpenRLHF's measures. LOSSES are means over all sequences of a mini-batch, averaged over mini-batches;
-        ppo_clip_ratio is a mean over all response tokens; the others are means over the response tokens trained on,
-        and missing where there are none; learning rate and norm of the gradient are those of the last update.
+        ppo_clip_ratio is a mean over all response tokens; REPLAY_SUMS become means over the replayed tokens trained on,
+        and the others are means over all tokens trained on, missing where there are none; learning rate and norm of the
+        gradient are those of the last update.
     """
     buffer, strategy, device = trainer.replay_buffer, trainer.strategy, torch.device(torch.cuda.current_device())
     # Where OpenRLHF's training step looks them up.
@@ -72,7 +75,7 @@ def run_pass(trainer: ActorPPOTrainer, micro_batches: Sequence[MicroBatch], kl_c
             weighting = status["weights"][name]
             if weighting is None:
                 last[name] = float(value)
-            elif weighting == "token" and name in LOSSES:
+            elif weighting == "token" and name in (*LOSSES, *REPLAY_SUMS):
                 sums[name] += float(value)
             elif weighting == "token":
                 sums[name] += float(value) * tokens if tokens else 0.0
@@ -82,8 +85,8 @@ def run_pass(trainer: ActorPPOTrainer, micro_batches: Sequence[MicroBatch], kl_c
 
 def _means(sums: dict[str, float], updates: Sequence[MicroBatch], dp_size: int) -> dict[str, float]:
     """What `sums`, averaged over the ranks, say of the pass with these updates."""
-    tokens = sums.pop("tokens")
-    divisors = dict.fromkeys(sums, tokens) | dict.fromkeys(LOSSES, len(updates))
+    tokens, replayed = sums.pop("tokens"), sums.pop("replay_tokens", 0.0)
+    divisors = dict.fromkeys(sums, tokens) | dict.fromkeys(LOSSES, len(updates)) | dict.fromkeys(REPLAY_SUMS, replayed)
     # A loss was multiplied by the number of data-parallel ranks already.
     divisors |= dict.fromkeys(ZERO_WITHOUT_ADVANTAGE, sum(update.num_tokens for update in updates) / dp_size)
     return {name: value / divisors[name] for name, value in sums.items() if divisors[name]}

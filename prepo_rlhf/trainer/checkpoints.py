@@ -1,8 +1,8 @@
 """What a run needs to go on after a stop, and the best model so far.
 
 Weights and optimizer states are DeepSpeed's; the control loop's state (stream, selector, counters) travels
-with them as client state, so that both are always of the same step. Which files make a checkpoint whole is for
-`checkpoint_manifest`.
+with them as client state, so that both are always of the same step; the groups that the next steps train on once more
+lie beside them, in a file of their own. Which files make a checkpoint whole is for `checkpoint_manifest`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from prepo_rlhf.files.atomic import replace_text
 from prepo_rlhf.files.outputs import CONFIG_FILE, FINISHED_FILE
 from prepo_rlhf.files.run_start import checkpoint_folder
 from prepo_rlhf.ray.faults import reason
+from prepo_rlhf.trainer.replay import Replay
 from prepo_rlhf.trainer.stopped import TrainingStopped, how_to_go_on
+
+REPLAY_FILE = "replay.pt"  # in the checkpoint's folder, with --train.replay_depth
 
 
 class CheckpointError(TrainingStopped):
@@ -44,18 +47,21 @@ class LoopState:
 class Checkpoints:
     """Saves every `--ckpt.save_steps` steps, and whenever the evaluation is the best so far."""
 
-    def __init__(self, config: Config, policy: RayActorGroup, prompts_digest: str) -> None:
+    def __init__(self, config: Config, policy: RayActorGroup, prompts_digest: str, replay: Replay) -> None:
         self._config = config
         self._prompts_digest = prompts_digest
         self._policy = policy
+        self._replay = replay
         self._folder = checkpoint_folder(config)
         self._saved: str | None = None  # the last one of this run, or the one that it goes on from
 
     def load(self, tag: str | None) -> LoopState:
-        """The state of the checkpoint `tag` that the policy was loaded from, or a fresh one for None."""
+        """The state of the checkpoint `tag` that the policy was loaded from, with its replay; a fresh one for None."""
         if tag is None:
             return LoopState()
         self._saved = tag
+        if self._config.train.replay_depth:
+            self._replay.load(self._folder / tag / REPLAY_FILE)
         return LoopState(**ray.get(self._policy.async_run_method("get_checkpoint_states"))[0]["prepo_loop"])
 
     def save_if_due(self, state: LoopState) -> None:
@@ -107,6 +113,8 @@ class Checkpoints:
             ray.get(self._policy.async_run_method("save_checkpoint", tag, {"prepo_loop": asdict(state)}))
             if options.disable_ds:
                 return
+            if self._config.train.replay_depth:
+                self._replay.save(folder / REPLAY_FILE)
             checkpoint_manifest.seal(folder, self._prompts_digest)
             checkpoint_manifest.point_latest(self._folder, tag)
         except (OSError, RayTaskError) as error:

@@ -2,6 +2,7 @@
 
 A sequence whose weighted advantage is 0 at every token has no gradient. It is left out of training, not of the
 denominators: losses, gradients and updates are those of the whole batch.
+Sequences of earlier steps (`--train.replay_depth`) join the mini-batches, which are as many as without them.
 Boundary: runs in the driver and only sorts; `ray.training_pass` trains.
 """
 
@@ -26,7 +27,7 @@ from torch.utils.data import DataLoader
 from prepo_rlhf.algorithm.dealing import deal
 from prepo_rlhf.algorithm.learning_signal import teaches
 from prepo_rlhf.config import Config
-from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
+from prepo_rlhf.ray.policy_actor import REPLAYED_KEY, WEIGHT_KEY
 from prepo_rlhf.ray.training_pass import MicroBatch
 
 OF_LAST_UPDATE = ("actor_lr", "actor_grad_norm")
@@ -36,31 +37,41 @@ class TrainingPasses:
     """The passes over a step's rollouts (`--train.max_epochs`), each as a list of micro-batches for every rank.
 
     Attributes:
-        used_ratio: share of the sequences that are trained on.
+        used_ratio: share of the step's sequences that are trained on.
     """
 
     def __init__(
-        self, config: Config, experiences: Sequence[Experience], ranks: int, seed: int, leave_out: bool
+        self,
+        config: Config,
+        experiences: Sequence[Experience],
+        ranks: int,
+        seed: int,
+        leave_out: bool,
+        replayed: Sequence[Experience] = (),
     ) -> None:
         """Args:
         ranks: data-parallel ones.
         seed: of the order of the sequences.
         leave_out: whether sequences without advantage have no gradient.
+        replayed: sequences of earlier steps, dealt out evenly to the mini-batches of the step's own.
         """
         self._config, self._ranks, self._seed = config, ranks, seed
-        sequences = _sequences(config, experiences)
-        self._per_rank = len(sequences) // ranks
-        self._sequences = sequences
-        self._used = [not leave_out or _teaches(sequence) for sequence in sequences]
-        self.used_ratio = fmean(self._used)
+        own = _sequences(config, experiences)
+        self._per_rank = len(own) // ranks
+        self._sequences = [*own, *replayed]
+        self._replayed = range(len(own), len(self._sequences))
+        self._used = [not leave_out or teaches_anything(sequence) for sequence in self._sequences]
+        self.used_ratio = fmean(self._used[: len(own)])
 
     def __iter__(self) -> Iterator[list[list[MicroBatch]]]:
         share = self._config.train.batch_size // self._ranks
         for order in self._orders():
             micro_batches: list[list[MicroBatch]] = [[] for _ in range(self._ranks)]
-            for start in range(0, self._per_rank - share + 1, share):
+            starts = range(0, self._per_rank - share + 1, share)
+            for update, start in enumerate(starts):
                 own = order[start : start + share]
                 members = [rank * self._per_rank + place for rank in range(self._ranks) for place in own]
+                members += self._replayed[update :: len(starts)]
                 for of_rank, more in zip(micro_batches, self._mini_batch(members), strict=True):
                     of_rank += more
             yield micro_batches
@@ -129,16 +140,22 @@ def pass_means(passes: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _sequences(config: Config, experiences: Sequence[Experience]) -> list[Experience]:
-    """One experience a sequence, the first rank's first; of `info` only the weight, which the loss needs."""
+    """One experience a sequence, the first rank's first."""
     if config.train.dynamic_batch_enable:
         experiences = balance_experiences(experiences, config)
+    return single_sequences(experiences)
+
+
+def single_sequences(experiences: Sequence[Experience], replayed: bool = False) -> list[Experience]:
+    """One experience a sequence, without padding; of `info` only the weight, which the loss needs, and `replayed`."""
     single = [sequence for experience in experiences for sequence in split_experience_batch(experience)]
     for sequence in single:
-        sequence.info = {WEIGHT_KEY: float(sequence.info[WEIGHT_KEY])}
+        sequence.info = {WEIGHT_KEY: float(sequence.info[WEIGHT_KEY]), REPLAYED_KEY: replayed}
     return remove_padding_in_sequences(single)
 
 
-def _teaches(sequence: Experience) -> bool:
+def teaches_anything(sequence: Experience) -> bool:
+    """Whether a single sequence has a weighted advantage other than 0."""
     weight = torch.tensor([sequence.info[WEIGHT_KEY]])
     return bool(teaches(sequence.advantages[None], sequence.action_mask[None], weight))
 

@@ -5,6 +5,7 @@ Boundary: a group of policy ranks and experience; what follows in a step is for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,17 +35,22 @@ class PolicyUpdate:
         draws = any(ray.get(policy.async_run_method("draws_in_training")))
         self._leaves_out = needs_advantage(config) and not draws
 
-    def __call__(self, experiences: list[Experience], seed: int, kl_coef: float) -> dict[str, float]:
+    def __call__(
+        self, experiences: list[Experience], seed: int, kl_coef: float, replayed: Sequence[Experience] = ()
+    ) -> dict[str, float]:
         """Update the policy; `seed` is of the order of the sequences and of what the ranks draw.
 
+        Args:
+            replayed: sequences of earlier steps, which join the mini-batches.
         Returns:
             OpenRLHF's measures, `passes` and `used_ratio`; with a limit `reuse_kl` and `reuse_clip_ratio`, as they were
-            before the last pass, or before the one that was not made.
+            before the last pass, or before the one that was not made. Of `replayed`, with `--train.replay_depth`, their
+            number as `replayed`; `replay_kl` and `replay_clip_ratio`, each sequence measured just before its update.
         Raises:
             NotFiniteError: a weight is not a number any more.
         """
         ray.get(self._policy.async_run_method("seed", seed))
-        passes = TrainingPasses(self._config, experiences, self._ranks, seed, self._leaves_out)
+        passes = TrainingPasses(self._config, experiences, self._ranks, seed, self._leaves_out, replayed)
         done: list[dict[str, float]] = []
         drift: dict[str, float] = {}
         for number, micro_batches in enumerate(passes):
@@ -57,6 +63,8 @@ class PolicyUpdate:
         if bad := next(filter(None, ray.get(self._policy.async_run_method("not_finite"))), None):
             raise NotFiniteError(f"the weight {bad} is not finite")
         made = {"used_ratio": passes.used_ratio, "passes": float(len(done))}
+        if self._config.train.replay_depth:
+            made["replayed"] = float(len(replayed))
         return sequence_means(experiences) | pass_means(done) | made | drift
 
     def _train(self, micro_batches: Pass, kl_coef: float) -> dict[str, float]:

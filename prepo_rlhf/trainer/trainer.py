@@ -40,6 +40,7 @@ from prepo_rlhf.trainer.hang_watch import HangWatch
 from prepo_rlhf.trainer.metrics_log import MetricsLog
 from prepo_rlhf.trainer.policy_update import PolicyUpdate
 from prepo_rlhf.trainer.preflight import Prepared
+from prepo_rlhf.trainer.replay import Replay, informative_groups
 from prepo_rlhf.trainer.restarts import Restarts
 from prepo_rlhf.trainer.stop_request import StopRequest
 from prepo_rlhf.trainer.stopped import PartDied, TrainingStopped
@@ -67,7 +68,8 @@ class Trainer:
         self._gpus = GpuTurns(config, fleet)
         self._collector = RolloutCollector(strategy, fleet.calls, prepared.tokenizer, self._gpus, prepared.stops)
         self._evaluate = Evaluator(config, self._collector, prepared.evaluation)
-        self._checkpoints = Checkpoints(config, fleet.policy, prepared.prompts_digest)
+        self._replay = Replay(config.train.replay_depth)
+        self._checkpoints = Checkpoints(config, fleet.policy, prepared.prompts_digest, self._replay)
         self._state = self._checkpoints.load(prepared.start.tag)
         self._between_steps = True  # the policy is what `_state` says, and so are the records
         kl = config.algo.kl
@@ -210,9 +212,14 @@ class Trainer:
 
     def _train(self, experiences: list[Experience]) -> dict[str, float]:
         """Update the policy; returns its measures under train/."""
-        seed = derived_seed(self._config.train.seed, "train", self._state.step)
+        config = self._config
+        seed = derived_seed(config.train.seed, "train", self._state.step)
+        groups: list[Experience] = []
+        if config.train.replay_depth:  # before the update, which takes the experiences apart
+            groups = informative_groups(experiences, config.rollout.n_samples_per_prompt)
         with self._gpus.training():
-            metrics = self._update_policy(experiences, seed, self._kl.value)
+            metrics = self._update_policy(experiences, seed, self._kl.value, self._replay.sequences)
+        self._replay.add(groups)
         return {f"train/{name.removeprefix('actor_')}": value for name, value in metrics.items()}
 
     def _sync_weights(self) -> None:

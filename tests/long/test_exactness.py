@@ -87,6 +87,7 @@ def make_job(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
         *({"prepo__selector": name} for name in ("calibrated", "low-ppl", "high-ppl", "random", "length", "mopps")),
         {"prepo__selector": "calibrated", "algo__advantage__estimator": "posterior"},
         {"prepo__pacing": "feedback"},
+        {"train__replay_depth": 2},
         {"ds__param_dtype": "bf16", "vllm__num_engines": 2},
     ],
     ids=lambda changes: "-".join(map(str, changes.values())),
@@ -103,6 +104,11 @@ def test_a_resumed_run_is_the_unbroken_one(changes: dict[str, Any], make_job: An
     if "algo__advantage__estimator" in changes:  # posterior, by which groups of equal rewards teach as well
         assert all(row["train/used_ratio"] == 1 for row in rows)
         assert any(row["signal/zero_advantage_ratio"] > 0 for row in rows)
+    if "train__replay_depth" in changes:
+        own = [round(16 * (1 - row["signal/zero_advantage_ratio"])) for row in rows]  # of 16 sequences
+        assert [row["train/replayed"] for row in rows] == [sum(own[max(0, i - 2) : i]) for i in range(len(rows))]
+        assert [row.get("train/replay_kl", 0) > 0 for row in rows] == [row["train/replayed"] > 0 for row in rows]
+        assert sum(own[:-3]) > 0  # the checkpoint that is gone on from holds some
     if changes.get("prepo__selector") == "greso":
         means = [row[f"prepo/weight_{sign}_mean"] for row in rows for sign in ("positive", "negative")]
         assert means == pytest.approx([1] * len(means), abs=1e-5)

@@ -77,6 +77,7 @@ def test_five_times_by_itself(
 VARIANTS: dict[str, dict[str, Any]] = {
     "dynamic filtering": {"algo__dynamic_filtering_enable": True},
     "calibrated": {"prepo__selector": "calibrated", "prepo__weight_balance": "sign"},
+    "replay": {"train__replay_depth": 2},
     "lora": {"ds__lora__rank": 4},
     "two engines": {"vllm__num_engines": 2},
     "two ranks, ZeRO-3": {"actor__num_gpus_per_node": 2, "ds__zero_stage": 3, "train__micro_batch_size": 2},

@@ -52,6 +52,30 @@ def test_a_pass_too_many_is_not_made(tiny_llama: str, tmp_path: Path) -> None:
     assert [rate for _, rate in made] == pytest.approx([0.01 * share for share in schedule], rel=1e-6)
 
 
+def test_replayed_groups_are_trained_on_and_measured(tiny_llama: str, tmp_path: Path) -> None:
+    """On two ranks, after an update that moved the policy away from them; in the step's one update, as without them."""
+    from prepo_rlhf.trainer.policy_update import PolicyUpdate
+    from prepo_rlhf.trainer.replay import informative_groups
+
+    config = make_config(
+        tiny_llama, tmp_path, train__batch_size=16, train__micro_batch_size=4, rollout__micro_batch_size=4,
+        actor__adam__lr=0.01, actor__lr_warmup_ratio=0.0, actor__num_gpus_per_node=2, train__replay_depth=1,
+    )  # fmt: skip
+    with running_fleet(config, with_engines=False) as fleet:
+        update, earlier = PolicyUpdate(config, fleet.policy), make_experiences(fleet)
+        groups = informative_groups(earlier, config.rollout.n_samples_per_prompt)
+        first = update(earlier, seed=1, kl_coef=0.0)
+        assert len(groups) == 8 and first["replayed"] == 0 and "replay_kl" not in first
+        own, moved = make_experiences(fleet), moved_log_probs(fleet, earlier)
+        measures = update(own, seed=2, kl_coef=0.0, replayed=groups)
+        assert measures["replayed"] == 8
+        assert measures["replay_kl"] == pytest.approx((moved.exp() - 1 - moved).mean().item(), rel=1e-4)
+        assert measures["replay_kl"] > 1e-4 and 0 < measures["replay_clip_ratio"] < 1
+        assert measures["used_ratio"] == first["used_ratio"]
+        # Of cosine_with_min_lr, after two updates of the four that the fleet was told of.
+        assert learning_rate(fleet) == pytest.approx(0.01 * (0.1 + 0.9 * (1 + math.cos(math.pi / 2)) / 2), rel=1e-6)
+
+
 def learning_rate(fleet: Any) -> float:
     return ray.get(fleet.policy._actor_handlers[0].__ray_call__.remote(lambda rank: rank.actor.model.get_lr()[0]))
 

@@ -90,6 +90,7 @@ def test_a_required_option_is_asked_for(missing: str) -> None:
         ("--train.colocate_all --train.async_enable --vllm.enable_sleep", "--vllm.enable_sleep"),
         ("--train.partial_rollout_enable", "--train.partial_rollout_enable"),
         ("--train.reuse_limit 0.1", "--train.reuse_limit"),
+        ("--train.replay_depth 1 --train.max_epochs 2", "--train.max_epochs 2"),
         (
             "--train.async_enable --train.partial_rollout_enable --train.full_determinism_enable",
             "--train.full_determinism_enable",

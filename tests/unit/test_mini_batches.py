@@ -22,9 +22,15 @@ from prepo_rlhf.algorithm.dealing import deal
 from prepo_rlhf.algorithm.learning_signal import teaches
 from prepo_rlhf.config import Config
 from prepo_rlhf.ray.actor_loss import WeightedPolicyLoss, needs_advantage
-from prepo_rlhf.ray.policy_actor import WEIGHT_KEY, PolicyActor
+from prepo_rlhf.ray.policy_actor import REPLAYED_KEY, WEIGHT_KEY, PolicyActor
 from prepo_rlhf.ray.training_pass import MicroBatch
-from prepo_rlhf.trainer.mini_batches import TrainingPasses, pass_means, sequence_means
+from prepo_rlhf.trainer.mini_batches import (
+    TrainingPasses,
+    pass_means,
+    sequence_means,
+    single_sequences,
+    teaches_anything,
+)
 
 EPS, VOCABULARY = (0.2, 0.28), 20
 
@@ -120,6 +126,38 @@ def test_gradients_are_those_of_all_sequences(ranks: int, dynamic: bool, token_m
                 places = order[number * own : (number + 1) * own]
                 members = [passes._sequences[rank * per_rank + place] for rank in range(ranks) for place in places]
                 torch.testing.assert_close(gradient, literal_gradient(table, members, token_mean), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("ranks", "dynamic", "token_mean"), list(product((1, 2), *[(False, True)] * 2)))
+def test_replayed_sequences_join_the_mini_batches(ranks: int, dynamic: bool, token_mean: bool) -> None:
+    """As many updates as without, each of the formula's gradient over its own sequences and its share of the others;
+    these move no sequence of the step's own to another update."""
+    config = make_config(
+        train__dynamic_batch_enable=dynamic, train__replay_depth=1, actor__num_nodes=1, actor__num_gpus_per_node=ranks
+    )
+    table = torch.randn(VOCABULARY, VOCABULARY, dtype=torch.float64, requires_grad=True)
+    earlier = single_sequences(make_experiences(12, seed=5), replayed=True)[:11]
+    passes = TrainingPasses(config, make_experiences(16, 3), ranks, 3, True, earlier)
+    alone = TrainingPasses(config, make_experiences(16, 3), ranks, 3, True)
+    (order,), (micro_batches,) = alone._orders(), passes
+    actual = gradient_of_micro_batches(table, micro_batches, token_mean)
+    assert list(passes._orders()) == [order] and passes.used_ratio == alone.used_ratio
+    assert len(actual) == 2
+    own, per_rank = 8 // ranks, 16 // ranks
+    for number, gradient in enumerate(actual):
+        places = order[number * own : (number + 1) * own]
+        members = [alone._sequences[rank * per_rank + place] for rank in range(ranks) for place in places]
+        members += [sequence for place, sequence in enumerate(earlier) if place % 2 == number]
+        torch.testing.assert_close(gradient, literal_gradient(table, members, token_mean), rtol=0, atol=1e-12)
+    told = [
+        bool(flag)
+        for of_rank in micro_batches
+        for micro_batch in of_rank
+        if micro_batch.share
+        for flag in micro_batch.experience.info[REPLAYED_KEY]
+    ]
+    assert sum(told) == sum(teaches_anything(sequence) for sequence in earlier) > 0
+    assert len(told) - sum(told) == alone.used_ratio * 16
 
 
 def test_only_what_teaches_is_trained_on() -> None:

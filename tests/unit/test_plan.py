@@ -158,6 +158,8 @@ def test_the_arithmetic_of_a_step() -> None:
         "old log-probs": forward * sequences * 1000,
         "train": 4 * forward * sequences * 1000,
     }
+    replaying = plan(TOGETHER + " --actor.gradient_checkpointing_enable --train.replay_depth 2").phases
+    assert {phase.name: phase.flops for phase in replaying}["train"] == 3 * flops["train"]
     computed = sum(flops.values()) - flops["generate"]
     assert step_seconds(made) == pytest.approx(computed / (8 * 100e12) + sequences * 800 / (8 * 1000))
     assert step_seconds(plan(TOGETHER)) is None
