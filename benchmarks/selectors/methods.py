@@ -58,9 +58,12 @@ class Method(NamedTuple):
 WEIGHTS = ("--prepo.entropy_weight", "relative")
 DROPPING = ("--algo.dynamic_filtering_enable", "--algo.dynamic_filtering_criterion", "zero-variance")
 BALANCED = (*WEIGHTS, "--prepo.weight_balance", "sign")
+HALF_BATCH = ("--train.batch_size", "32", "--train.micro_batch_size", "32")  # twice the updates
 NEVER_REACHED = 1000.0  # nats a token: each pass is made, and told how far the policy has moved
 
 
+RATES = ("5e-5", "2e-4", "3e-4")  # beside that of all others, 1e-4, for the methods whose own rate was looked for
+RATED = ("random", "random+2", "calibrated+balanced", "calibrated+balanced+2")
 SIGNALS = ("perplexity", "length", "history")  # what calibrated predicts from: all, two, or one of them
 
 
@@ -107,6 +110,10 @@ METHODS: dict[str, Method] = {
     "calibrated+weights": Method(_selector("calibrated", *WEIGHTS)),
     "calibrated+balanced": Method(_selector("calibrated", *BALANCED)),
     "random+2": Method(_passes(2)),
+    "prepo+2": Method(_selector("prepo", *WEIGHTS, *_passes(2)), "paper", clocked=True),
+    "mopps+2": Method(_selector("mopps", *_passes(2)), "paper"),
+    "random+half-batch": Method(HALF_BATCH),
+    "calibrated+balanced+half-batch": Method(_selector("calibrated", *BALANCED, *HALF_BATCH)),
     "random+replay1": Method(_replay(1)),
     "calibrated+balanced+2": Method(_selector("calibrated", *BALANCED, *_passes(2))),
     "calibrated+balanced+4": Method(_selector("calibrated", *BALANCED, *_passes(4))),
@@ -120,6 +127,11 @@ METHODS: dict[str, Method] = {
     },
     "calibrated-measured": Method(_selector("calibrated", "--prepo.calibrated_memory", "measured")),
     "oracle": Method(_selector("low-ppl"), oracle=True),
+}
+METHODS |= {
+    f"{name}@{rate}": METHODS[name]._replace(options=(*METHODS[name].options, "--actor.adam.lr", rate))
+    for name in RATED
+    for rate in RATES
 }
 
 
