@@ -36,6 +36,16 @@ class Cluster:
 
     hosts: Sequence[Host]
     port: int
+    gpus: int  # of each host
+    _until_its_end: ExitStack
+
+    def join(self, host: int) -> None:
+        """Start a raylet on a host that has none any more."""
+        self._until_its_end.enter_context(_raylet(self.hosts[host], self.joining()))()
+
+    def joining(self) -> list[str]:
+        """Arguments of `ray start` on all hosts but the first."""
+        return [f"--address={self.address}", f"--num-gpus={self.gpus}"]
 
     @property
     def address(self) -> str:
@@ -68,12 +78,11 @@ class Cluster:
 @contextmanager
 def ray_cluster(hosts: Sequence[Host], gpus: int) -> Iterator[Cluster]:
     """A raylet with `gpus` logical GPUs on each host, all of which are gone afterwards."""
-    cluster = Cluster(hosts, _free_port())
     with ExitStack() as undo:
+        cluster = Cluster(hosts, _free_port(), gpus, undo)
         head = ["--head", f"--port={cluster.port}", "--include-dashboard=false"]
         undo.enter_context(_raylet(hosts[0], [*head, f"--num-gpus={gpus}"]))()
-        join = [f"--address={cluster.address}", f"--num-gpus={gpus}"]
-        for wait in [undo.enter_context(_raylet(host, join)) for host in hosts[1:]]:
+        for wait in [undo.enter_context(_raylet(host, cluster.joining())) for host in hosts[1:]]:
             wait()
         yield cluster
 
