@@ -58,6 +58,7 @@ class Method(NamedTuple):
 WEIGHTS = ("--prepo.entropy_weight", "relative")
 DROPPING = ("--algo.dynamic_filtering_enable", "--algo.dynamic_filtering_criterion", "zero-variance")
 BALANCED = (*WEIGHTS, "--prepo.weight_balance", "sign")
+PILOT = ("--prepo.allocation", "pilot", "--prepo.pilot_samples", str(ROLLOUTS // 2))
 NEVER_REACHED = 1000.0  # nats a token: each pass is made, and told how far the policy has moved
 
 
@@ -101,6 +102,8 @@ METHODS: dict[str, Method] = {
     "calibrated": Method(_selector("calibrated")),
     "calibrated+weights": Method(_selector("calibrated", *WEIGHTS)),
     "calibrated+balanced": Method(_selector("calibrated", *BALANCED)),
+    "random+pilot": Method(PILOT),
+    "calibrated+balanced+pilot": Method(_selector("calibrated", *BALANCED, *PILOT)),
     "random+2": Method(_passes(2)),
     "calibrated+balanced+2": Method(_selector("calibrated", *BALANCED, *_passes(2))),
     "calibrated+balanced+4": Method(_selector("calibrated", *BALANCED, *_passes(4))),

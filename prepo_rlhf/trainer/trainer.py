@@ -184,7 +184,7 @@ class Trainer:
         """One training step on a batch of rollouts, and everything that follows from it."""
         metrics = batch.metrics | staleness_metrics(batch.syncs, self._syncs)
         make_experience = self._experience_maker.make_experience_batch
-        experiences = self._timed(metrics, "make_experience", make_experience, batch.rollouts)
+        experiences = self._timed(metrics, "make_experience", make_experience, batch.rollouts, batch.group_sizes)
         metrics |= self._batch_metrics(batch, experiences)
         self._between_steps = False
         metrics |= self._timed(metrics, "train", self._train, experiences)
@@ -228,8 +228,7 @@ class Trainer:
         rewards = torch.cat([experience.info["reward"] for experience in experiences]).double()
         lengths = torch.cat([experience.action_mask.sum(-1) for experience in experiences]).double()
         truncated = torch.cat([experience.truncated for experience in experiences]).double()
-        scores = torch.tensor([outcome.rewards for outcome in batch.outcomes])
-        signals = training_signals(scores.flatten(), scores.shape[1])
+        signals = training_signals([outcome.rewards for outcome in batch.outcomes])
         return signals | weight_metrics(weights, sequence_advantages(experiences)) | {
             "prepo/entropy_mean": entropies.mean().item(),
             "rollout/reward_mean": rewards.mean().item(),
