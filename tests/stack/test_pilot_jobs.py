@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tiny_tasks import job_options, read_metrics, run_job
 
-pytestmark = pytest.mark.usefixtures("ray_head")
+pytestmark = [pytest.mark.usefixtures("ray_head"), pytest.mark.long]
 
 PILOT = {"prepo__allocation": "pilot", "prepo__selector": "random"}
 
@@ -44,7 +44,6 @@ def test_the_rollouts_of_a_step_are_its_budget(
     assert_pilots(*run(tmp_path, tiny_llama, tiny_data, parity_reward, **PILOT))
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "changes",
     [
@@ -60,7 +59,6 @@ def test_with_others(
     assert_pilots(*run(tmp_path, tiny_llama, tiny_data, parity_reward, **PILOT | changes))
 
 
-@pytest.mark.long
 def test_a_pilot_and_its_rest_are_the_rollouts_of_a_whole_group(
     tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
 ) -> None:
