@@ -88,7 +88,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         pytest.param(list(LAYOUTS), "token-mean", None, id="all", marks=pytest.mark.long),
         pytest.param(list(LAYOUTS), "seq-mean-token-mean", None, id="all-sequence-mean", marks=pytest.mark.long),
         pytest.param(
-            ["one", "two", "two-zero3-dynamic"], "token-mean", [2, 6, 2, 4, 2], id="unequal-groups",
+            ["one", "packed", "two", "two-zero3-dynamic"], "token-mean", [2, 6, 2, 4, 2], id="unequal-groups",
             marks=pytest.mark.long,
         ),
     ],
