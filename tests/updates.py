@@ -32,16 +32,20 @@ def make_rollouts(count: int, seed: int = 0) -> list[Any]:
     return rollouts
 
 
-def make_experiences(fleet: Any, entropy_mean: str = "sequence", weight_balance: str = "batch") -> list[Any]:
+def make_experiences(
+    fleet: Any, entropy_mean: str = "sequence", weight_balance: str = "batch", group_sizes: list[int] | None = None
+) -> list[Any]:
+    """`group_sizes`: of the 16 rollouts, if not all groups have 4."""
     from openrlhf.trainer.ppo_utils.kl_controller import FixedKLController
 
     from prepo_rlhf.trainer.experience_maker import ExperienceMaker
 
     weights = {"prepo.entropy_mean": entropy_mean, "prepo.weight_balance": weight_balance}
-    fleet.strategy.args = fleet.strategy.args.replaced(weights)
+    allocation = {"prepo.allocation": "pilot" if group_sizes else "fixed"}
+    fleet.strategy.args = fleet.strategy.args.replaced(weights | allocation)
     tokenizer = AutoTokenizer.from_pretrained(fleet.strategy.args.actor.model_name_or_path)
     maker = ExperienceMaker(fleet.policy, None, None, None, FixedKLController(0.0), fleet.strategy, tokenizer)
-    return maker.make_experience_batch(make_rollouts(16))
+    return maker.make_experience_batch(make_rollouts(16), group_sizes)
 
 
 def train_on(fleet: Any, experiences: list[Any], leave_out: bool = True, seed: int = 0) -> dict[str, float]:

@@ -59,6 +59,7 @@ WEIGHTS = ("--prepo.entropy_weight", "relative")
 DROPPING = ("--algo.dynamic_filtering_enable", "--algo.dynamic_filtering_criterion", "zero-variance")
 BALANCED = (*WEIGHTS, "--prepo.weight_balance", "sign")
 HALF_BATCH = ("--train.batch_size", "32", "--train.micro_batch_size", "32")  # twice the updates
+PILOT = ("--prepo.allocation", "pilot", "--prepo.pilot_samples", str(ROLLOUTS // 2))
 NEVER_REACHED = 1000.0  # nats a token: each pass is made, and told how far the policy has moved
 
 
@@ -109,6 +110,8 @@ METHODS: dict[str, Method] = {
     "calibrated": Method(_selector("calibrated")),
     "calibrated+weights": Method(_selector("calibrated", *WEIGHTS)),
     "calibrated+balanced": Method(_selector("calibrated", *BALANCED)),
+    "random+pilot": Method(PILOT),
+    "calibrated+balanced+pilot": Method(_selector("calibrated", *BALANCED, *PILOT)),
     "random+2": Method(_passes(2)),
     "prepo+2": Method(_selector("prepo", *WEIGHTS, *_passes(2)), "paper", clocked=True),
     "mopps+2": Method(_selector("mopps", *_passes(2)), "paper"),

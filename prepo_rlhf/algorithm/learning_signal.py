@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import fmean
+
 from torch import Tensor
 
 from prepo_rlhf.algorithm.weighted_advantages import weighted_advantages
@@ -24,23 +27,25 @@ def teaches(advantages: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
     return ((weighted_advantages(advantages, weights) != 0) & mask.bool()).any(dim=-1)
 
 
-def training_signals(rewards: Tensor, group_size: int) -> dict[str, float]:
+def training_signals(groups: Sequence[Sequence[float]]) -> dict[str, float]:
     """Shares of prompt groups with equal rewards, all correct, all wrong (measures of PREPO, arXiv 2511.00794).
 
     Rewards follow the verifiable-reward convention: 1 (or more) is correct, 0 (or less) is wrong.
 
     Args:
-        rewards: [N], the rollouts of one prompt next to each other.
-        group_size: n, rollouts a prompt.
+        groups: the rewards of each prompt's rollouts, as many as it has.
 
     Returns:
         signal/zero_advantage_ratio, signal/all_correct_ratio and signal/all_wrong_ratio, each in [0, 1].
 
     Raises:
-        ValueError: `rewards` is empty or does not divide into groups.
+        ValueError: there is no group, or one of them is empty.
     """
-    if rewards.numel() == 0 or rewards.numel() % group_size:
-        raise ValueError(f"{rewards.numel()} rewards do not make groups of {group_size}")
-    lowest, highest = rewards.reshape(-1, group_size).aminmax(dim=-1)
-    shares = {"zero_advantage": lowest == highest, "all_correct": lowest >= 1, "all_wrong": highest <= 0}
-    return {f"signal/{name}_ratio": groups.double().mean().item() for name, groups in shares.items()}
+    if not groups or not all(groups):
+        raise ValueError("there is no group of rewards, or one of them is empty")
+    spans = [(min(rewards), max(rewards)) for rewards in groups]
+    return {
+        "signal/zero_advantage_ratio": fmean(lowest == highest for lowest, highest in spans),
+        "signal/all_correct_ratio": fmean(lowest >= 1 for lowest, _ in spans),
+        "signal/all_wrong_ratio": fmean(highest <= 0 for _, highest in spans),
+    }

@@ -22,6 +22,8 @@ GROUP_ESTIMATORS = ("rloo", "reinforce_baseline", "group_norm", "dr_grpo")
 PACED_SELECTORS = ("prepo", "length")
 PPL_WINDOW_SELECTORS = ("prepo", "low-ppl", "high-ppl")
 DROPPING_SELECTORS = ("greso",)
+# The estimators that look at one group alone, whatever its size.
+PILOT_ESTIMATORS = ("group_norm", "rloo", "dr_grpo", "posterior")
 # Of the group prepo: option -> the only selector that reads it.
 OPTIONS_OF_ONE = {
     "dps_lambda": "dps", "bots_lambda": "bots", "bots_rho": "bots", "calibrated_uses": "calibrated",
@@ -34,7 +36,7 @@ def check(config: Config) -> Config:
     # The other rules divide by sizes, so they run only where every single value is valid.
     problems = [*_required(config), *field_problems(GivenConfig, config.to_dict())]
     if not problems:
-        for rule in (_prompts, _stops, _windows, _weights, _groups, _posterior, _lengths, _train_batches,
+        for rule in (_prompts, _stops, _windows, _weights, _groups, _posterior, _allocation, _lengths, _train_batches,
                      _rollout_batches, _placement, _precision, _engines, _engine_args, _loss, _records):  # fmt: skip
             problems.extend(rule(config))
     if problems:
@@ -163,6 +165,42 @@ def _posterior(c: Config) -> Iterator[str]:
         yield f"--reward.stop_properly_penalty_coef {truncated}: {only}"
     if c.reward.remote_url == "math" and bonus:
         yield f"--reward.math.format_coef {bonus}: {only}"
+
+
+def _allocation(c: Config) -> Iterator[str]:
+    pilot, n, k = c.prepo.pilot_samples, c.rollout.n_samples_per_prompt, c.rollout.batch_size
+    if c.prepo.allocation == "fixed":
+        if pilot is not None:
+            yield f"--prepo.pilot_samples {pilot} is read with --prepo.allocation pilot only: add that, or remove it"
+        return
+    option, candidates = "--prepo.allocation pilot", c.prepo.candidate_batch_size
+    divisors = [size for size in range(2, n) if n % size == 0]
+    if pilot not in divisors:
+        remedy = f"take {' or '.join(map(str, divisors))}" if divisors else "raise the latter to a number that has one"
+        yield (
+            f"--prepo.pilot_samples {pilot}: must be a divisor of --rollout.n_samples_per_prompt {n}, from 2 and below "
+            f"it, so that the rollouts of a step always suffice for whole pilots: {remedy}"
+        )
+    elif candidates < k * n // pilot:
+        yield (
+            f"--prepo.candidate_batch_size {candidates}: with {option} a step may take {k * n // pilot} prompts, when "
+            f"all stay with their pilot: make it at least that, or raise --prepo.pilot_samples {pilot}"
+        )
+    if c.prepo.selector in DROPPING_SELECTORS:
+        yield f"{option} keeps the groups that --prepo.selector {c.prepo.selector} would drop: take another selector"
+    if c.prepo.selector == "hive":
+        yield f"{option} selects from what is left too, and --prepo.selector hive has a median of whole ones: change it"
+    if c.prepo.ppl_length_bins > 1:
+        yield f"{option}: further prompts come one by one, and --prepo.ppl_length_bins above 1 takes many; remove one"
+    if c.algo.dynamic_filtering_enable:
+        yield f"{option} keeps the groups that --algo.dynamic_filtering_enable would drop: remove one of them"
+    if c.train.agent_func_path:
+        yield f"{option}: not with the rollouts of an agent, --train.agent_func_path; remove one of them"
+    if c.algo.advantage.estimator not in PILOT_ESTIMATORS:
+        yield (
+            f"{option} makes groups of different sizes, which --algo.advantage.estimator {c.algo.advantage.estimator} "
+            f"does not take: give {', '.join(PILOT_ESTIMATORS[:-1])} or {PILOT_ESTIMATORS[-1]}"
+        )
 
 
 def _lengths(c: Config) -> Iterator[str]:

@@ -163,6 +163,8 @@ def _defaults(c: GivenConfig) -> Changes:
         yield "rollout.max_tokens_per_gpu", c.train.max_tokens_per_gpu
     if c.prepo.candidate_batch_size is None:
         yield "prepo.candidate_batch_size", CANDIDATES_PER_PROMPT * c.rollout.batch_size
+    if c.prepo.allocation == "pilot" and c.prepo.pilot_samples is None:
+        yield "prepo.pilot_samples", max(2, c.rollout.n_samples_per_prompt // 2)
     if c.logger.tensorboard_dir is None:
         yield "logger.tensorboard_dir", os.path.join(c.logger.run_dir, "tensorboard")
 

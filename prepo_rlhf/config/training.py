@@ -84,6 +84,13 @@ class PrepoOptions(Options):
     calibrated_memory: Literal["fixed", "measured"] = "fixed"
     """Of the selector calibrated: how fast it forgets: by fixed factors, or as fast as the pass rates of prompts that
     were rolled out again have moved."""
+    allocation: Literal["fixed", "pilot"] = "fixed"
+    """How a step's rollouts, rollout.batch_size x rollout.n_samples_per_prompt, are shared out: as many for each prompt
+    (fixed); or a pilot for each, the rest where the pilot's rewards differ, and for what others leave further prompts
+    of the same candidates (pilot)."""
+    pilot_samples: Annotated[int, Ge(2)] | None = None
+    """Of the allocation pilot: rollouts of a prompt before it is decided whether it gets the rest; a divisor of
+    rollout.n_samples_per_prompt, by default half of it."""
     candidate_batch_size: Annotated[int, Ge(1)] | None = None
     """|B|, the prompts drawn before selection; by default 5 times --rollout.batch_size (K / |B| = 20%)."""
     entropy_weight: Literal["relative", "none"] = "relative"

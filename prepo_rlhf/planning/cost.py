@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from prepo_rlhf.config import Config
 from prepo_rlhf.planning.model_shape import ModelShape
+from prepo_rlhf.planning.step_counts import most_prompts
 
 
 class Lengths(NamedTuple):
@@ -67,7 +68,8 @@ def phases(shape: ModelShape, config: Config, lengths: Lengths, speed: Speed) ->
 
 
 def _prefilled(config: Config, lengths: Lengths, cached: bool) -> int:
-    """Prompt tokens of the prefill: without a prefix cache, those of every rollout."""
+    """Prompt tokens of the prefill: without a prefix cache, those of every rollout; with it, of the most prompts that a
+    step can have."""
     if not config.vllm.enable_prefix_caching:
         return config.rollout.batch_size * config.rollout.n_samples_per_prompt * lengths.prompt
-    return 0 if cached else config.rollout.batch_size * lengths.prompt
+    return 0 if cached else most_prompts(config) * lengths.prompt

@@ -41,6 +41,12 @@ def schedule(config: Config, prompts: int) -> Schedule:
     return Schedule(prompts, per_episode, steps, updates, steps * k * n, steps * candidates * n)
 
 
+def most_prompts(config: Config) -> int:
+    """Prompts of a step: K, or as many pilots as it has rollouts for."""
+    k, pilot = config.rollout.batch_size, config.prepo.pilot_samples
+    return k if pilot is None else k * config.rollout.n_samples_per_prompt // pilot
+
+
 def count_prompts(config: Config) -> int | None:
     """Rows of `--data.prompt_dataset`, at most `--data.max_samples`; None if it is no file that can be read here, and
     ConfigError if it is one, but broken."""

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from prepo_rlhf.planning.cluster import GIB
 from prepo_rlhf.planning.plan import Plan
+from prepo_rlhf.planning.step_counts import most_prompts
 
 MILLION = 10**6
 
@@ -92,6 +93,8 @@ def _schedule(plan: Plan) -> Table:
     if schedule is None:
         return _table("Schedule", ("", ""), [("prompts", "unknown: give --prompts")])
     per_step = f"{rollout.n_samples_per_prompt} of {rollout.batch_size:,} prompts a step"
+    if plan.config.prepo.allocation == "pilot":
+        per_step = f"at most {per_step} or {plan.config.prepo.pilot_samples} of up to {most_prompts(plan.config):,}"
     numbers = {
         "prompts": schedule.prompts,
         f"steps an episode, of {candidates:,} candidates": schedule.steps_per_episode,

@@ -27,6 +27,7 @@ from prepo_rlhf.ray.engine_calls import Ask, EngineCall, EngineCalls
 from prepo_rlhf.ray.gpu_turns import GpuTurns
 from prepo_rlhf.ray.request_waves import Wave
 from prepo_rlhf.ray.requests import derived_seed, generation_params
+from prepo_rlhf.rollout.allocation import Part, RolloutBudget, collect_within_budget
 from prepo_rlhf.rollout.predicted_groups import add_prediction
 from prepo_rlhf.rollout.staleness import Syncs
 from prepo_rlhf.rollout.step_groups import collect_groups, keeps
@@ -38,13 +39,15 @@ from prepo_rlhf.selection.prompt_stream import PromptStream
 class RolloutBatch:
     """What one training step is made of.
 
-    `rollouts` holds one `Experience` a rollout, the rollouts of a prompt next to each other; `outcomes` the scores
-    of every prompt that was rolled out, also of those that were dropped; `syncs` the number of weight syncs before the
-    first and the last token of each of `rollouts`; `metrics` the selection's, the number of rollouts and tokens
-    generated, and timings; `stream_state` the stream's after this batch, and `last` whether that was its last window.
+    `rollouts` holds one `Experience` a rollout, the rollouts of a prompt next to each other, and `group_sizes` how many
+    each prompt has; `outcomes` the scores of every prompt that was rolled out, also of those that were dropped; `syncs`
+    the number of weight syncs before the first and the last token of each of `rollouts`; `metrics` the selection's, the
+    number of rollouts and tokens generated, and timings; `stream_state` the stream's after this batch, and `last`
+    whether that was its last window.
     """
 
     rollouts: list[Experience]
+    group_sizes: list[int]
     syncs: list[Syncs]
     outcomes: list[PromptOutcome]
     metrics: dict[str, float]
@@ -67,17 +70,19 @@ class RolloutCollector(SamplesGenerator):
     def collect(self, stream: PromptStream) -> RolloutBatch | None:
         """Rollouts of `--rollout.batch_size` prompts; None when the stream has no further window.
 
-        With dynamic filtering, or a selector that drops groups, dropped prompts are replaced; a batch that stays
-        short because the data ends is not trained on.
+        With `--prepo.allocation pilot` as many rollouts, of more prompts. With dynamic filtering, or a selector that
+        drops groups, dropped prompts are replaced; a batch that stays short because the data ends is not trained on.
         """
         rollout = self.args.rollout
         generated: Counter[str] = Counter()
         reward_logs: list[dict[str, Any]] = []
 
-        def submit(candidates: list[Candidate], draw: int) -> list[tuple[Candidate, EngineCall]]:
-            prompts = [candidate.prompt for candidate in candidates]
-            calls = self._submit(prompts, rollout.n_samples_per_prompt, rollout.temperature, f"draw {draw}")
-            return list(zip(candidates, calls, strict=True))
+        def submit(parts: list[Part]) -> list[tuple[Candidate, EngineCall]]:
+            calls = self._submit([(part.candidate.prompt, self._params_of(part)) for part in parts])
+            return [(part.candidate, call) for part, call in zip(parts, calls, strict=True)]
+
+        def submit_whole(candidates: list[Candidate], draw: int) -> list[tuple[Candidate, EngineCall]]:
+            return submit([Part(candidate, draw, 0, rollout.n_samples_per_prompt) for candidate in candidates])
 
         def receive(
             under_way: tuple[Candidate, EngineCall],
@@ -98,14 +103,19 @@ class RolloutCollector(SamplesGenerator):
         self._submitted = 0  # a resumed run deals as the unbroken one did
         with self._gpus.generating():
             start = time.perf_counter()
-            groups = collect_groups(stream, rollout.batch_size, submit, receive, keep, in_rounds)
+            if self.args.prepo.allocation == "pilot":
+                sizes = rollout.batch_size, rollout.n_samples_per_prompt, self.args.prepo.pilot_samples
+                groups = collect_within_budget(stream, RolloutBudget(*sizes), submit, receive, in_rounds)
+            else:
+                groups = collect_groups(stream, rollout.batch_size, submit_whole, receive, keep, in_rounds)
         if groups is None:
             return None
         elapsed = time.perf_counter() - start
         metrics = groups.metrics | dict(generated) | _reward_metrics(reward_logs)
         metrics["timing/generation"] = elapsed - metrics["timing/score_prompts"]
         rollouts, syncs = map(list, zip(*itertools.chain.from_iterable(groups.kept), strict=True))
-        return RolloutBatch(rollouts, syncs, groups.outcomes, metrics, stream.state_dict(), stream.exhausted)
+        sizes = [len(group) for group in groups.kept]
+        return RolloutBatch(rollouts, sizes, syncs, groups.outcomes, metrics, stream.state_dict(), stream.exhausted)
 
     def evaluate(
         self, prompts: Sequence[Prompt], num_samples: int, temperature: float, step: int
@@ -113,25 +123,31 @@ class RolloutCollector(SamplesGenerator):
         """`num_samples` graded rollouts of every prompt, in their order."""
         self._submitted = 0
         with self._gpus.generating():
-            calls = self._submit(prompts, num_samples, temperature, f"evaluation {step}")
+            purpose = f"evaluation {step}"
+            calls = self._submit([(each, self._params(each, num_samples, temperature, purpose)) for each in prompts])
             return [ProblemSamples(tuple(map(sample_of, self._engines.receive(call)))) for call in calls]
 
-    def _submit(
-        self, prompts: Sequence[Prompt], num_samples: int, temperature: float, purpose: str
-    ) -> list[EngineCall]:
+    def _submit(self, requests: Sequence[tuple[Prompt, SamplingParams]]) -> list[EngineCall]:
         """Starts the prompts' rollouts, dealt out to the engines in turn."""
         engines, asks = len(self._engines), []
-        for number, prompt in enumerate(prompts):
-            wave = number // engines, len(range(number % engines, len(prompts), engines))
+        for number, (prompt, params) in enumerate(requests):
+            wave = number // engines, len(range(number % engines, len(requests), engines))
             engine = (self._submitted + number) % engines
-            params = self._params(prompt, num_samples, temperature, purpose)
             asks.append(self._rollout(engine, prompt, params, wave))
-        self._submitted += len(prompts)
+        self._submitted += len(requests)
         return self._engines.start(asks)
 
-    def _params(self, prompt: Prompt, num_samples: int, temperature: float, purpose: str) -> SamplingParams:
+    def _params_of(self, part: Part) -> SamplingParams:
+        temperature = self.args.rollout.temperature
+        return self._params(part.candidate.prompt, part.count, temperature, f"draw {part.draw}", part.first)
+
+    def _params(
+        self, prompt: Prompt, num_samples: int, temperature: float, purpose: str, first: int = 0
+    ) -> SamplingParams:
+        """Of samples `first` and following: vLLM gives sample i the seed + i, so that each has its own however many
+        are asked for at once."""
         train, rollout = self.args.train, self.args.rollout
-        seed = derived_seed(train.seed, purpose, prompt.row) if train.full_determinism_enable else None
+        seed = derived_seed(train.seed, purpose, prompt.row) + first if train.full_determinism_enable else None
         return generation_params(
             num_samples,
             temperature,

@@ -39,7 +39,7 @@ class BotsSelector(SeededSelector):
     From the authors' code, with its lambda = rho = 0.2 as defaults; there, too, what was rolled out takes the place of
     what is implied, so that its group counts (1 - rho) n s + rho n s. There a resumed run starts with new posteriors;
     here they are in the checkpoint. There halving, the draw and the target of 1/2 are options, and not its defaults.
-    Our choice: n is the size of the step's first group. The rollouts of the reference models are the method's cost
+    Our choice: n is the mean size of the step's groups. The rollouts of the reference models are the method's cost
     too, which a comparison has to count.
     """
 
@@ -51,7 +51,7 @@ class BotsSelector(SeededSelector):
         self._forgotten = forgotten
         self.rho = rho
         self.capability: float | None = None
-        self.steps: list[tuple[float, float, int]] = []  # capability, rho and n after each step that had groups
+        self.steps: list[tuple[float, float, float]] = []  # capability, rho and n after each step that had groups
         # Posteriors are brought up to date when they are asked for: a, b, and how many of the steps they have in them.
         self.posteriors: dict[int, tuple[float, float, int]] = {}
         self.references: dict[int, Rates] = {}  # of all prompts chosen so far
@@ -89,7 +89,7 @@ class BotsSelector(SeededSelector):
         if fmean(errors) >= WRONG:
             self.rho /= 2
         earlier = [self._posterior(group.row, rates) for group, rates in zip(groups, references, strict=True)]
-        self.steps.append((self.capability, self.rho, len(groups[0].rewards)))
+        self.steps.append((self.capability, self.rho, fmean(len(group.rewards) for group in groups)))
         for group, posterior, share in zip(groups, earlier, shares, strict=True):
             self.posteriors[group.row] = (*self._moved(posterior, share, len(group.rewards)), len(self.steps))
 

@@ -108,6 +108,7 @@ class PromptStream:
         }
         self._next_draw = 0
         self._order: tuple[int, list[int]] = (-1, [])
+        self._left: list[Candidate] = []  # of the last draw, not selected yet
         self._in_use = Lock()  # the selector
         self._num_observed = 0
         self._observed: deque[Sequence[PromptOutcome]] = deque()  # the last ones, for `up_to_date`
@@ -125,16 +126,19 @@ class PromptStream:
         candidates, seconds = self._scored(self._candidates(draw))
         rho = progress(draw, self.total_draws)
         with self._in_use:
-            chosen = self.selector.select(candidates, self._num_selected, rho)
-            if self.selector.predicts:  # while it knows what it knew when it chose
-                predictions = self.selector.predict(candidates)
-                candidates = [replace(c, prediction=p) for c, p in zip(candidates, predictions, strict=True)]
-            selected = [candidates[i] for i in chosen]
+            selected = self._select(candidates, self._num_selected, rho)
             metrics = {"prepo/progress": rho, "timing/score_prompts": seconds, **self.selector.metrics()}
         if self.selector.needs_scores:
             metrics |= perplexity_metrics(candidates, selected)
         self._next_draw += 1
         return Selection(draw, rho, selected, metrics)
+
+    def draw_more(self, count: int) -> list[Candidate]:
+        """Selects so many more of the last draw's candidates, among those that it has left."""
+        if not count:
+            return []
+        with self._in_use:
+            return self._select(self._left, count, progress(self._next_draw - 1, self.total_draws))
 
     def observe(self, outcomes: Sequence[PromptOutcome]) -> None:
         """Tells the selector the outcomes of a training step."""
@@ -176,6 +180,16 @@ class PromptStream:
         self.selector.load_state_dict(state["selector"])
         for outcomes in state["observed_since"]:
             self.selector.observe([PromptOutcome(**outcome) for outcome in outcomes])
+
+    def _select(self, candidates: list[Candidate], k: int, rho: float) -> list[Candidate]:
+        """The selector's choice, in its order; the others are left for `draw_more`."""
+        chosen = self.selector.select(candidates, k, rho)
+        if self.selector.predicts:  # while it knows what it knew when it chose
+            predictions = self.selector.predict(candidates)
+            candidates = [replace(c, prediction=p) for c, p in zip(candidates, predictions, strict=True)]
+        taken = set(chosen)
+        self._left = [candidate for i, candidate in enumerate(candidates) if i not in taken]
+        return [candidates[i] for i in chosen]
 
     def _candidates(self, draw: int) -> list[Candidate]:
         episode, batch = divmod(draw, self._draws_per_episode)

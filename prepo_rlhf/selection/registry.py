@@ -37,6 +37,8 @@ def make_selector(options: PrepoOptions, seed: int) -> PromptSelector:
             raise ConfigError(f"{option}: from_options of {where}:{name} returned no selector, but {selector!r}")
         if options.selector in PREDICTING and not selector.predicts:
             raise ConfigError(f"{option}: PREDICTING has its name, but {where}:{name} does not say `predicts = True`")
+        if options.allocation == "pilot" and selector.drops_zero_variance:
+            raise ConfigError(f"--prepo.allocation pilot keeps the groups that {option} would drop: take another one")
         CheckedSelector(selector)  # which the prompt stream will put around it, once Ray has started
     except ConfigError:
         raise

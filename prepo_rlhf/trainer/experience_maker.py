@@ -1,13 +1,15 @@
 """From rollouts to what the policy trains on: old log-probs, entropies, KL, advantages, weights.
 
 OpenRLHF's experience maker without critic and reward model, plus the entropy that comes with the old log-probs
-and the relative-entropy weights over the whole batch; and an advantage estimator of our own, `posterior`.
+and the relative-entropy weights over the whole batch; an advantage estimator of our own, `posterior`; and groups of
+different sizes.
 Boundary: runs in the driver; log-probs come from the actors.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -18,6 +20,7 @@ from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker
 from openrlhf.trainer.ppo_utils.length_penalty import apply_length_penalties
 
 from prepo_rlhf.algorithm.entropy_weights import relative_entropy_weights
+from prepo_rlhf.algorithm.group_advantages import group_advantages
 from prepo_rlhf.algorithm.posterior_baseline import posterior_advantages
 from prepo_rlhf.ray.policy_actor import WEIGHT_KEY
 from prepo_rlhf.rollout.predicted_groups import PREDICTION_KEY
@@ -34,9 +37,17 @@ class ExperienceMaker(RemoteExperienceMaker):
     """Adds to each batch `info[ENTROPY_KEY]` and `info[WEIGHT_KEY]`, both (B,)."""
 
     @torch.no_grad()
-    def make_experience_batch(self, rollout_samples: list[Experience]) -> list[Experience]:
-        """Micro-batches of experience, ready for the policy's ranks; all of a step's rollouts at once."""
-        experiences = super().make_experience_batch(rollout_samples)
+    def make_experience_batch(
+        self, rollout_samples: list[Experience], group_sizes: Sequence[int] | None = None
+    ) -> list[Experience]:
+        """Micro-batches of experience, ready for the policy's ranks; all of a step's rollouts at once.
+
+        Args:
+            rollout_samples: those of a prompt next to each other.
+            group_sizes: how many each prompt has; None if all have `--rollout.n_samples_per_prompt`.
+        """
+        experiences = self.make_experience(self.split_rollout_samples(rollout_samples))
+        experiences = self.compute_advantages_and_returns(experiences, group_sizes)
         self._weight(experiences)
         return experiences
 
@@ -54,31 +65,41 @@ class ExperienceMaker(RemoteExperienceMaker):
         return samples_list
 
     @torch.no_grad()
-    def compute_advantages_and_returns(self, experiences: list[Experience]) -> list[Experience]:
+    def compute_advantages_and_returns(
+        self, experiences: list[Experience], group_sizes: Sequence[int] | None = None
+    ) -> list[Experience]:
         """OpenRLHF's and `posterior`, in float64, where group_norm's are exactly 0 in a group of equal rewards.
 
-        In float32 the mean of 8 rewards of 0.1 is not 0.1, and the difference over a deviation of 0 is -7.
+        In float32 the mean of 8 rewards of 0.1 is not 0.1, and the difference over a deviation of 0 is -7. OpenRLHF
+        takes all groups to be of one size, so with `--prepo.allocation pilot` each is taken by itself.
         """
         for experience in experiences:
             experience.rewards = experience.rewards.double()
-        if self.advantage_estimator == "posterior":
-            self._relative_to_prediction(experiences)
+        if self.advantage_estimator == "posterior" or self.args.prepo.allocation == "pilot":
+            self._take_groups_apart(experiences, group_sizes)
         else:
             experiences = super().compute_advantages_and_returns(experiences)
         for experience in experiences:
             experience.advantages, experience.returns = experience.advantages.float(), experience.returns.float()
         return experiences
 
-    def _relative_to_prediction(self, experiences: list[Experience]) -> None:
-        """Advantages by `posterior_baseline`, and whatever else OpenRLHF makes beside those of its own estimators."""
+    def _take_groups_apart(self, experiences: list[Experience], group_sizes: Sequence[int] | None) -> None:
+        """Advantages of each group by itself, and whatever else OpenRLHF makes beside those of its own estimators."""
         apply_length_penalties(experiences, self.args)
-        n = self.args.rollout.n_samples_per_prompt
         places = torch.tensor([place for experience in experiences for place in experience.index])
         order = places.argsort()  # the rollouts of a prompt next to each other
-        rewards = torch.cat([experience.rewards for experience in experiences])[order].reshape(-1, n)
-        predictions = torch.cat([experience.info.pop(PREDICTION_KEY) for experience in experiences])[order][::n]
-        advantages = posterior_advantages(rewards, *predictions.unbind(-1)).flatten()[places]
-        deviations = rewards.std(-1, correction=min(n - 1, 1)).repeat_interleave(n)[places]
+        n = self.args.rollout.n_samples_per_prompt
+        own = list(group_sizes or [n] * (len(places) // n))
+        groups = torch.cat([experience.rewards for experience in experiences])[order].split(own)
+        if self.advantage_estimator == "posterior":
+            predictions = torch.cat([experience.info.pop(PREDICTION_KEY) for experience in experiences])[order]
+            pairs = zip(groups, predictions.split(own), strict=True)
+            made = [posterior_advantages(group, *prediction[0].unbind()) for group, prediction in pairs]
+        else:
+            made = [group_advantages(group, self.advantage_estimator) for group in groups]
+        advantages = torch.cat(made)[places]
+        spreads = torch.stack([group.std(correction=min(len(group) - 1, 1)) for group in groups])
+        deviations = spreads.repeat_interleave(torch.tensor(own))[places]
         sizes = [len(experience.index) for experience in experiences]
         clip, shares = self.args.reward.clip_range, zip(advantages.split(sizes), deviations.split(sizes), strict=True)
         for experience, (own, deviation) in zip(experiences, shares, strict=True):

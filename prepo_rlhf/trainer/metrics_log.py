@@ -60,11 +60,12 @@ class MetricsLog:
         print(self._line(step, metrics), flush=True)
 
     def write_prompts(self, step: int, outcomes: list[PromptOutcome]) -> None:
-        """Record which rows of the dataset got rollouts, their tokens and mean rewards; perplexities if
-        scored, and pass rates if the selector predicts them."""
+        """Record which rows of the dataset got rollouts, their tokens, how many rollouts and of which mean reward;
+        perplexities if scored, and pass rates if the selector predicts them."""
         values = {
             "rows": [outcome.row for outcome in outcomes],
             "lengths": [outcome.num_tokens for outcome in outcomes],
+            "rollouts": [len(outcome.rewards) for outcome in outcomes],
             "mean_rewards": [sum(outcome.rewards) / len(outcome.rewards) for outcome in outcomes],
             "perplexities": [outcome.perplexity for outcome in outcomes],
             "predicted": [outcome.predicted for outcome in outcomes],

@@ -50,18 +50,19 @@ class Replay:
         self._steps.extend([Experience(**values) for values in step] for step in torch.load(path, weights_only=True))
 
 
-def informative_groups(experiences: Sequence[Experience], group_size: int) -> list[Experience]:
+def informative_groups(experiences: Sequence[Experience], group_sizes: Sequence[int]) -> list[Experience]:
     """Copies of the sequences of all informative groups, in the order of the rollouts and without padding.
 
     Args:
         experiences: a step's, as the experience maker leaves them: with the place of each sequence among the rollouts,
             those of a prompt next to each other.
-        group_size: n, rollouts a prompt.
+        group_sizes: how many rollouts each prompt has.
     """
     places = [place for experience in experiences for place in experience.index]
     of_place = dict(zip(places, single_sequences(experiences, replayed=True), strict=True))
-    informative = {place // group_size for place, sequence in of_place.items() if teaches_anything(sequence)}
-    return [_copy(of_place[place]) for place in sorted(of_place) if place // group_size in informative]
+    group_of = [group for group, size in enumerate(group_sizes) for _ in range(size)]
+    informative = {group_of[place] for place, sequence in of_place.items() if teaches_anything(sequence)}
+    return [_copy(of_place[place]) for place in sorted(of_place) if group_of[place] in informative]
 
 
 def _copy(sequence: Experience) -> Experience:

@@ -186,10 +186,10 @@ class Trainer:
         """One training step on a batch of rollouts, and everything that follows from it."""
         metrics = batch.metrics | staleness_metrics(batch.syncs, self._syncs)
         make_experience = self._experience_maker.make_experience_batch
-        experiences = self._timed(metrics, "make_experience", make_experience, batch.rollouts)
+        experiences = self._timed(metrics, "make_experience", make_experience, batch.rollouts, batch.group_sizes)
         metrics |= self._batch_metrics(batch, experiences)
         self._between_steps = False
-        metrics |= self._timed(metrics, "train", self._train, experiences)
+        metrics |= self._timed(metrics, "train", self._train, experiences, batch.group_sizes)
         self._timed(metrics, "weight_sync", self._sync_weights)
         self._stream.observe(batch.outcomes)
         self._kl.update(metrics.get("train/kl", 0.0), len(batch.rollouts))
@@ -210,13 +210,13 @@ class Trainer:
             self._checkpoints.save_if_best(state, metrics)
             self._checkpoints.save_if_due(state)
 
-    def _train(self, experiences: list[Experience]) -> dict[str, float]:
+    def _train(self, experiences: list[Experience], group_sizes: list[int]) -> dict[str, float]:
         """Update the policy; returns its measures under train/."""
         config = self._config
         seed = derived_seed(config.train.seed, "train", self._state.step)
         groups: list[Experience] = []
         if config.train.replay_depth:  # before the update, which takes the experiences apart
-            groups = informative_groups(experiences, config.rollout.n_samples_per_prompt)
+            groups = informative_groups(experiences, group_sizes)
         with self._gpus.training():
             metrics = self._update_policy(experiences, seed, self._kl.value, self._replay.sequences)
         self._replay.add(groups)
@@ -235,8 +235,7 @@ class Trainer:
         rewards = torch.cat([experience.info["reward"] for experience in experiences]).double()
         lengths = torch.cat([experience.action_mask.sum(-1) for experience in experiences]).double()
         truncated = torch.cat([experience.truncated for experience in experiences]).double()
-        scores = torch.tensor([outcome.rewards for outcome in batch.outcomes])
-        signals = training_signals(scores.flatten(), scores.shape[1])
+        signals = training_signals([outcome.rewards for outcome in batch.outcomes])
         return signals | weight_metrics(weights, sequence_advantages(experiences)) | {
             "prepo/entropy_mean": entropies.mean().item(),
             "rollout/reward_mean": rewards.mean().item(),

@@ -63,7 +63,7 @@ def test_replayed_groups_are_trained_on_and_measured(tiny_llama: str, tmp_path: 
     )  # fmt: skip
     with running_fleet(config, with_engines=False) as fleet:
         update, earlier = PolicyUpdate(config, fleet.policy), make_experiences(fleet)
-        groups = informative_groups(earlier, config.rollout.n_samples_per_prompt)
+        groups = informative_groups(earlier, [config.rollout.n_samples_per_prompt] * 4)
         first = update(earlier, seed=1, kl_coef=0.0)
         assert len(groups) == 8 and first["replayed"] == 0 and "replay_kl" not in first
         own, moved = make_experiences(fleet), moved_log_probs(fleet, earlier)
@@ -106,14 +106,20 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(
-    ("names", "mean"),
+    ("names", "mean", "sizes"),
     [
-        pytest.param(["one", "packed", "two-zero3-dynamic"], "token-mean", id="those-that-differ-most"),
-        pytest.param(list(LAYOUTS), "token-mean", id="all", marks=pytest.mark.long),
-        pytest.param(list(LAYOUTS), "seq-mean-token-mean", id="all-sequence-mean", marks=pytest.mark.long),
+        pytest.param(["one", "packed", "two-zero3-dynamic"], "token-mean", None, id="those-that-differ-most"),
+        pytest.param(list(LAYOUTS), "token-mean", None, id="all", marks=pytest.mark.long),
+        pytest.param(list(LAYOUTS), "seq-mean-token-mean", None, id="all-sequence-mean", marks=pytest.mark.long),
+        pytest.param(
+            ["one", "packed", "two", "two-zero3-dynamic"], "token-mean", [2, 6, 2, 4, 2], id="unequal-groups",
+            marks=pytest.mark.long,
+        ),
     ],
-)
-def test_every_layout_makes_the_same_update(names: list[str], mean: str, tiny_llama: str, tmp_path: Path) -> None:
+)  # fmt: skip
+def test_every_layout_makes_the_same_update(
+    names: list[str], mean: str, sizes: list[int] | None, tiny_llama: str, tmp_path: Path
+) -> None:
     """Ranks, ZeRO stages, samples packed without padding, and micro-batches filled by tokens; two passes.
 
     The first trains on all sequences, the others leave out those without advantage, so that a rank may have none. It
@@ -128,9 +134,9 @@ def test_every_layout_makes_the_same_update(names: list[str], mean: str, tiny_ll
             actor__loss_agg_mode=mean, **LAYOUTS[name],
         )  # fmt: skip
         with running_fleet(config, with_engines=False) as fleet:
-            by_token = weights_of(make_experiences(fleet, "token"))
-            by_sign = weights_of(make_experiences(fleet, weight_balance="sign"))
-            experiences = make_experiences(fleet)
+            by_token = weights_of(make_experiences(fleet, "token", group_sizes=sizes))
+            by_sign = weights_of(make_experiences(fleet, weight_balance="sign", group_sizes=sizes))
+            experiences = make_experiences(fleet, group_sizes=sizes)
             measures[name] = train_on(fleet, experiences, leave_out=name != "one")
             ranks = fleet.policy._actor_handlers
             assert all(ray.get([rank.__ray_call__.remote(lambda own: own.actor._knows_head) for rank in ranks]))
@@ -143,7 +149,9 @@ def test_every_layout_makes_the_same_update(names: list[str], mean: str, tiny_ll
     plain, by_token, by_sign = weights["one"]
     assert plain.std() > 0.01 and not torch.allclose(by_token, plain, rtol=1e-3)
     right = torch.cat([rollout.rewards for rollout in make_rollouts(16)]) == 1
-    wrong = ~right & (torch.arange(16) // 4 % 2 == 0)
+    groups = right.split(sizes or [4] * 4)
+    assert sum(bool(group.any()) for group in groups) == (3 if sizes else 2)
+    wrong = ~right & torch.cat([group.any().expand(len(group)) for group in groups])
     assert by_sign[right].mean().item() == pytest.approx(1, abs=1e-5)
     assert by_sign[wrong].mean().item() == pytest.approx(1, abs=1e-5)
     assert not torch.allclose(by_sign, plain, rtol=1e-4)

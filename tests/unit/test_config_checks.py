@@ -76,6 +76,24 @@ def test_a_required_option_is_asked_for(missing: str) -> None:
             "--data.label_key answer --reward.math.format_coef 0.1",
             "--reward.math.format_coef 0.1",
         ),
+        ("--prepo.pilot_samples 4", "--prepo.pilot_samples 4 is read with --prepo.allocation pilot only"),
+        ("--prepo.allocation pilot --prepo.pilot_samples 1", "--prepo.pilot_samples 1: must be at least 2"),
+        ("--prepo.allocation pilot --prepo.pilot_samples 3", "--prepo.pilot_samples 3: must be a divisor of"),
+        ("--prepo.allocation pilot --prepo.pilot_samples 8", "for whole pilots: take 2 or 4"),
+        ("--prepo.allocation pilot --rollout.n_samples_per_prompt 7", "raise the latter to a number that has one"),
+        (
+            "--prepo.allocation pilot --prepo.pilot_samples 2 --prepo.candidate_batch_size 4095",
+            "--prepo.candidate_batch_size 4095: with --prepo.allocation pilot a step may take 4096 prompts",
+        ),
+        ("--prepo.allocation pilot --prepo.selector greso", "keeps the groups that --prepo.selector greso would drop"),
+        ("--prepo.allocation pilot --prepo.selector hive", "and --prepo.selector hive has a median of whole ones"),
+        ("--prepo.allocation pilot --prepo.ppl_length_bins 2", "--prepo.ppl_length_bins above 1"),
+        ("--prepo.allocation pilot --algo.dynamic_filtering_enable", "--algo.dynamic_filtering_enable would drop"),
+        ("--prepo.allocation pilot --train.agent_func_path a.py", "--train.agent_func_path; remove one of them"),
+        (
+            "--prepo.allocation pilot --algo.advantage.estimator reinforce_baseline",
+            "which --algo.advantage.estimator reinforce_baseline does not take: give group_norm, rloo, dr_grpo or post",
+        ),
         ("--rollout.n_samples_per_prompt 0 --algo.advantage.estimator reinforce", "--rollout.n_samples_per_prompt 0"),
         ("--data.max_len 512 --rollout.max_new_tokens 512", "--data.max_len 512"),
         ("--actor.num_gpus_per_node 6", "--train.batch_size 128"),
@@ -165,6 +183,9 @@ def test_what_can_not_work_is_refused_by_name(flags: str, named: str) -> None:
         "--rollout.n_samples_per_prompt 1 --algo.advantage.estimator posterior --prepo.selector calibrated "
         "--reward.stop_properly_penalty_coef 0.5 --reward.math.format_coef 0.1",
         "--algo.advantage.estimator posterior --prepo.selector mopps --algo.dynamic_filtering_enable",
+        "--prepo.allocation pilot --prepo.pilot_samples 2 --prepo.candidate_batch_size 4096 --train.async_enable",
+        "--prepo.allocation pilot --algo.advantage.estimator posterior --prepo.selector calibrated "
+        "--train.async_enable --train.partial_rollout_enable --prepo.weight_balance sign",
         "--train.colocate_all --vllm.num_engines 8 --vllm.enable_sleep",
         "--train.colocate_all --vllm.enable_sleep",
         "--train.colocate_all --train.async_enable --train.partial_rollout_enable",
@@ -177,6 +198,11 @@ def test_what_can_not_work_is_refused_by_name(flags: str, named: str) -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_what_can_work_passes(flags: str) -> None:
     parse(*flags.split())
+
+
+def test_a_pilot_is_half_of_the_rollouts_unless_told() -> None:
+    assert parse("--prepo.allocation", "pilot").prepo.pilot_samples == 4
+    assert parse().prepo.pilot_samples is None
 
 
 def test_all_problems_are_told_at_once() -> None:

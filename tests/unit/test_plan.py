@@ -7,13 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from prepo_rlhf.cli.plan import PlanOptions, main, training_options
 from prepo_rlhf.config.bundles import bundle_groups, required_bundles
 from prepo_rlhf.planning.cluster import Cluster, place
 from prepo_rlhf.planning.cost import Lengths, Speed
 from prepo_rlhf.planning.plan import Plan, make_plan
-from prepo_rlhf.planning.tables import step_seconds
+from prepo_rlhf.planning.tables import step_seconds, tables
 
 MODEL = "Qwen/Qwen2.5-Math-1.5B"
 NODE = Cluster(nodes=1, gpus_per_node=8, gpu_memory=80, reserve=4)
@@ -137,6 +138,14 @@ def test_the_schedule_counts_steps_updates_and_rollouts() -> None:
     made = plan(TOGETHER + " --train.num_episodes 3 --train.batch_size 256", prompts=17000).schedule
     assert (made.steps_per_episode, made.steps, made.updates_per_step) == (26, 78, 4)
     assert made.rollouts == 78 * 128 * 8 and made.unselected == 5 * made.rollouts
+
+
+def test_pilots_change_no_count_but_that_of_prompts(capfd: pytest.CaptureFixture[str]) -> None:
+    pilot = " --prepo.allocation pilot --prepo.pilot_samples 2"
+    fixed, made = plan(TOGETHER, prompts=17000), plan(TOGETHER + pilot, prompts=17000)
+    assert made.schedule == fixed.schedule
+    Console(width=200).print(tables(made))
+    assert "at most 8 of 128 prompts a step or 2 of up to 512" in " ".join(capfd.readouterr().out.split())
 
 
 def test_a_local_dataset_is_counted(tmp_path: Path) -> None:

@@ -74,6 +74,22 @@ def test_the_seed_alone_decides_the_shuffle() -> None:
     assert indices(all_draws(make_stream())) != indices(all_draws(make_stream(seed=8)))
 
 
+@pytest.mark.parametrize("selector", ["prepo", "random", "calibrated"])
+def test_more_of_a_draw_are_those_left_and_a_resumed_stream_goes_on_after_them(selector: str) -> None:
+    scorer = Scorer()
+    stream = make_stream(selector, scorer)
+    first = stream.draw()
+    more = [stream.draw_more(count) for count in (0, 1, 2)]
+    assert list(map(len, more)) == [0, 1, 2]
+    rows = [c.row for part in (first.selected, *more) for c in part]
+    assert len(set(rows)) == 5 and len(scorer.batches) == (selector != "random")  # each once, and none scored again
+    assert all(set(rows) == set(batch) for batch in scorer.batches)
+    assert all(c.perplexity == (None if selector == "random" else 1.0 + c.row) for part in more for c in part)
+    resumed = make_stream(selector)
+    resumed.load_state_dict(stream.state_dict())
+    assert indices(all_draws(resumed)) == indices(all_draws(stream))
+
+
 def test_random_is_never_scored() -> None:
     scorer = Scorer()
     draws = all_draws(make_stream("random", scorer))

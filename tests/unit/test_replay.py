@@ -14,9 +14,11 @@ from prepo_rlhf.ray.policy_actor import REPLAYED_KEY, WEIGHT_KEY
 from prepo_rlhf.trainer.mini_batches import single_sequences, teaches_anything
 from prepo_rlhf.trainer.replay import Replay, informative_groups
 
+SIZES = [2, 4, 2, 2, 2]  # of the groups, as pilots leave them
+
 
 def made_step(seed: int, silent: float = 0.6) -> list[Any]:
-    """12 rollouts, 6 groups of 2, in micro-batches that do not follow the order of the rollouts."""
+    """12 rollouts, groups of SIZES, in micro-batches that do not follow the order of the rollouts."""
     experiences = make_experiences(12, seed, silent)
     for experience, index in zip(experiences, ([9, 2, 4, 11], [0, 7, 1, 3], [5, 10, 8, 6]), strict=True):
         experience.index = index
@@ -42,23 +44,23 @@ def test_whole_groups_are_kept_in_the_order_of_the_rollouts(seed: int) -> None:
         for place, sequence in zip(experience.index, single_sequences([experience], replayed=True), strict=True):
             by_place[place] = sequence
     expected = []
-    for first in range(0, 12, 2):
-        pair = [by_place[first], by_place[first + 1]]
-        if any(s.info[WEIGHT_KEY] * a != 0 for s in pair for a in s.advantages[s.action_mask].tolist()):
-            expected += pair
-    kept = informative_groups(made_step(seed), 2)
+    for first, size in ((0, 2), (2, 4), (6, 2), (8, 2), (10, 2)):
+        group = [by_place[place] for place in range(first, first + size)]
+        if any(s.info[WEIGHT_KEY] * a != 0 for s in group for a in s.advantages[s.action_mask].tolist()):
+            expected += group
+    kept = informative_groups(made_step(seed), SIZES)
     assert_same(kept, expected)
     assert 0 < len(kept) < 12 and all(sequence.info[REPLAYED_KEY] for sequence in kept)
     assert not all(teaches_anything(sequence) for sequence in kept)  # which count in the denominators all the same
 
 
 def test_a_kept_sequence_holds_no_other_in_memory() -> None:
-    for sequence in informative_groups(made_step(0), 2):
+    for sequence in informative_groups(made_step(0), SIZES):
         assert sequence.action_log_probs.untyped_storage().nbytes() == 8 * len(sequence.action_log_probs)
 
 
 def test_those_of_the_last_steps_alone() -> None:
-    replay, steps = Replay(2), [informative_groups(made_step(seed), 2) for seed in range(4)]
+    replay, steps = Replay(2), [informative_groups(made_step(seed), SIZES) for seed in range(4)]
     assert replay.sequences == []
     for number, groups in enumerate(steps):
         replay.add(groups)
@@ -68,20 +70,20 @@ def test_those_of_the_last_steps_alone() -> None:
 
 def test_a_step_without_an_informative_group_ages_the_others() -> None:
     replay = Replay(1)
-    replay.add(informative_groups(made_step(0), 2))
-    replay.add(informative_groups(made_step(1, silent=1.0), 2))
+    replay.add(informative_groups(made_step(0), SIZES))
+    replay.add(informative_groups(made_step(1, silent=1.0), SIZES))
     assert replay.sequences == []
 
 
 def test_a_file_gives_back_what_was_kept(tmp_path: Path) -> None:
     """After which it ages as what was saved."""
     replay, resumed = Replay(2), Replay(2)
-    resumed.add(informative_groups(made_step(9), 2))  # of a step that is made again
+    resumed.add(informative_groups(made_step(9), SIZES))  # of a step that is made again
     for seed in range(2):
-        replay.add(informative_groups(made_step(seed), 2))
+        replay.add(informative_groups(made_step(seed), SIZES))
     replay.save(tmp_path / "replay.pt")
     resumed.load(tmp_path / "replay.pt")
     assert_same(resumed.sequences, replay.sequences)
     for one in (replay, resumed):
-        one.add(informative_groups(made_step(2), 2))
+        one.add(informative_groups(made_step(2), SIZES))
     assert_same(resumed.sequences, replay.sequences)

@@ -255,7 +255,8 @@ def test_the_records_are_what_training_writes(tmp_path: Path) -> None:
     log.write(1, {"rollout/total": 6.0, "rollout/total_tokens": 60.0})
     log.close()
     assert json.loads((tmp_path / "run" / "prompts.jsonl").read_text()) == {
-        "step": 1, "rows": [10, 14], "lengths": [6, 7], "mean_rewards": [0.75, 0.0], "perplexities": [3.5, None],
+        "step": 1, "rows": [10, 14], "lengths": [6, 7], "rollouts": [4, 2], "mean_rewards": [0.75, 0.0],
+        "perplexities": [3.5, None],
         "predicted": [0.6, None],
     }  # fmt: skip
     run = read(tmp_path / "run")

@@ -145,6 +145,11 @@ def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
         make_selector(PrepoOptions(selector="best"), seed=0)
 
 
+def test_one_that_drops_groups_is_refused_beside_pilots() -> None:
+    with pytest.raises(ConfigError, match="--prepo.allocation pilot keeps the groups that --prepo.selector greso"):
+        make_selector(PrepoOptions(selector="greso", allocation="pilot"), seed=0)
+
+
 def test_perplexity_metrics() -> None:
     candidates = candidates_with([float(p) for p in range(11)])
     assert perplexity_metrics(candidates, candidates[2:5]) == pytest.approx(
