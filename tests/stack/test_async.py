@@ -102,8 +102,11 @@ def test_windows_at_any_timing(
 
 
 @pytest.mark.long
-def test_a_run_repeats_itself(tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path) -> None:
-    changes = dict(ASYNC, train__full_determinism_enable=True)
+@pytest.mark.parametrize("allocation", ["fixed", "pilot"])
+def test_a_run_repeats_itself(
+    allocation: str, tiny_llama: str, tiny_data: str, parity_reward: str, tmp_path: Path
+) -> None:
+    changes = dict(ASYNC, train__full_determinism_enable=True, prepo__allocation=allocation)
     for name in ("run", "twin"):
         run(job_options(tiny_llama, tiny_data, parity_reward, tmp_path / name, **changes))
     rows, twins = ([without_timings(row) for row in read_metrics(tmp_path / name)] for name in ("run", "twin"))
