@@ -35,16 +35,21 @@ def origin(recipe: Recipe, given: str | None) -> Origin:
         return Origin(_downloaded(recipe), recipe.data.dataset, recipe.data.dataset)
     path = Path(given)
     if path.is_dir():
-        names = [stem + suffix + end for stem in recipe.copies for suffix in SUFFIXES for end in ("", GZIP)]
-        found = [copy for name in names if (copy := path / name).is_file()]
-        if not found:
+        copy = local_copy(recipe, path)
+        if copy is None:
             return Origin(_of_folder(recipe, path), f"--from {given}", path.absolute().name)
-        path = found[0]
+        path = copy
     if not path.is_file():
         raise ConfigError(f"--from {given}: there is no such file or folder")
     if row_suffix(path) is None:
         raise ConfigError(f"--from {given}: give a file in {', '.join(SUFFIXES)}, or a folder with one")
     return Origin(_of_file(path), f"--from {path}", path.name)
+
+
+def local_copy(recipe: Recipe, folder: Path) -> Path | None:
+    """The file in `folder` that has a usual name of a copy, if there is one."""
+    names = [stem + suffix + end for stem in recipe.copies for suffix in SUFFIXES for end in ("", GZIP)]
+    return next((copy for name in names if (copy := folder / name).is_file()), None)
 
 
 def _of_file(path: Path) -> Rows:

@@ -93,7 +93,8 @@ def job(name: str, folder: Path, *options: str, **environment: str) -> Config:
 
 
 def test_shellcheck_finds_nothing() -> None:
-    scripts = [*SCRIPTS.glob("*.sh"), *ROOT.glob("tests/*.sh"), ROOT / "benchmarks" / "gpu.sh", ROOT / ".ci" / "run"]
+    scripts = [*SCRIPTS.glob("*.sh"), *ROOT.glob("tests/*.sh"), *ROOT.glob("examples/*/run.sh")]
+    scripts += [ROOT / "benchmarks" / "gpu.sh", ROOT / ".ci" / "run"]
     shellcheck = BIN / "shellcheck"
     command = [shellcheck if shellcheck.is_file() else shutil.which("shellcheck"), "--external-sources", *scripts]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -26,7 +26,12 @@ from prepo_rlhf.planning.plan import make_plan
 from prepo_rlhf.trainer.preflight import prepare
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
-ON_CLUSTERS = [name for name in NAMES if name != "prepo_cpu"]
+# Recipe of a CPU -> the script that makes what it needs and starts it, and its folder in runs.
+ON_CPUS = {
+    "prepo_cpu": ("examples/scripts/train_prepo_cpu.sh", "arithmetic"),
+    "prepo_words_cpu": ("examples/word_problems/run.sh", "word_problems"),
+}
+ON_CLUSTERS = [name for name in NAMES if name not in ON_CPUS]
 MODELS = {
     "prepo_qwen2.5_math_7b": "Qwen/Qwen2.5-Math-7B",
     "prepo_qwen2.5_math_1.5b": "Qwen/Qwen2.5-Math-1.5B",
@@ -110,6 +115,20 @@ def test_the_recipe_of_the_cpu_passes_them_with_its_own_model(tmp_path: Path, mo
     assert given.eval.dataset == f"{made[1]}/heldout.jsonl"
 
 
+def test_the_recipe_of_word_problems_is_what_its_script_makes(stand_ins: list[str], tmp_path: Path) -> None:
+    """Files and folders under its names; 60 steps of 8 prompts from 40, evaluated before and after alone."""
+    script = (ROOT / ON_CPUS["prepo_words_cpu"][0]).read_text()
+    given = from_yaml(recipe("prepo_words_cpu"))
+    files = re.search(r"^FILES=(\S+)", script, flags=re.M)
+    assert files and given.actor.model_name_or_path == f"{files[1]}/warm" and "--output_dir $FILES/warm" in script
+    assert "--output_dir $FILES/data" in script and given.data.prompt_dataset == f"{files[1]}/data/train.jsonl"
+    assert given.eval.dataset == f"{files[1]}/data/held_out.jsonl"
+    config = job_config(["--config", recipe("prepo_words_cpu"), *stand_ins, *in_folder(tmp_path)])
+    assert config.backend == "cpu" and config.data.label_key == "answer" and len(prepare(config).train) == 700
+    steps = config.train.num_episodes * config.data.max_samples / config.prepo.candidate_batch_size
+    assert steps == 60 < config.eval.steps and config.eval.n_samples_per_prompt == 16
+
+
 @pytest.mark.parametrize("name", ON_CLUSTERS)
 def test_a_recipe_fits_gpus_of_80_gib_and_uses_all_that_it_asks_for(name: str) -> None:
     config = training_options(PlanOptions(), ["--config", recipe(name)])
@@ -130,7 +149,7 @@ def test_packing_dynamic_batches_checkpoints_and_the_best_model_are_on(name: str
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_has_a_folder_of_its_own(name: str) -> None:
-    given, folder = from_yaml(recipe(name)), f"runs/{name}" if name != "prepo_cpu" else "runs/arithmetic"
+    given, folder = from_yaml(recipe(name)), f"runs/{ON_CPUS[name][1] if name in ON_CPUS else name}"
     assert given.logger.run_dir == folder and given.logger.overwrite
     assert (given.ckpt.path, given.ckpt.output_dir) == (f"{folder}/checkpoints", f"{folder}/model")
 
@@ -149,7 +168,7 @@ def test_every_model_is_trained_with_the_papers_values(name: str) -> None:
 
 
 def test_there_is_a_recipe_for_each_job() -> None:
-    assert set(NAMES) == {*MODELS, *VARIANTS, "prepo_cpu"}
+    assert set(NAMES) == {*MODELS, *VARIANTS, *ON_CPUS}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -163,5 +182,5 @@ def test_a_choice_of_ours_is_called_one(name: str) -> None:
     """And a recipe begins with what it is and the command that runs it."""
     text = Path(recipe(name)).read_text()
     assert re.search(r"\bour choice", text, flags=re.I)
-    script = "train_prepo_cpu.sh" if name == "prepo_cpu" else rf"train.sh {name}"
-    assert re.match(rf"#.*\n#\n#     .*bash examples/scripts/{script}\b", text)
+    script = ON_CPUS[name][0] if name in ON_CPUS else f"examples/scripts/train.sh {name}"
+    assert re.match(rf"(#.*\n)+#\n#     .*bash {script}\b", text)
