@@ -64,7 +64,7 @@ def test_a_rank_that_is_stopped_in_a_call_is_found_and_ended(ranks: list[Any], m
     found = {stack.pid: stack for stack in parts.stacks()}
     assert (found[pid].part, found[pid].title, found[pid].state) == ("policy rank 0", "", "stopped")
     assert (found[child].part, found[child].title, found[child].state) == ("policy rank 0", sys.executable, "stopped")
-    assert found[other].part == "policy rank 1" and found[other].state == "sleeping"
+    assert found[other].part == "policy rank 1" and found[other].state in ("sleeping", "running")  # Ray's own threads
     assert "wait_for_another" in found[pid].text and "wait_for_another" not in found[other].text
     parts.end(["policy rank 0"], "hang")
     with pytest.raises(ActorDiedError):
