@@ -36,7 +36,6 @@ FORMAT = 1
 SETTING, STEPS, RANDOM = "weak", 60, "random"
 BUDGET = STEPS * PROMPTS * ROLLOUTS
 POINTS = np.linspace(0, BUDGET, 7)  # numbers of rollouts at which the curves are compared
-EVAL_STEPS = 10
 TASK_OPTIONS = (
     *("data.max_len", "rollout.max_new_tokens", "rollout.temperature"),
     *("eval.temperature", "eval.n_samples_per_prompt"),
@@ -161,9 +160,7 @@ def run(args: argparse.Namespace) -> list[Path]:
     path, _, cls = args.selector.rpartition(":")
     selector = f"{Path(path).resolve()}:{cls}" if path else args.selector
     name = args.name or cls or args.selector
-    METHODS[name] = Method(
-        ("--prepo.selector", selector, *args.options), extra_epochs=args.extra_epochs, eval_steps=EVAL_STEPS
-    )
+    METHODS[name] = Method(("--prepo.selector", selector, *args.options), extra_epochs=args.extra_epochs)
     described = {"name": name, "options": args.options, "selector": cls, "file": digest(Path(path)) if path else None}
     methods = {RANDOM: {"name": RANDOM, "options": [], "selector": "random", "file": None}, name: described}
     args.output_dir.mkdir(parents=True, exist_ok=True)
