@@ -59,12 +59,17 @@ WEIGHTS = ("--prepo.entropy_weight", "relative")
 DROPPING = ("--algo.dynamic_filtering_enable", "--algo.dynamic_filtering_criterion", "zero-variance")
 BALANCED = (*WEIGHTS, "--prepo.weight_balance", "sign")
 HALF_BATCH = ("--train.batch_size", "32", "--train.micro_batch_size", "32")  # twice the updates
+POSTERIOR = ("--algo.advantage.estimator", "posterior")
 PILOT = ("--prepo.allocation", "pilot", "--prepo.pilot_samples", str(ROLLOUTS // 2))
 NEVER_REACHED = 1000.0  # nats a token: each pass is made, and told how far the policy has moved
 
 
 RATES = ("5e-5", "2e-4", "3e-4")  # beside that of all others, 1e-4, for the methods whose own rate was looked for
-RATED = ("random", "random+2", "calibrated+balanced", "calibrated+balanced+2")
+RATED = (
+    *("random", "random+2", "calibrated+balanced", "calibrated+balanced+2", "calibrated+balanced+4-limit"),
+    *("calibrated+posterior+2", "calibrated+balanced+pilot+2"),
+    *("calibrated-8k+balanced+2", "calibrated-8k+balanced+4-limit", "calibrated-15k+balanced+2"),
+)
 SIGNALS = ("perplexity", "length", "history")  # what calibrated predicts from: all, two, or one of them
 
 
@@ -122,7 +127,15 @@ METHODS: dict[str, Method] = {
     "calibrated+balanced+4": Method(_selector("calibrated", *BALANCED, *_passes(4))),
     "calibrated+balanced+4-limit": Method(_selector("calibrated", *BALANCED, *_passes(4, 0.003))),
     "calibrated+balanced+replay1": Method(_selector("calibrated", *BALANCED, *_replay(1))),
-    "calibrated+posterior": Method(_selector("calibrated", "--algo.advantage.estimator", "posterior")),
+    "calibrated+posterior": Method(_selector("calibrated", *POSTERIOR)),
+    "calibrated+posterior+2": Method(_selector("calibrated", *POSTERIOR, *_passes(2))),
+    "calibrated+balanced+pilot+2": Method(_selector("calibrated", *BALANCED, *PILOT, *_passes(2))),
+    "calibrated-8k+balanced": Method(_selector("calibrated", *BALANCED), candidates=8 * PROMPTS),
+    "calibrated-8k+balanced+2": Method(_selector("calibrated", *BALANCED, *_passes(2)), candidates=8 * PROMPTS),
+    "calibrated-8k+balanced+4-limit": Method(
+        _selector("calibrated", *BALANCED, *_passes(4, 0.003)), candidates=8 * PROMPTS
+    ),
+    "calibrated-15k+balanced+2": Method(_selector("calibrated", *BALANCED, *_passes(2)), candidates=15 * PROMPTS),
     "calibrated+dropping": Method(_selector("calibrated", *DROPPING), extra_epochs=5, eval_steps=5),
     **{
         f"calibrated-{uses}": Method(_selector("calibrated", "--prepo.calibrated_uses", uses))

@@ -11,42 +11,22 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from prepo_rlhf.backends.launch import apply_backend, start_ray  # isort: skip  (before Ray, which it sets up)
-import ray
+from one_rank import GROUP, make_config, one_rank, training_seconds  # isort: skip  (it sets up Ray)
 import torch
-from jobs import TASK
 from models import save_random_model
 from tables import report
 from tqdm import tqdm
 
-from prepo_rlhf.cli.train_prepo_ray import job_config
-from prepo_rlhf.config import Config
-
-PROMPT, GROUP = 32, 8  # tokens, rollouts
+PROMPT = 32  # tokens
 LAYOUTS = {  # besides micro-batches of 32 sequences
     "padded": [],
     "packed": ["--ds.packing_samples"],
     "by tokens": ["--train.dynamic_batch_enable", "--train.max_tokens_per_gpu", "4096"],
 }
-
-
-def make_config(model: Path, folder: Path, layout: str, args: argparse.Namespace) -> Config:
-    options = {
-        "backend": "cpu", "ds.param_dtype": "fp32", "actor.model_name_or_path": model, "actor.num_gpus_per_node": 1,
-        "data.prompt_dataset": TASK / "none.jsonl", "data.max_len": PROMPT + args.length,
-        "reward.remote_url": TASK / "reward.py", "rollout.batch_size": args.rollouts // GROUP,
-        "rollout.micro_batch_size": 32, "train.batch_size": args.rollouts // 2, "train.micro_batch_size": 32,
-        "logger.run_dir": folder,
-    }  # fmt: skip
-    words = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    config = job_config([*words, *LAYOUTS[layout]])
-    apply_backend(config)
-    return config
 
 
 def make_experience(args: argparse.Namespace, without: float) -> Any:
@@ -71,37 +51,17 @@ def make_experience(args: argparse.Namespace, without: float) -> Any:
     )  # fmt: skip
 
 
-def seconds(policy: Any, config: Config, experience: Any, leave_out: bool) -> float:
-    """Of one pass, from the experience to the updated policy."""
-    from prepo_rlhf.trainer.mini_batches import TrainingPasses
-
-    start = time.perf_counter()
-    for micro_batches in TrainingPasses(config, [experience], 1, 0, leave_out):
-        ray.get(policy.async_run_method_batch("train_pass", micro_batches=micro_batches, kl_coef=[0.0]))
-    return time.perf_counter() - start
-
-
 def measure_layout(layout: str, args: argparse.Namespace) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         model = save_random_model(Path(folder) / "model", args.layers, args.hidden_size)
-        config = make_config(model, Path(folder), layout, args)
-        start_ray(config)
-        from openrlhf.trainer.ray.launcher import RayActorGroup
-
-        from prepo_rlhf.ray.placement import Fleet
-        from prepo_rlhf.ray.policy_actor import PolicyActor
-        from prepo_rlhf.ray.strategy import make_strategy
-        from prepo_rlhf.trainer.job import load_models
-
-        try:
-            policy = RayActorGroup(1, 1, ray.remote(PolicyActor), num_gpus_per_actor=1)
-            load_models(config, make_strategy(config), Fleet(policy, None, []), total_steps=1000)
+        config = make_config(model, Path(folder), args, PROMPT, LAYOUTS[layout])
+        with one_rank(config) as policy:
             result = {}
             for without in args.without:
                 experience = make_experience(args, without)
-                seconds(policy, config, experience, leave_out=False)
+                training_seconds(policy, config, experience, leave_out=False)
                 rounds = [
-                    [seconds(policy, config, experience, leave_out) for leave_out in (False, True)]
+                    [training_seconds(policy, config, experience, leave_out) for leave_out in (False, True)]
                     for _ in tqdm(range(args.pairs), desc=f"{layout}, {without}", file=sys.stderr)
                 ]
                 ratios = [left_out / whole for whole, left_out in rounds]
@@ -110,8 +70,6 @@ def measure_layout(layout: str, args: argparse.Namespace) -> dict[str, dict[str,
                     "all (s)": median(whole for whole, _ in rounds), "left out (s)": median(rest for _, rest in rounds),
                 }  # fmt: skip
             return result
-        finally:
-            ray.shutdown()
 
 
 def main() -> None:

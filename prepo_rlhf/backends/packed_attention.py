@@ -4,6 +4,9 @@ All parts of a transformer but attention work on single tokens, so for them pack
 has to know where each sequence ends: here it pads its inputs, once in each layer, and calls PyTorch's own kernel.
 Registered by name in transformers, as its documentation intends.
 
+A prefix that sequences share is computed once: where the positions of one begin at s > 0, its first s tokens are those
+of the last one that begins at 0 (`ray.shared_prompts` lays rollouts out so). Keys and values are copied, here alone.
+
 Boundary: torch and transformers' attention interface.
 """
 
@@ -42,7 +45,7 @@ def packed_sdpa(
 
     Args:
         query: [1, H, N, D]; key, value: [1, H or fewer, N, D].
-        position_ids: [1, N], 0 at the start of each sequence.
+        position_ids: [1, N], rising by 1 within each sequence; above 0 at its start if it shares a prefix.
 
     Returns:
         [1, N, H, D], and no attention weights.
@@ -58,14 +61,21 @@ def packed_sdpa(
         raise NotImplementedError(
             f"{type(module).__name__} caps or windows its attention: packing such a model needs flash-attn"
         )
-    sequence = (positions == 0).cumsum(0) - 1
+    starts = functional.pad(positions[1:] != positions[:-1] + 1, (1, 0), value=True)
+    sequence = starts.cumsum(0) - 1
     where = sequence * length + positions
     shape = (int(sequence[-1]) + 1, length)
-    padded = (_pad(states[0].transpose(0, 1), where, shape) for states in (query, key, value))
+    padded_query, padded_key, padded_value = (
+        _pad(states[0].transpose(0, 1), where, shape) for states in (query, key, value)
+    )
+    first = positions[starts]
+    if first.any():
+        padded_key, padded_value = (_share(states, first) for states in (padded_key, padded_value))
     # Padding is at the end, where causality keeps it from every real token.
     attended = functional.scaled_dot_product_attention(
-        *padded, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
-    )
+        padded_query, padded_key, padded_value, dropout_p=dropout, is_causal=True, scale=scaling,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )  # fmt: skip
     return attended.transpose(1, 2).flatten(0, 1)[where].unsqueeze(0), None
 
 
@@ -74,3 +84,12 @@ def _pad(states: Tensor, where: Tensor, shape: tuple[int, int]) -> Tensor:
     sequences, length = shape
     flat = states.new_zeros(sequences * length, *states.shape[1:]).index_copy(0, where, states)
     return flat.unflatten(0, (sequences, length)).transpose(1, 2)
+
+
+def _share(states: Tensor, first: Tensor) -> Tensor:
+    """Before its `first` [sequences] position, a sequence of states [sequences, H, length, D] takes those of the last
+    sequence whose first position is 0."""
+    numbers = torch.arange(len(first), device=first.device)
+    owner = numbers.masked_fill(first > 0, 0).cummax(0).values
+    shared = torch.arange(states.shape[2], device=first.device) < first[:, None]
+    return torch.where(shared[:, None, :, None], states[owner], states)

@@ -87,6 +87,8 @@ class PolicyActor(plain_class(PolicyModelActor)):
         # Without engines OpenRLHF builds no weight-sync group of its own.
         super().init_model_from_pretrained(strategy, pretrain, max_steps, vllm_engines=None)
         specialise(self.actor, PolicyModel)
+        # A load-balancing loss is a mean over tokens, and would count a shared one once.
+        self.actor.may_share_prompts = args.actor.aux_loss_coef == 0
         specialise(self.trainer, WeightedActorTrainer)
         specialise(self.trainer.actor_loss_fn, WeightedPolicyLoss)
         deepspeed_engine.check_gradients(self.actor.model)

@@ -19,9 +19,10 @@ from openrlhf.models.ring_attn_utils import (
 )
 from torch import Tensor, nn
 
-from prepo_rlhf.backends import transformers_head
+from prepo_rlhf.backends import packed_attention, transformers_head
 from prepo_rlhf.output_head.chunked import head_statistics
 from prepo_rlhf.output_head.head import OutputHead
+from prepo_rlhf.ray.shared_prompts import needed_tokens
 
 # Of a sequence's log-probs, against those of the model's own logits, in nats: in float32, and in what is rounded more.
 TOLERANCE, LOW_PRECISION_TOLERANCE = 1e-3, 0.1
@@ -29,9 +30,15 @@ TOLERANCE, LOW_PRECISION_TOLERANCE = 1e-3, 0.1
 
 class PolicyModel(Actor):
     """The policy's log-probs and entropies. With an output head of another kind OpenRLHF's forward computes them, from
-    the full logits."""
+    the full logits.
 
+    Attributes:
+        may_share_prompts: whether a prompt's tokens may be computed once for the sequences that begin with it.
+    """
+
+    may_share_prompts: bool = False
     _knows_head: bool | None = None  # checked in the first pass
+    _shares_prompts: bool = False
 
     def forward(
         self,
@@ -51,7 +58,7 @@ class PolicyModel(Actor):
         assert attention_mask is not None  # OpenRLHF's forward needs it too
         if self._knows_head is None:
             longest = attention_mask.sum(dim=-1).argmax(keepdim=True)
-            self._knows_head = self._recognises_head(sequences[longest], attention_mask[longest], ring_attn_group)
+            self._get_to_know(sequences[longest], attention_mask[longest], ring_attn_group)
         if not self._knows_head or (action_mask is None and not return_logprobs):
             logits_way: Callable[..., Any] = super().forward
             return logits_way(
@@ -76,6 +83,10 @@ class PolicyModel(Actor):
             tokens, positions, targets, padding, indices = unpad_and_slice_tensor(
                 sequences, attention_mask, ring_attn_group
             )
+            if self._shares_prompts:
+                needed = needed_tokens(sequences, attention_mask, wanted).flatten()[indices]
+                indices = indices[needed]
+                tokens, positions, targets = (part[:, needed] for part in (tokens, positions, targets))
             layout = (ring_attn_group, padding, indices, *sequences.shape)
             mask, wanted = None, wanted.flatten()[indices][None]
             if ring_attn_group is not None:
@@ -94,24 +105,38 @@ class PolicyModel(Actor):
         return log_probs[:, :-1], entropies[:, :-1], output
 
     @torch.no_grad()
-    def _recognises_head(self, sequences: Tensor, attention_mask: Tensor, ring_attn_group: Any) -> bool:
-        """Whether one sequence's log-probs equal those of OpenRLHF's forward. All ranks call it in the same pass: under
-        ZeRO-3 a forward is collective."""
-        head = _transformer(self.model).get_output_embeddings()
-        if type(head) is not nn.Linear or "forward" in vars(head) or getattr(self, "is_vlm", False):
-            return False
+    def _get_to_know(self, sequences: Tensor, attention_mask: Tensor, ring_attn_group: Any) -> None:
+        """Whether one sequence's log-probs equal those of OpenRLHF's forward, and once more where it shares its first
+        half with itself. All ranks call it in the same pass: under ZeRO-3 a forward is collective."""
+        model = _transformer(self.model)
+        name, head = type(model).__name__, model.get_output_embeddings()
+        self._knows_head = (
+            type(head) is nn.Linear and "forward" not in vars(head) and not getattr(self, "is_vlm", False)
+        )
+        if not self._knows_head:
+            return
         logits_way: Callable[..., Any] = super().forward
         expected = logits_way(
             sequences, attention_mask=attention_mask, return_logprobs=True, ring_attn_group=ring_attn_group
         )
-        actual = self._statistics(sequences, attention_mask, attention_mask.bool(), ring_attn_group)[0]
-        followed = (attention_mask[:, :-1] * attention_mask[:, 1:]).bool()
+        wanted = attention_mask.bool()
         tolerance = TOLERANCE if head.weight.dtype == torch.float32 else LOW_PRECISION_TOLERANCE
-        agrees = torch.allclose(actual[followed], expected[followed], rtol=0, atol=tolerance)
-        if not agrees:
-            name = type(_transformer(self.model)).__name__
+
+        def agrees(copies: int, wanted: Tensor) -> bool:
+            batch = [part.expand(copies, -1) for part in (sequences, attention_mask, wanted)]
+            actual = self._statistics(batch[0], batch[1], batch[2], ring_attn_group)[0]
+            followed = (batch[2][:, :-1] * batch[1][:, 1:]).bool()
+            return torch.allclose(actual[followed], expected.expand(copies, -1)[followed], rtol=0, atol=tolerance)
+
+        self._knows_head = agrees(1, wanted)
+        if not self._knows_head:
             print(f"{name}: its logits are not those of the linear output head alone, so all of them are computed")
-        return agrees
+        if self.may_share_prompts and model.config._attn_implementation == packed_attention.NAME:
+            self._shares_prompts = True
+            half = attention_mask.cumsum(-1) > attention_mask.sum(-1) // 2
+            self._shares_prompts = agrees(2, wanted & half)
+            if self._knows_head and not self._shares_prompts:
+                print(f"{name}: a prompt's tokens depend on more than those before, so each sequence computes its own")
 
 
 def _transformer(model: Any) -> Any:

@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 
 from prepo_rlhf.algorithm.dealing import deal
 from prepo_rlhf.algorithm.learning_signal import teaches
+from prepo_rlhf.backends import packed_attention
 from prepo_rlhf.config import Config
 from prepo_rlhf.ray.policy_actor import REPLAYED_KEY, WEIGHT_KEY
 from prepo_rlhf.ray.training_pass import MicroBatch
@@ -59,6 +60,7 @@ class TrainingPasses:
         own = _sequences(config, experiences)
         self._per_rank = len(own) // ranks
         self._sequences = [*own, *replayed]
+        self._shares_prompts = config.ds.attn_implementation == packed_attention.NAME
         self._replayed = range(len(own), len(self._sequences))
         self._used = [not leave_out or teaches_anything(sequence) for sequence in self._sequences]
         self.used_ratio = fmean(self._used[: len(own)])
@@ -91,7 +93,8 @@ class TrainingPasses:
         """The micro-batches of one update, for every rank; at least one, since each takes part in its collectives."""
         used = [self._sequences[member] for member in members if self._used[member]]
         lengths = [len(sequence.sequences) for sequence in used]
-        rounds = deal(lengths, self._ranks, *self._limits()) or [[[] for _ in range(self._ranks)]]
+        prompts = [_prompt(sequence) for sequence in used] if self._shares_prompts else None
+        rounds = deal(lengths, self._ranks, *self._limits(), prompts) or [[[] for _ in range(self._ranks)]]
         response = [int(self._sequences[member].action_mask.sum()) for member in members]
         stand_in = _stand_in(self._sequences[members[0]])
         return [
@@ -158,6 +161,11 @@ def teaches_anything(sequence: Experience) -> bool:
     """Whether a single sequence has a weighted advantage other than 0."""
     weight = torch.tensor([sequence.info[WEIGHT_KEY]])
     return bool(teaches(sequence.advantages[None], sequence.action_mask[None], weight))
+
+
+def _prompt(sequence: Experience) -> tuple[int, ...]:
+    """The tokens of a single sequence before its first action."""
+    return tuple(sequence.sequences[: int(sequence.action_mask.long().argmax()) + 1].tolist())
 
 
 def _stand_in(sequence: Experience) -> Experience:

@@ -214,11 +214,12 @@ def test_the_order_is_that_of_openrlhfs_buffer(max_epochs: int) -> None:
 
 @given(
     lengths=st.lists(st.integers(1, 50), max_size=40), ranks=st.integers(1, 5), limit=st.integers(1, 60),
-    by_tokens=st.booleans(),
+    by_tokens=st.booleans(), groups=st.integers(0, 5),
 )  # fmt: skip
 @settings(max_examples=200)
-def test_dealing(lengths: list[int], ranks: int, limit: int, by_tokens: bool) -> None:
-    rounds = deal(lengths, ranks, **{"max_tokens" if by_tokens else "max_sequences": limit})
+def test_dealing(lengths: list[int], ranks: int, limit: int, by_tokens: bool, groups: int) -> None:
+    members = [index % groups for index in range(len(lengths))] if groups else None
+    rounds = deal(lengths, ranks, **{"max_tokens" if by_tokens else "max_sequences": limit}, groups=members)
     hands = [hand for one in rounds for hand in one]
     assert all(len(one) == ranks for one in rounds)
     assert sorted(index for hand in hands for index in hand) == list(range(len(lengths)))
@@ -228,6 +229,13 @@ def test_dealing(lengths: list[int], ranks: int, limit: int, by_tokens: bool) ->
     assert all(all(one) for one in rounds[:-1])
     if not by_tokens:
         assert len(rounds) == -(-len(lengths) // (ranks * limit))
+
+
+def test_groups_are_dealt_next_to_each_other() -> None:
+    """Else a prompt is computed in every micro-batch that holds one of its rollouts."""
+    lengths, groups = [9, 3, 7, 8, 2, 6], ["a", "b", "a", "b", "a", "b"]
+    assert deal(lengths, 1, max_sequences=3) == [[[0, 3, 2]], [[5, 1, 4]]]
+    assert deal(lengths, 1, max_sequences=3, groups=groups) == [[[0, 2, 4]], [[3, 5, 1]]]
 
 
 def test_a_nan_is_trained_on() -> None:

@@ -39,6 +39,25 @@ def test_packed_and_padded_sequences_agree(family: str, tmp_path: Path) -> None:
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_a_prefix_that_sequences_share(family: str, tmp_path: Path) -> None:
+    """Two sequences read the first 9 tokens of a third, between some that share nothing."""
+    path = make_tiny_model(tmp_path / family, ["a few words"], family=family)
+    plain, shared = load(path, packed_attention.NAME), load(path, packed_attention.NAME)
+    ids = torch.randint(3, plain.config.vocab_size, MASK.shape, generator=torch.Generator().manual_seed(0))
+    ids[[3, 4], :9] = ids[2, :9]
+    needed = MASK.clone()
+    needed[[3, 4], :9] = False
+    logits = {plain: torch.zeros(0), shared: torch.zeros(0)}
+    for model, tokens in ((plain, MASK), (shared, needed)):
+        values = model(ids[tokens][None], attention_mask=None, position_ids=POSITIONS[tokens][None]).logits[0]
+        logits[model] = values[needed[tokens]]
+        logits[model].logsumexp(-1).square().sum().backward()
+    torch.testing.assert_close(logits[shared], logits[plain])
+    for one, other in zip(shared.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-4)
+
+
 def test_what_it_cannot_do_is_refused() -> None:
     states, positions = torch.zeros(1, 2, 8, 4), torch.arange(8)[None]
     rows = states.expand(2, -1, -1, -1)

@@ -98,6 +98,35 @@ def test_packed_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert_same(path, monkeypatch, attn_implementation="packed_sdpa", packing_samples=True)
 
 
+@pytest.mark.parametrize("sharing", [True, False])
+def test_a_prompt_is_computed_once(sharing: bool, tmp_path: Path) -> None:
+    """Three rollouts of a prompt between others: values and gradients as without sharing, and fewer tokens."""
+    from prepo_rlhf.backends.subclassing import specialise
+    from prepo_rlhf.ray.policy_model import Actor, PolicyModel
+
+    batch = make_batch()
+    for row in (1, 2):  # the same six tokens before the first response, at other places between the padding
+        batch["sequences"][row, row + 2 : row + 8] = batch["sequences"][3, 2:8]
+        batch["attention_mask"][row, row + 2 : row + 8] = 1
+        batch["attention_mask"][row, : row + 2] = 0
+        batch["action_mask"][row, 0:row] = 0
+    batch["sequences"] *= batch["attention_mask"]
+    path = make_model(tmp_path, "llama")
+    options: dict[str, Any] = {"attn_implementation": "packed_sdpa", "packing_samples": True, "param_dtype": "fp32"}
+    model = Actor(path, temperature=0.7, **options)
+    expected = statistics(model, batch)
+    specialise(model, PolicyModel)
+    model.may_share_prompts = sharing
+    statistics(model, batch)  # gets to know the model
+    counted: list[int] = []
+    model.model.model.embed_tokens.register_forward_hook(lambda _, given, __: counted.append(given[0].numel()))
+    actual = statistics(model, batch)
+    assert counted == [int(batch["attention_mask"].sum()) - (2 * 5 if sharing else 0)]
+    torch.testing.assert_close(actual[:2], expected[:2], rtol=0, atol=1e-4)
+    for name, gradient in expected[2].items():
+        torch.testing.assert_close(actual[2][name], gradient, rtol=1e-3, atol=1e-4 * gradient.abs().max().item())
+
+
 @pytest.mark.parametrize(("modules", "in_full"), [(["q_proj", "up_proj"], False), (["q_proj", "lm_head"], True)])
 def test_adapters(modules: list[str], in_full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Around the head they are part of the model; in the head they are more than a product, and all logits are made."""
