@@ -67,8 +67,7 @@ NEVER_REACHED = 1000.0  # nats a token: each pass is made, and told how far the 
 RATES = ("5e-5", "2e-4", "3e-4")  # beside that of all others, 1e-4, for the methods whose own rate was looked for
 RATED = (
     *("random", "random+2", "calibrated+balanced", "calibrated+balanced+2", "calibrated+balanced+4-limit"),
-    *("calibrated+posterior+2", "calibrated+balanced+pilot+2"),
-    *("calibrated-8k+balanced+2", "calibrated-8k+balanced+4-limit", "calibrated-15k+balanced+2"),
+    *("calibrated+posterior+2", "calibrated+balanced+pilot+2", "calibrated-8k+balanced+2", "calibrated-15k+balanced+2"),
 )
 SIGNALS = ("perplexity", "length", "history")  # what calibrated predicts from: all, two, or one of them
 
@@ -130,11 +129,7 @@ METHODS: dict[str, Method] = {
     "calibrated+posterior": Method(_selector("calibrated", *POSTERIOR)),
     "calibrated+posterior+2": Method(_selector("calibrated", *POSTERIOR, *_passes(2))),
     "calibrated+balanced+pilot+2": Method(_selector("calibrated", *BALANCED, *PILOT, *_passes(2))),
-    "calibrated-8k+balanced": Method(_selector("calibrated", *BALANCED), candidates=8 * PROMPTS),
     "calibrated-8k+balanced+2": Method(_selector("calibrated", *BALANCED, *_passes(2)), candidates=8 * PROMPTS),
-    "calibrated-8k+balanced+4-limit": Method(
-        _selector("calibrated", *BALANCED, *_passes(4, 0.003)), candidates=8 * PROMPTS
-    ),
     "calibrated-15k+balanced+2": Method(_selector("calibrated", *BALANCED, *_passes(2)), candidates=15 * PROMPTS),
     "calibrated+dropping": Method(_selector("calibrated", *DROPPING), extra_epochs=5, eval_steps=5),
     **{
