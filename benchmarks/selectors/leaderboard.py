@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from methods import METHODS, PROMPTS, ROLLOUTS, TASK, TRAIN_FILE, Method, shared_options
+from methods import METHODS, Method
 from results import ACCURACY, SHARES, with_interval
-from run_grid import LEARNING_RATE, Run, make_data, run_all
+from run_grid import Run, make_data, run_all
 from savings import Estimate, paired_difference, saving
+from settings import HELDOUT_FILE, SETTINGS, TASK, TRAIN_FILE
 
 from prepo_rlhf.analysis.runs import ROLLOUTS as TOTAL
 from prepo_rlhf.analysis.runs import TOKENS, read_runs
@@ -34,7 +35,7 @@ from prepo_rlhf.files.step_rows import PHASES
 
 FORMAT = 1
 SETTING, STEPS, RANDOM = "weak", 60, "random"
-BUDGET = STEPS * PROMPTS * ROLLOUTS
+BUDGET = STEPS * SETTINGS[SETTING].rollouts
 POINTS = np.linspace(0, BUDGET, 7)  # numbers of rollouts at which the curves are compared
 TASK_OPTIONS = (
     *("data.max_len", "rollout.max_new_tokens", "rollout.temperature"),
@@ -50,11 +51,11 @@ def task(data: Path) -> dict[str, Any]:
     """What two records must have in common, of the folder with the problems: digests of files, options, the budget."""
     files = {
         "train": data / TRAIN_FILE,
-        "heldout": data / "heldout.jsonl",
-        "model": TASK / "checkpoints" / SETTING / "model.safetensors",
+        "heldout": data / HELDOUT_FILE,
+        "model": SETTINGS[SETTING].model / "model.safetensors",
         "reward": TASK / "reward.py",
     }
-    words = shared_options(SETTING, Path("heldout.jsonl"), LEARNING_RATE)
+    words = SETTINGS[SETTING].words(Path(HELDOUT_FILE), SETTINGS[SETTING].learning_rate)
     options = {name.removeprefix("--"): value for name, value in zip(words, words[1:], strict=False)}
     kept = {name: options[name] for name in TASK_OPTIONS}
     return {"budget": BUDGET, "options": kept} | {name: digest(path) for name, path in files.items()}
@@ -167,7 +168,7 @@ def run(args: argparse.Namespace) -> list[Path]:
     data = make_data(SETTING, args.output_dir)
     files = {method: args.output_dir / f"{method}-{args.seed}.json" for method in methods}
     runs = [Run(SETTING, method, args.seed, STEPS) for method in methods]
-    run_all([one for one in runs if not files[one.method].is_file()], args.output_dir, LEARNING_RATE, len(runs))
+    run_all([one for one in runs if not files[one.method].is_file()], args.output_dir, None, len(runs))
     for one in runs:
         if not files[one.method].is_file():
             made = record(one.folder(args.output_dir), data, methods[one.method])

@@ -1,27 +1,19 @@
-"""What is compared: the methods, and the settings that they all share.
+"""What is compared: the methods. A method is what it changes of Random without weights, in whatever setting.
 
-Boundary: options of the training command, nothing else. A method is what it changes of Random without weights.
+Boundary: options of the training command, nothing else.
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[2]
-TASK = ROOT / "examples" / "arithmetic"
-TRAIN_SIZE, HELDOUT_SIZE = 1200, 72  # 15 steps an epoch; a held-out problem for each number of steps and wording
-CANDIDATES, PROMPTS, ROLLOUTS = 80, 16, 8  # |B|, K, n
+from settings import ROLLOUTS, Setting
+
+WINDOW = 5  # |B| / K, candidates drawn for each prompt of a step
 REFERENCE_MODELS, REFERENCE_SAMPLES = 2, 8  # of each training problem, for its reference pass rates
-TRAIN_FILE, RATED_FILE = "train.jsonl", "rated.jsonl"  # the problems, and the same with reference pass rates
+RATED_FILE = "rated.jsonl"  # the training problems with reference pass rates
 RATE_KEYS = ("rate_weak", "rate_strong")
-EVAL_SAMPLES = 16
-SETTINGS = {  # base model -> how often problems of 1 to 6 steps come in its training data
-    "weak": (1, 1, 1, 1, 8, 8),  # mostly beyond the policy, which solves hardly any of 5 or 6 steps
-    "mid": (1, 1, 1, 1, 1, 1),
-}
-LENGTHS = (60, 150)  # steps: 4 and 10 epochs
 
 
 class Method(NamedTuple):
@@ -33,26 +25,33 @@ class Method(NamedTuple):
     needs more prompts for as many rollouts: on mid an epoch gives it about 1,500 in place of 1,920.
     `made_from`: what is known of the method: its authors' paper, their code or abstract, or somebody else's note; else
     it is this project's own. After an abstract or a note much is our choice, and no result is one about the paper.
-    `candidates`: |B|, the prompts drawn before selection.
-    `data`: the file of training problems.
-    `upfront`: rollouts before the first step, which the results show counted and not counted.
-    `eval_steps`: steps between evaluations, fewer where a step takes more rollouts. Those that drop groups make fewer
-    steps of the same prompts, and are compared at Random's number of rollouts.
+    `window`: |B| / K, candidates drawn for each prompt of a step.
+    `rated`: it is given reference pass rates, whose rollouts come before the first step; the results show them counted
+    and not counted.
+    `eval_share`: of the setting's steps between evaluations, less where a step takes more rollouts. Those that drop
+    groups make fewer steps of the same prompts, and are compared at Random's number of rollouts.
     """
 
     options: tuple[str, ...] = ()
     made_from: str = "this project"
     clocked: bool = False
     extra_epochs: int = 0
-    eval_steps: int = 10
+    eval_share: float = 1.0
     oracle: bool = False  # `oracle.py` runs it in place of the training command
-    candidates: int = CANDIDATES
-    data: str = TRAIN_FILE
-    upfront: int = 0
+    window: int = WINDOW
+    rated: bool = False
 
-    def episodes(self, steps: int) -> int:
+    def episodes(self, setting: Setting, steps: int) -> int:
         """Passes over the training problems that give at least so many steps, or as many rollouts."""
-        return math.ceil(steps / (TRAIN_SIZE // self.candidates)) + self.extra_epochs
+        return math.ceil(steps / (setting.train_size // (self.window * setting.prompts))) + self.extra_epochs
+
+    def upfront(self, setting: Setting) -> int:
+        """Rollouts before the first step."""
+        return REFERENCE_MODELS * REFERENCE_SAMPLES * setting.train_size if self.rated else 0
+
+    def eval_steps(self, setting: Setting) -> int:
+        """Steps from one evaluation to the next."""
+        return round(setting.eval_every * self.eval_share)
 
 
 WEIGHTS = ("--prepo.entropy_weight", "relative")
@@ -96,20 +95,19 @@ METHODS: dict[str, Method] = {
     "low-ppl": Method(_selector("low-ppl"), "paper"),
     "high-ppl": Method(_selector("high-ppl"), "paper"),
     "length": Method(_selector("length"), clocked=True),
-    "greso": Method(_selector("greso"), "paper", eval_steps=5),
+    "greso": Method(_selector("greso"), "paper", eval_share=0.5),
     "mopps": Method(_selector("mopps"), "paper"),
-    "mopps-8k": Method(_selector("mopps"), "paper", candidates=8 * PROMPTS),
+    "mopps-8k": Method(_selector("mopps"), "paper", window=8),
     "dps": Method(_selector("dps"), "code"),
-    "dps-8k": Method(_selector("dps"), "code", candidates=8 * PROMPTS),
+    "dps-8k": Method(_selector("dps"), "code", window=8),
     "bots": Method(
         _selector("bots", "--data.reference_rate_keys", *RATE_KEYS),
         "code",
-        data=RATED_FILE,
-        upfront=REFERENCE_MODELS * REFERENCE_SAMPLES * TRAIN_SIZE,
+        rated=True,
     ),
     "after-kgps": Method(_selector("kgps"), "abstract"),
     "after-hive": Method(_selector("hive"), "note"),
-    "dynamic": Method(DROPPING, "paper", extra_epochs=5, eval_steps=3),
+    "dynamic": Method(DROPPING, "paper", extra_epochs=5, eval_share=0.3),
     "feedback": Method(_selector("prepo", "--prepo.pacing", "feedback")),
     "calibrated": Method(_selector("calibrated")),
     "calibrated+weights": Method(_selector("calibrated", *WEIGHTS)),
@@ -129,9 +127,9 @@ METHODS: dict[str, Method] = {
     "calibrated+posterior": Method(_selector("calibrated", *POSTERIOR)),
     "calibrated+posterior+2": Method(_selector("calibrated", *POSTERIOR, *_passes(2))),
     "calibrated+balanced+pilot+2": Method(_selector("calibrated", *BALANCED, *PILOT, *_passes(2))),
-    "calibrated-8k+balanced+2": Method(_selector("calibrated", *BALANCED, *_passes(2)), candidates=8 * PROMPTS),
-    "calibrated-15k+balanced+2": Method(_selector("calibrated", *BALANCED, *_passes(2)), candidates=15 * PROMPTS),
-    "calibrated+dropping": Method(_selector("calibrated", *DROPPING), extra_epochs=5, eval_steps=5),
+    "calibrated-8k+balanced+2": Method(_selector("calibrated", *BALANCED, *_passes(2)), window=8),
+    "calibrated-15k+balanced+2": Method(_selector("calibrated", *BALANCED, *_passes(2)), window=15),
+    "calibrated+dropping": Method(_selector("calibrated", *DROPPING), extra_epochs=5, eval_share=0.5),
     **{
         f"calibrated-{uses}": Method(_selector("calibrated", "--prepo.calibrated_uses", uses))
         for uses in (*(f"no-{name}" for name in SIGNALS), *SIGNALS, "and-entropy", "entropy-for-perplexity")
@@ -144,38 +142,3 @@ METHODS |= {
     for name in RATED
     for rate in RATES
 }
-
-
-def shared_options(setting: str, heldout: Path, learning_rate: float) -> list[str]:
-    """The options that all methods of a setting share; what a method sets again wins. `heldout` is the file of held-out
-    problems."""
-    options = {
-        "backend": "cpu",
-        "actor.model_name_or_path": TASK / "checkpoints" / setting,
-        "actor.num_gpus_per_node": 1,
-        "actor.adam.lr": learning_rate,
-        "actor.lr_scheduler": "constant",
-        "actor.lr_warmup_ratio": 0,
-        "ds.param_dtype": "fp32",
-        "vllm.num_engines": 1,
-        "data.input_key": "prompt",
-        "data.label_key": "label",
-        "data.max_len": 128,
-        "reward.remote_url": TASK / "reward.py",
-        "prepo.selector": "random",
-        "prepo.entropy_weight": "none",
-        "rollout.batch_size": PROMPTS,
-        "rollout.n_samples_per_prompt": ROLLOUTS,
-        "rollout.max_new_tokens": 48,
-        "rollout.micro_batch_size": 128,
-        "rollout.temperature": 1.0,
-        "train.batch_size": 64,
-        "train.micro_batch_size": 64,
-        "eval.dataset": heldout,
-        "eval.n_samples_per_prompt": EVAL_SAMPLES,
-        "eval.temperature": 1.0,
-        "ckpt.best_metric_key": "none",
-    }
-    # Models to measure are kept, and nothing to resume from.
-    switches = ["--ds.packing_samples", "--ckpt.save_hf", "--ckpt.disable_ds"]
-    return switches + [part for name, value in options.items() for part in (f"--{name}", str(value))]

@@ -15,7 +15,6 @@ import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from methods import LENGTHS
 from savings import Estimate, saving
 
 from prepo_rlhf.analysis.style import COLOURS, house_style
@@ -34,6 +33,7 @@ NAMES = {  # from the top
     "dynamic": "dynamic sampling",
 }
 PANELS = {"weak": "most problems are beyond the policy", "mid": "all problems are in reach"}
+LENGTHS = (60, 150)  # steps
 LEFT = 0.35  # of the axis: where a method stands that never gets there
 
 

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from methods import ROOT, SETTINGS
 from probe import PROBE_FILE
 from results import ACCURACY, SIGNALS
 from run_grid import COMPLETE, read_arguments
+from settings import ROOT, SETTINGS
 
 from prepo_rlhf.analysis.runs import ROLLOUTS, TOKENS
 from prepo_rlhf.analysis.sections import step_metrics, window

@@ -27,23 +27,24 @@ def saved_models(folder: Path, base_model: Path) -> dict[int, Path]:
 
 
 @torch.no_grad()
-def answer_entropy(model_path: Path, heldout: Path) -> float:
+def answer_entropy(model_path: Path, heldout: Path, template: str) -> float:
     """Mean entropy, in nats, of the next token over all tokens of the reference answers and the end after them."""
     model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(model_path)
     entropies = []
     for line in heldout.read_text().splitlines():
         row = json.loads(line)
-        prompt, answer = (tokenizer(row[key], add_special_tokens=False)["input_ids"] for key in ("prompt", "label"))
+        texts = template.replace("{}", row["prompt"]), row.get("response", row["label"])
+        prompt, answer = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
         logits = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 :]
         entropies.append(log_probs_and_entropies(logits, logits.argmax(dim=-1))[1])
     return torch.cat(entropies).mean().item()
 
 
-def write_probe(folder: Path, base_model: Path, heldout: Path) -> None:
-    """A row for each saved model: step and entropy."""
+def write_probe(folder: Path, base_model: Path, heldout: Path, template: str) -> None:
+    """A row for each saved model: step and entropy; `template` stands around a problem, {} in its place."""
     rows = [
-        {"step": step, "entropy": answer_entropy(path, heldout)}
+        {"step": step, "entropy": answer_entropy(path, heldout, template)}
         for step, path in saved_models(folder, base_model).items()
     ]
     (folder / PROBE_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -20,10 +20,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from methods import EVAL_SAMPLES, LENGTHS, METHODS, PROMPTS, ROLLOUTS, SETTINGS
+from methods import METHODS
 from probe import PROBE_FILE
 from run_grid import COMPLETE, read_arguments
 from savings import Estimate, paired_difference, rollouts_to, saving
+from settings import EVAL_SAMPLES, SETTINGS, Setting
 
 from prepo_rlhf.analysis.runs import ROLLOUTS as TOTAL
 from prepo_rlhf.analysis.runs import TOKENS, Run, read_runs
@@ -33,7 +34,6 @@ from prepo_rlhf.files.step_rows import PHASES
 
 BASELINE = "random"
 ACCURACY = f"eval/default/avg@{EVAL_SAMPLES}"
-STEPS_A_POINT = METHODS[BASELINE].eval_steps  # of a curve
 SHARES = (0.5, 0.8, 0.95)  # of Random's gain
 EQUAL_ACCURACY = 0.8  # of Random's gain: where entropies are compared
 LAST = 10  # steps that an end value is the mean of
@@ -75,7 +75,8 @@ class Cell:
 
 def read_cell(runs_dir: Path, setting: str, method: str, steps: int, grid: np.ndarray) -> Cell | None:
     """The complete runs of a method; of one without a clock the first steps of longer runs too."""
-    lengths = [steps] if METHODS[method].clocked else [length for length in LENGTHS if length >= steps]
+    of_setting = SETTINGS[setting].lengths
+    lengths = [steps] if METHODS[method].clocked else [length for length in of_setting if length >= steps]
     folders = defaultdict(list)
     for marker in (path for n in lengths for path in (runs_dir / setting / str(n) / method).glob(f"seed*/{COMPLETE}")):
         folders[marker.parent.name].append(str(marker.parent))
@@ -128,14 +129,14 @@ def accuracy_table(cells: dict[str, Cell], grid: np.ndarray) -> str:
     return markdown_table(header, rows)
 
 
-def saving_table(cells: dict[str, Cell], grid: np.ndarray) -> str:
+def saving_table(cells: dict[str, Cell], grid: np.ndarray, setting: Setting) -> str:
     """Rollouts of Random / rollouts of the method to reach shares of Random's gain; the same in response tokens.
 
     A method with rollouts before its first step has a second row, in which they count, as long as Random's.
     """
     rows = []
     for method, cell in cells.items():
-        base, upfront = cells[BASELINE].of(cell.seeds), METHODS[method].upfront
+        base, upfront = cells[BASELINE].of(cell.seeds), METHODS[method].upfront(setting)
         mean_base, mean_own = base.tokens.mean(0), cell.tokens.mean(0)
         for name, before in ((method, 0), (f"{method}, upfront rollouts counted", upfront))[: 1 + (upfront > 0)]:
             tokens_before = before * mean_base[-1] / grid[-1]
@@ -231,15 +232,15 @@ def with_interval(estimate: Estimate, digits: str) -> str:
 
 def main() -> None:
     args = read_arguments(__doc__)
-    for setting in SETTINGS:
-        for steps in LENGTHS:
-            grid = np.arange(0, steps + 1, STEPS_A_POINT) * float(PROMPTS * ROLLOUTS)
+    for setting, shared in SETTINGS.items():
+        for steps in shared.lengths:
+            grid = np.arange(0, steps + 1, shared.eval_every) * float(shared.rollouts)
             read = {method: read_cell(args.runs, setting, method, steps, grid) for method in METHODS}
             if read[BASELINE] is None:
                 continue
             paired = {m: [s for s in c.seeds if s in read[BASELINE].seeds] for m, c in read.items() if c}
             cells = {method: read[method].of(seeds) for method, seeds in paired.items() if seeds}
-            tables = [accuracy_table(cells, grid), saving_table(cells, grid)]
+            tables = [accuracy_table(cells, grid), saving_table(cells, grid, shared)]
             tables += [signal_table(cells), entropy_table(cells, grid), source_table(cells)]
             stem = args.output_dir / f"{setting}_{steps}"
             stem.with_suffix(".md").write_text("\n".join(tables))

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import ray
-from methods import HELDOUT_SIZE, LENGTHS, METHODS, ROOT, SETTINGS, TASK, TRAIN_SIZE, shared_options
+from methods import METHODS, RATED_FILE
 from probe import write_probe
+from settings import HELDOUT_FILE, ROOT, SETTINGS, TRAIN_FILE
 from tqdm import tqdm
 
 COMPLETE = "complete"  # a file in the folder of a run that has ended well
-LEARNING_RATE = 1e-4  # chosen on random, seeds 101 and 102: docs/results/selectors.md
 ORACLE = Path(__file__).with_name("oracle.py")
 
 
@@ -43,36 +43,41 @@ class Run(NamedTuple):
         return output_dir / self.setting / str(self.steps) / self.method / f"seed{self.seed}"
 
 
-def planned(settings: Sequence[str], methods: Sequence[str], seeds: Sequence[int], lengths: Sequence[int]) -> list[Run]:
-    """The runs of a grid, seed by seed, so that what is there after a stop is paired."""
+def planned(
+    settings: Sequence[str], methods: Sequence[str], seeds: Sequence[int], lengths: Sequence[int] | None = None
+) -> list[Run]:
+    """The runs of a grid, seed by seed, so that what is there after a stop is paired; by default of all lengths that a
+    setting has."""
     return [
         Run(setting, method, seed, steps)
-        for setting, seed, method, steps in itertools.product(settings, seeds, methods, sorted(lengths, reverse=True))
-        if METHODS[method].clocked or steps == max(lengths)
+        for setting, seed, method in itertools.product(settings, seeds, methods)
+        for steps in sorted(lengths or SETTINGS[setting].lengths, reverse=True)
+        if METHODS[method].clocked or steps == max(lengths or SETTINGS[setting].lengths)
     ]
 
 
-def command(run: Run, folder: Path, data: Path, learning_rate: float) -> list[str]:
-    """The training command of a run."""
-    method = METHODS[run.method]
+def command(run: Run, folder: Path, data: Path, learning_rate: float | None = None) -> list[str]:
+    """The training command of a run, at the setting's learning rate where none is given."""
+    method, setting = METHODS[run.method], SETTINGS[run.setting]
+    eval_steps = method.eval_steps(setting)
     entry = [str(ORACLE)] if method.oracle else ["-m", "prepo_rlhf.cli.train_prepo_ray"]
     own = {
-        "data.prompt_dataset": data / method.data,
-        "prepo.candidate_batch_size": method.candidates,
-        "train.num_episodes": method.episodes(run.steps),
+        "data.prompt_dataset": data / (RATED_FILE if method.rated else TRAIN_FILE),
+        "prepo.candidate_batch_size": method.window * setting.prompts,
+        "train.num_episodes": method.episodes(setting, run.steps),
         "train.seed": run.seed,
-        "eval.steps": method.eval_steps,
+        "eval.steps": eval_steps,
         "logger.run_dir": folder,
         "ckpt.path": folder / "checkpoints",
         "ckpt.output_dir": folder / "model",
-        "ckpt.save_steps": 3 * method.eval_steps,
+        "ckpt.save_steps": 3 * eval_steps,
     }
     options = [part for name, value in own.items() for part in (f"--{name}", str(value))]
-    shared = shared_options(run.setting, data / "heldout.jsonl", learning_rate)
+    shared = setting.words(data / HELDOUT_FILE, learning_rate or setting.learning_rate)
     return [sys.executable, *entry, *shared, *options, *method.options]
 
 
-def execute(run: Run, output_dir: Path, learning_rate: float) -> None:
+def execute(run: Run, output_dir: Path, learning_rate: float | None) -> None:
     """Run it from its start, and measure the entropy of its models; RuntimeError if the command failed."""
     folder, data = run.folder(output_dir), output_dir / run.setting / "data"
     shutil.rmtree(folder, ignore_errors=True)
@@ -82,17 +87,15 @@ def execute(run: Run, output_dir: Path, learning_rate: float) -> None:
         done = subprocess.run(arguments, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} ended with {done.returncode}; see {folder / 'job.log'}")
-    write_probe(folder, TASK / "checkpoints" / run.setting, data / "heldout.jsonl")
+    setting = SETTINGS[run.setting]
+    write_probe(folder, setting.model, data / HELDOUT_FILE, setting.template)
     (folder / COMPLETE).touch()
 
 
 def make_data(setting: str, output_dir: Path) -> Path:
     """Training and held-out problems of a setting; their folder."""
-    sizes = ["--train_size", str(TRAIN_SIZE), "--heldout_size", str(HELDOUT_SIZE)]
-    weights = ["--step_weights", *map(str, SETTINGS[setting])]
     folder = output_dir / setting / "data"
-    script = [sys.executable, str(TASK / "make_data.py"), "--output_dir", str(folder)]
-    subprocess.run([*script, *sizes, *weights, "--seed", "0"], check=True)
+    SETTINGS[setting].make_data(folder)
     return folder
 
 
@@ -118,7 +121,7 @@ def ray_head(jobs: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def run_all(runs: Sequence[Run], output_dir: Path, learning_rate: float, jobs: int) -> None:
+def run_all(runs: Sequence[Run], output_dir: Path, learning_rate: float | None, jobs: int) -> None:
     """Those of the runs that are not complete, `jobs` at a time; RuntimeError at their end if some failed."""
     missing = [run for run in runs if not (run.folder(output_dir) / COMPLETE).is_file()]
     print(f"{len(runs)} runs, of which {len(runs) - len(missing)} are complete")
@@ -135,20 +138,20 @@ def run_all(runs: Sequence[Run], output_dir: Path, learning_rate: float, jobs: i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["weak", "mid"])
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
-    parser.add_argument("--steps", nargs="+", type=int, default=list(LENGTHS), help="lengths of the runs")
-    parser.add_argument("--learning_rate", type=float, default=LEARNING_RATE)
+    parser.add_argument("--steps", nargs="+", type=int, help="lengths of the runs; by default all of a setting's")
+    parser.add_argument("--learning_rate", type=float, help="by default the setting's")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--output_dir", type=Path, required=True)
     args = parser.parse_args()
     output_dir = args.output_dir.resolve()
-    for setting in args.settings:
-        make_data(setting, output_dir)
     try:
+        for setting in args.settings:
+            make_data(setting, output_dir)
         run_all(planned(args.settings, args.methods, args.seeds, args.steps), output_dir, args.learning_rate, args.jobs)
-    except RuntimeError as error:
+    except (FileNotFoundError, RuntimeError) as error:
         sys.exit(str(error))
 
 

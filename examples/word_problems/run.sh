@@ -6,6 +6,7 @@
 #     MODEL=folder or name on the hub      another model than SmolLM2-135M-Instruct, which is made from a package of PyPI
 #     DATA=folder                          copies of SVAMP, ASDiv and MAWPS; without it they come from the hub
 #     WITHOUT=asdiv                        sources to leave out; ASDiv is CC BY-NC 4.0
+#     PREPARE_ONLY=1                       make problems and warm model, and train nothing
 #
 # The job is examples/recipes/prepo_words_cpu.yaml; options given here win over it. Everything is in runs/word_problems: data,
 # the base model, the warm model, which is made once, and the run's records; an earlier run's are set aside in
@@ -37,6 +38,7 @@ fi
 echo "[3/4] Warm-up"
 python "$EXAMPLE/warm_up.py" --model "$MODEL" --problems $FILES/data/warm_up.jsonl --output_dir $FILES/warm \
     --config <(echo "$EFFECTIVE")
+[[ ${PREPARE_ONLY:-} ]] && exit
 
 echo "[4/4] Training"
 run_job "${JOB[@]}"

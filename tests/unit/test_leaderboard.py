@@ -9,7 +9,7 @@ from typing import Any
 import leaderboard
 import pytest
 from leaderboard import RecordError, read_records, record, table, task
-from methods import TRAIN_FILE
+from settings import TRAIN_FILE
 from tiny_grids import write_run
 
 PLAIN = {"options": [], "selector": "random", "file": None}

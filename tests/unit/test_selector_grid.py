@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import settings
 import yaml
-from methods import METHODS, RATED_FILE, ROOT
+from methods import METHODS, RATED_FILE
 from pack import KEPT, pack
 from reference_rates import write_rated
 from results import ACCURACY, read_cell, signal_table
 from results import main as write_results
 from run_grid import COMPLETE, Run, command, planned
+from settings import ROOT, SETTINGS
 from tiny_grids import write_run
 
 from prepo_rlhf.cli.train_prepo_ray import job_config
@@ -22,7 +24,7 @@ from prepo_rlhf.cli.train_prepo_ray import job_config
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_a_valid_job_of_the_right_length(method: str, tmp_path: Path) -> None:
-    line = command(Run("weak", method, seed=3, steps=60), tmp_path, tmp_path / "data", learning_rate=1e-4)
+    line = command(Run("weak", method, seed=3, steps=60), tmp_path, tmp_path / "data")
     config = job_config(line[line.index("--ds.packing_samples") :])
     drawn = (config.train.num_episodes - METHODS[method].extra_epochs) * (1200 // config.prepo.candidate_batch_size)
     assert drawn == (63 if config.prepo.candidate_batch_size == 128 else 60)  # 9 steps an epoch do not divide 60
@@ -30,8 +32,30 @@ def test_every_method_is_a_valid_job_of_the_right_length(method: str, tmp_path: 
     assert config.actor.adam.lr == float(method.rpartition("@")[2] if "@" in method else 1e-4)
 
 
+def test_word_problems_are_a_setting_like_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = command(Run("words", "calibrated+balanced+2", seed=1, steps=60), tmp_path, tmp_path, learning_rate=2e-5)
+    config = job_config(line[line.index("--ds.packing_samples") :])
+    assert (config.prepo.candidate_batch_size, config.rollout.batch_size, config.train.num_episodes) == (40, 8, 1)
+    assert (config.eval.steps, config.actor.adam.lr, config.reward.remote_url) == (20, 2e-5, "math")
+    monkeypatch.setattr(settings, "WORDS", tmp_path / "example")
+    with pytest.raises(FileNotFoundError, match="no warm model yet: PREPARE_ONLY=1 bash examples/word_problems/run.sh"):
+        SETTINGS["words"].make_data(tmp_path / "data")
+    for folder in ("warm", "data"):
+        (tmp_path / "example" / folder).mkdir(parents=True)
+    (tmp_path / "example" / "warm" / "warm_up.json").touch()
+    for name, number in (("train", 3), ("held_out", 100)):
+        rows = [{"prompt": f"{i} + 1?", "answer": str(i + 1)} for i in range(number)]
+        file = tmp_path / "example" / "data" / f"{name}.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    SETTINGS["words"].make_data(tmp_path / "data")
+    train, heldout = ((tmp_path / "data" / name).read_text().splitlines() for name in ("train.jsonl", "heldout.jsonl"))
+    assert len(train) == 3 and len(heldout) == 96
+    response = r"The answer is \boxed{1}."
+    assert json.loads(heldout[0]) == {"prompt": "0 + 1?", "label": "1", "response": response}
+
+
 def test_methods_without_a_clock_run_once_for_all_lengths() -> None:
-    runs = planned(["weak"], ["random", "prepo"], [1, 2], [60, 150])
+    runs = planned(["weak"], ["random", "prepo"], [1, 2])
     of_a_seed = [("random", 150), ("prepo", 150), ("prepo", 60)]
     assert [(run.method, run.steps) for run in runs] == of_a_seed * 2
     assert [run.seed for run in runs] == [1, 1, 1, 2, 2, 2]
@@ -61,7 +85,7 @@ def test_rollouts_before_the_first_step_are_shown_counted_and_not(
 ) -> None:
     """Random has 50, 80 and 95% of its gain after 9,600, 15,360 and 18,240 rollouts, twice as fast a method after half
     of them; 19,200 more make 24,000, 26,880 and 28,320."""
-    assert METHODS["bots"].upfront == 19200
+    assert METHODS["bots"].upfront(SETTINGS["weak"]) == 19200
     for seed in (1, 2):
         write_run(tmp_path, "random", seed, speed=1.0)
         write_run(tmp_path, "bots", seed, speed=2.0)
