@@ -32,7 +32,7 @@ from prepo_rlhf.evaluation.table import markdown_table
 from prepo_rlhf.evaluation.tasks import Task
 from prepo_rlhf.rewards.math_reward import grade_math
 
-BATCH = 8
+BATCH = 16
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
