@@ -19,7 +19,7 @@ from openrlhf.models.ring_attn_utils import (
 )
 from torch import Tensor, nn
 
-from prepo_rlhf.backends import packed_attention, transformers_head
+from prepo_rlhf.backends import transformers_head
 from prepo_rlhf.output_head.chunked import head_statistics
 from prepo_rlhf.output_head.head import OutputHead
 from prepo_rlhf.ray.shared_prompts import needed_tokens
@@ -33,7 +33,8 @@ class PolicyModel(Actor):
     the full logits.
 
     Attributes:
-        may_share_prompts: whether a prompt's tokens may be computed once for the sequences that begin with it.
+        may_share_prompts: whether a prompt's tokens may be computed once for the packed sequences that begin with it,
+            which takes `backends.packed_attention`.
     """
 
     may_share_prompts: bool = False
@@ -131,7 +132,7 @@ class PolicyModel(Actor):
         self._knows_head = agrees(1, wanted)
         if not self._knows_head:
             print(f"{name}: its logits are not those of the linear output head alone, so all of them are computed")
-        if self.may_share_prompts and model.config._attn_implementation == packed_attention.NAME:
+        if self.may_share_prompts:
             self._shares_prompts = True
             half = attention_mask.cumsum(-1) > attention_mask.sum(-1) // 2
             self._shares_prompts = agrees(2, wanted & half)
