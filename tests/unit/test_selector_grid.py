@@ -167,7 +167,8 @@ def test_packed_records_give_the_same_tables(tmp_path: Path) -> None:
     noise = np.random.default_rng(0)
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
     for row in rows[1:]:
-        row |= {name: float(noise.uniform(0, 3)) for name in ("train/kl", *(set(KEPT) - set(row) - {ACCURACY}))}
+        names = ("train/kl", *sorted(set(KEPT) - set(row) - {ACCURACY}))  # a set's order would differ between runs
+        row |= {name: float(noise.uniform(0, 3)) for name in names}
     metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     prompts = {"step": 1, "rows": [8, 5], "lengths": [12, 7], "mean_rewards": [0.5, 1.0], "perplexities": [3.1, 2.2]}
     metrics.with_name("prompts.jsonl").write_text(json.dumps(prompts) + "\n")
