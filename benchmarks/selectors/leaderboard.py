@@ -55,7 +55,7 @@ def task(data: Path) -> dict[str, Any]:
         "model": SETTINGS[SETTING].model / "model.safetensors",
         "reward": TASK / "reward.py",
     }
-    words = SETTINGS[SETTING].words(Path(HELDOUT_FILE), SETTINGS[SETTING].learning_rate)
+    words = SETTINGS[SETTING].arguments(Path(HELDOUT_FILE), SETTINGS[SETTING].learning_rate)
     options = {name.removeprefix("--"): value for name, value in zip(words, words[1:], strict=False)}
     kept = {name: options[name] for name in TASK_OPTIONS}
     return {"budget": BUDGET, "options": kept} | {name: digest(path) for name, path in files.items()}

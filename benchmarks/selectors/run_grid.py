@@ -73,7 +73,7 @@ def command(run: Run, folder: Path, data: Path, learning_rate: float | None = No
         "ckpt.save_steps": 3 * eval_steps,
     }
     options = [part for name, value in own.items() for part in (f"--{name}", str(value))]
-    shared = setting.words(data / HELDOUT_FILE, learning_rate or setting.learning_rate)
+    shared = setting.arguments(data / HELDOUT_FILE, learning_rate or setting.learning_rate)
     return [sys.executable, *entry, *shared, *options, *method.options]
 
 

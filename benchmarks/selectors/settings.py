@@ -50,7 +50,7 @@ class Setting(NamedTuple):
         """What stands around a problem."""
         return self.options.get("data.input_template", "{}")
 
-    def words(self, heldout: Path, learning_rate: float) -> list[str]:
+    def arguments(self, heldout: Path, learning_rate: float) -> list[str]:
         """The options that all methods share, as words of a command; what a method sets again wins."""
         options = COMMON | self.options | {
             "actor.model_name_or_path": self.model,

@@ -98,9 +98,13 @@ def test_packed_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert_same(path, monkeypatch, attn_implementation="packed_sdpa", packing_samples=True)
 
 
-@pytest.mark.parametrize("sharing", [True, False])
-def test_a_prompt_is_computed_once(sharing: bool, tmp_path: Path) -> None:
-    """Three rollouts of a prompt between others: values and gradients as without sharing, and fewer tokens."""
+@pytest.mark.parametrize("sharing", [True, False, None])
+def test_a_prompt_is_computed_once(
+    sharing: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three rollouts of a prompt beside another: values and gradients as without sharing, and fewer tokens. None: where
+    a model does not find the shared prompt, the first pass sees it, and each rollout has its own."""
+    from prepo_rlhf.backends import packed_attention
     from prepo_rlhf.backends.subclassing import specialise
     from prepo_rlhf.ray.policy_model import Actor, PolicyModel
 
@@ -116,8 +120,11 @@ def test_a_prompt_is_computed_once(sharing: bool, tmp_path: Path) -> None:
     model = Actor(path, temperature=0.7, **options)
     expected = statistics(model, batch)
     specialise(model, PolicyModel)
-    model.may_share_prompts = sharing
+    model.may_share_prompts = sharing is not False
+    if sharing is None:
+        monkeypatch.setattr(packed_attention, "_share", lambda states, _: states)
     statistics(model, batch)  # gets to know the model
+    assert ("each sequence computes its own" in capsys.readouterr().out) == (sharing is None)
     counted: list[int] = []
     model.model.model.embed_tokens.register_forward_hook(lambda _, given, __: counted.append(given[0].numel()))
     actual = statistics(model, batch)
