@@ -89,8 +89,8 @@ class ActorOptions(Options):
     """Share of the steps in which the learning rate rises from 0."""
     min_lr_ratio: Annotated[float, Ge(0), Le(1), OnResume.KEPT] = 0.1
     """Last learning rate as a share of the peak."""
-    max_norm: Annotated[float, Gt(0), OnResume.KEPT] = 1.0
-    """Gradients are scaled down to this norm."""
+    max_norm: Annotated[float, Ge(0), OnResume.KEPT] = 1.0
+    """Gradients are scaled down to this norm; with 0 they are left as they are, as Muon wants it."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class DeepSpeedOptions(Options):
     ring_attn_head_stride: Annotated[int, Ge(1), OnResume.TAKES_EFFECT] = 1
     """Heads in one pass of ring attention; a divisor of the number of heads."""
     tensor_parallel_size: Annotated[int, Ge(1)] = 1
-    """GPUs that share each layer of the policy."""
+    """OpenRLHF's GPUs that share each layer of the policy: only 1 here; --ds.zero_stage 3 splits weights instead."""
     zpg: Annotated[int, Ge(1)] = 1
     """Size of the secondary partition of ZeRO++."""
     adam_offload: bool = False
@@ -188,10 +188,8 @@ class DeepSpeedOptions(Options):
     """Compile the training graph with DeepCompile."""
     use_liger_kernel: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Use Liger's fused kernels."""
-    use_universal_ckpt: Annotated[bool, OnResume.TAKES_EFFECT] = False
-    """Load DeepSpeed's universal checkpoints, which allow another number of ranks."""
     enable_sleep: Annotated[bool, OnResume.TAKES_EFFECT] = False
     """Move the policy's states to CPU memory while the engines generate (with --train.colocate_all)."""
     load_in_4bit: bool = False
-    """Load the frozen weights in 4 bits (with LoRA)."""
+    """OpenRLHF's frozen weights in 4 bits: not here, where engines and policy have the same ones."""
     lora: LoraOptions = field(default_factory=LoraOptions)

@@ -18,6 +18,7 @@ REFUSED = {
     "data.max_images_per_prompt": _IMAGES,
     "actor.freeze_visual_encoder": _IMAGES,
     "ds.value_head_prefix": "there is neither critic nor reward model here: remove the option",
+    "ds.use_universal_ckpt": "a run goes on with the GPUs it began with, from its checkpoints as they are: remove it",
     "vllm.sync_with_ray": "weights go through vLLM's own transfer interface: see --vllm.sync_backend",
 }
 

@@ -37,7 +37,7 @@ def _tokens(config: Config, micro_batch_size: int, max_tokens: int) -> int:
     return -(-micro_batch_size * longest // config.ds.ring_attn_size)
 
 
-def layer_bytes(shape: ModelShape, element: int, tensor_parallel: int = 1) -> int:
+def layer_bytes(shape: ModelShape, element: int) -> int:
     """Activations that autograd saves in one layer, for each token.
 
     Two norms: input in float32 with a number of its scale, normalised, output. Attention: queries, keys, values,
@@ -47,30 +47,30 @@ def layer_bytes(shape: ModelShape, element: int, tensor_parallel: int = 1) -> in
     norms = 2 * ((FLOAT32 + 2 * element) * shape.hidden + FLOAT32)
     attention = 2 * element * heads * shape.head_dim + FLOAT32 * shape.heads
     head_norms = heads * ((FLOAT32 + element) * shape.head_dim + FLOAT32) if shape.normalises_heads else 0
-    return norms + (attention + head_norms + 4 * element * shape.intermediate) // tensor_parallel
+    return norms + attention + head_norms + 4 * element * shape.intermediate
 
 
 def kept_bytes(shape: ModelShape, config: Config, tokens: int) -> int:
     """Activations kept from forward to backward of `tokens`; with checkpointing, only the input of each layer."""
     element = element_size(config)
     checkpointed = config.actor.gradient_checkpointing_enable
-    layer = element * shape.hidden if checkpointed else layer_bytes(shape, element, config.ds.tensor_parallel_size)
+    layer = element * shape.hidden if checkpointed else layer_bytes(shape, element)
     last_norm = (FLOAT32 + 2 * element) * shape.hidden + FLOAT32
     return tokens * (shape.layers * layer + last_norm)
 
 
 def in_layer_bytes(shape: ModelShape, config: Config, tokens: int) -> int:
     """What backward adds in one layer: gradients, and with checkpointing the recomputed activations."""
-    element, split = element_size(config), config.ds.tensor_parallel_size
+    element = element_size(config)
     # Of the MLP's gate, up and product, and of two inputs.
-    gradients = element * (3 * shape.intermediate // split + 2 * shape.hidden)
-    again = layer_bytes(shape, element, split) if config.actor.gradient_checkpointing_enable else 0
+    gradients = element * (3 * shape.intermediate + 2 * shape.hidden)
+    again = layer_bytes(shape, element) if config.actor.gradient_checkpointing_enable else 0
     return tokens * (gradients + again)
 
 
 def experience_pass_bytes(shape: ModelShape, config: Config, tokens: int) -> int:
     """The most that a forward without gradients holds at once: one layer's tensors."""
-    return tokens * layer_bytes(shape, element_size(config), config.ds.tensor_parallel_size)
+    return tokens * layer_bytes(shape, element_size(config))
 
 
 def head_bytes(shape: ModelShape, config: Config, tokens: int, device: str = "cuda") -> int:

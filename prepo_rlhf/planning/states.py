@@ -32,8 +32,8 @@ class States(NamedTuple):
 def policy_states(shape: ModelShape, config: Config) -> States:
     """One rank of the policy."""
     ds, element = config.ds, element_size(config)
-    ranks = config.actor.num_nodes * config.actor.num_gpus_per_node // ds.tensor_parallel_size
-    trainable, in_float32 = shape.trainable // ds.tensor_parallel_size, ds.param_dtype == "fp32"
+    ranks = config.actor.num_nodes * config.actor.num_gpus_per_node
+    trainable, in_float32 = shape.trainable, ds.param_dtype == "fp32"
     accumulated = {"fp32": 4, "bf16": 2, "fp16": 2}.get(ds.grad_accum_dtype or ds.param_dtype, element)
     weights = held_weights(shape, config, ranks)
     if ds.lora.rank:
@@ -55,7 +55,7 @@ def policy_states(shape: ModelShape, config: Config) -> States:
 
 def reference_states(shape: ModelShape, config: Config) -> States:
     """One rank of the reference model; DeepSpeed can only move its weights to the host under ZeRO-3."""
-    ranks = config.ref.num_nodes * config.ref.num_gpus_per_node // config.ds.tensor_parallel_size
+    ranks = config.ref.num_nodes * config.ref.num_gpus_per_node
     weights = held_weights(shape, config, ranks)
     gathered = _gathered(shape, config)
     if config.ref.offload and config.ds.zero_stage == 3:
@@ -64,13 +64,8 @@ def reference_states(shape: ModelShape, config: Config) -> States:
 
 
 def held_weights(shape: ModelShape, config: Config, ranks: int) -> int:
-    """A rank's part of the weights between passes; load_in_4bit quantises all but embedding and head."""
-    element, parameters = element_size(config), shape.parameters
-    size = parameters * element
-    if config.ds.load_in_4bit:
-        kept = shape.vocabulary * shape.hidden * (1 if shape.tied else 2)
-        size = kept * element + (parameters - kept) // 2
-    return size // (config.ds.tensor_parallel_size * (ranks if config.ds.zero_stage == 3 else 1))
+    """A rank's part of the weights between passes."""
+    return shape.parameters * element_size(config) // (ranks if config.ds.zero_stage == 3 else 1)
 
 
 def _buckets(shape: ModelShape, config: Config, accumulated: int) -> int:
@@ -83,4 +78,4 @@ def _buckets(shape: ModelShape, config: Config, accumulated: int) -> int:
 def _gathered(shape: ModelShape, config: Config) -> int:
     if config.ds.zero_stage < 3:
         return 0
-    return min(shape.parameters // config.ds.tensor_parallel_size, LIVE_PARAMETERS) * element_size(config)
+    return min(shape.parameters, LIVE_PARAMETERS) * element_size(config)

@@ -65,7 +65,7 @@ def create_fleet(config: Config, places: Places, ahead: Sequence[Any] = ()) -> F
         return RankGroup(
             size.num_nodes, size.num_gpus_per_node, ray.remote(actor_class), pg=group,
             num_gpus_per_actor=SHARED_GPU if shared else 1,
-            duplicate_actors=config.ds.ring_attn_size * config.ds.tensor_parallel_size,
+            duplicate_actors=config.ds.ring_attn_size,
         )  # fmt: skip
 
     policy = ranks(PolicyActor, config.actor, places.policy)

@@ -9,6 +9,7 @@ import hashlib
 import os
 import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from prepo_rlhf.backends import flash_attention, vllm_arguments
@@ -50,7 +51,7 @@ def prepare(config: Config) -> Prepared:
     _check_writable("--logger.run_dir", config.logger.run_dir)
     _check_writable("--ckpt.path", config.ckpt.path)
     _check_writable("--ckpt.output_dir", config.ckpt.output_dir)
-    _check_attention(config)
+    _check_kernels(config)
     vllm_arguments.check("--vllm.engine_args", engine_args(config.vllm.engine_args))
     _check_reward(config)
     start = find_start(config)
@@ -96,7 +97,9 @@ def _check_writable(option: str, folder: str) -> None:
         raise ConfigError(f"{option} {folder}: cannot be written ({error.strerror})") from error
 
 
-def _check_attention(config: Config) -> None:
+def _check_kernels(config: Config) -> None:
+    if config.ds.use_liger_kernel and find_spec("liger_kernel") is None:
+        raise ConfigError("--ds.use_liger_kernel: needs liger-kernel, which is not installed; install or remove it")
     if flash_attention.installed():
         return
     if config.ds.ring_attn_size > 1:

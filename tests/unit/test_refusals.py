@@ -61,6 +61,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"ds__ring_attn_size": 2, "ds__param_dtype": "bf16", "actor__num_gpus_per_node": 2},
         "--ds.ring_attn_size 2: needs flash-attn",
     ),
+    "Liger's kernels without Liger": ({"ds__use_liger_kernel": True}, "--ds.use_liger_kernel: needs liger-kernel"),
     "a missing eval set": ({"eval__dataset": "/nowhere/eval.jsonl", "eval__steps": 1}, "--eval.dataset"),
     "math without labels": ({"reward__remote_url": "math", "data__label_key": None}, "needs --data.label_key"),
     "math without a reference answer": (
