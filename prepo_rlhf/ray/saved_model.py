@@ -1,8 +1,8 @@
-"""The policy as files that others load: OpenRLHF's, and with LoRA a whole model with its adapter beside it.
+"""The policy as files that others load: a whole model, the one that the engines sampled from, each weight once.
 
 OpenRLHF saves a LoRA policy as its adapter alone, under the name of a model's folder, where neither an engine nor
-from_pretrained finds a model. Here the folder holds the merged weights, the ones that the engines sampled from, and
-`adapter/` in it what PEFT loads onto the base model.
+from_pretrained finds a model; here the folder holds the merged weights, and `adapter/` in it what PEFT loads onto the
+base model. And of a model whose head is its embedding OpenRLHF saves both, since it copies each before.
 Boundary: one DeepSpeed rank of several, all of which take part.
 """
 
@@ -32,17 +32,15 @@ def save_model(strategy: Strategy, model: Any, tokenizer: PreTrainedTokenizerBas
     base: Any = wrapped.get_base_model() if adapted else wrapped
     if base.can_generate():
         make_savable(base.generation_config)
-    if not adapted:
-        strategy.save_model(model, tokenizer, folder)
-        return
-    merged = _on_rank_0(strategy, PolicyWeights(wrapped))
-    adapter = _on_rank_0(strategy, _adapter_weights(wrapped))
+    weights = _on_rank_0(strategy, PolicyWeights(wrapped))
+    adapter = _on_rank_0(strategy, _adapter_weights(wrapped)) if adapted else {}
     if strategy.is_rank_0():
         saved = base.state_dict()
-        merged |= {name: buffer.cpu() for name, buffer in base.named_buffers() if name in saved}
-        base.save_pretrained(folder, state_dict=merged)
+        weights |= {name: buffer.cpu() for name, buffer in base.named_buffers() if name in saved}
+        base.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
-        wrapped.save_pretrained(os.path.join(folder, ADAPTER_FOLDER), state_dict=adapter)
+        if adapted:
+            wrapped.save_pretrained(os.path.join(folder, ADAPTER_FOLDER), state_dict=adapter)
     torch_dist_barrier_and_cuda_sync()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import deepspeed
 import ray
 import torch
 from openrlhf.utils.deepspeed import DeepspeedStrategy
@@ -63,12 +64,27 @@ class Strategy(DeepspeedStrategy):
             what = "the gradient is" if finite_loss else "the loss and its gradient are"
             raise NotFiniteError(f"{what} not finite")
 
+    @torch.no_grad()
+    def moving_average(self, model: Any, model_ema: Any, beta: float = 0.992, device: Any = None) -> None:
+        """Move every weight of `model_ema` to beta of itself and 1 - beta of the `model`'s: once an update.
+
+        OpenRLHF's counts its calls as micro-batches, and under ZeRO-3 changes copies that are then thrown away.
+        """
+        for weight, average in zip(model.parameters(), model_ema.parameters(), strict=True):
+            with _gathered(weight), _gathered(average, modifier_rank=0):
+                average.data.mul_(beta).add_(weight.data.to(average.device), alpha=1 - beta)
+
     def get_ds_train_config(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         config = super().get_ds_train_config(*args, **kwargs)
         if backends.current_backend() == "cpu":
             deepspeed_engine.use_torch_adam(config)
             deepspeed_engine.gather_one_by_one(config)
         return config
+
+
+def _gathered(parameter: torch.nn.Parameter, modifier_rank: int | None = None) -> Any:
+    """The whole parameter, of which each rank has a share under ZeRO-3; all get what `modifier_rank` has made of it."""
+    return deepspeed.zero.GatheredParameters([parameter], modifier_rank, enabled=hasattr(parameter, "ds_id"))
 
 
 def make_strategy(config: Config) -> Strategy:

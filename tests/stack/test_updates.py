@@ -12,6 +12,9 @@ import ray
 import torch
 from fleets import make_config, running_fleet
 from safetensors.torch import load_file
+from tiny_models import make_tiny_model
+from tiny_tasks import question_rows
+from transformers import AutoModelForCausalLM
 from updates import make_experiences, make_rollouts, train_on
 
 pytestmark = pytest.mark.usefixtures("ray_head")
@@ -74,6 +77,44 @@ def test_replayed_groups_are_trained_on_and_measured(tiny_llama: str, tmp_path: 
         assert measures["used_ratio"] == first["used_ratio"]
         # Of cosine_with_min_lr, after two updates of the four that the fleet was told of.
         assert learning_rate(fleet) == pytest.approx(0.01 * (0.1 + 0.9 * (1 + math.cos(math.pi / 2)) / 2), rel=1e-6)
+
+
+def test_the_head_of_a_model_whose_embedding_it_is_is_saved_once(tmp_path: Path) -> None:
+    model = make_tiny_model(tmp_path / "model", [row["question"] for row in question_rows(200)], family="qwen2")
+    config = make_config(model, tmp_path / "run", ds__param_dtype="fp32")
+    with running_fleet(config, with_engines=False) as fleet:
+        ray.get(fleet.policy.async_save_model())
+    before, after = (load_file(Path(folder) / "model.safetensors") for folder in (model, config.ckpt.output_dir))
+    assert after.keys() == before.keys() and "lm_head.weight" not in after
+    for name, weight in before.items():
+        torch.testing.assert_close(after[name], weight.float(), rtol=0, atol=0)
+    loaded = AutoModelForCausalLM.from_pretrained(config.ckpt.output_dir)
+    assert loaded.lm_head.weight is loaded.model.embed_tokens.weight
+
+
+@pytest.mark.parametrize(("stage", "ranks"), [(3, 2), pytest.param(2, 1, marks=pytest.mark.long)])
+def test_the_moving_average_moves_with_every_update(stage: int, ranks: int, tiny_llama: str, tmp_path: Path) -> None:
+    """Whatever the number of its micro-batches, several here; and what is saved is the average of whole weights."""
+    from prepo_rlhf.ray.weight_sync import PolicyWeights
+
+    config = make_config(
+        tiny_llama, tmp_path, train__batch_size=16, train__micro_batch_size=4, rollout__micro_batch_size=4,
+        actor__adam__lr=0.01, actor__lr_warmup_ratio=0.0, ds__param_dtype="fp32", ds__zero_stage=stage,
+        train__enable_ema=True, train__ema_beta=0.25, actor__num_gpus_per_node=ranks,
+    )  # fmt: skip
+    with running_fleet(config, with_engines=False) as fleet:
+        train_on(fleet, make_experiences(fleet), leave_out=False)
+        ray.get(fleet.policy.async_save_model())
+        ranks_hold = [
+            rank.__ray_call__.remote(lambda own: {n: w.clone() for n, w in PolicyWeights(own.actor.model.module)})
+            for rank in fleet.policy._actor_handlers
+        ]
+        trained = ray.get(ranks_hold)[0]
+    before = {name: weight.float() for name, weight in load_file(Path(tiny_llama) / "model.safetensors").items()}
+    saved = load_file(Path(config.ckpt.output_dir) / "model.safetensors")
+    assert max((trained[name] - before[name]).abs().max() for name in before) > 0.005
+    for name, weight in saved.items():
+        torch.testing.assert_close(weight, 0.25 * before[name] + 0.75 * trained[name], rtol=0, atol=1e-6)
 
 
 def learning_rate(fleet: Any) -> float:
