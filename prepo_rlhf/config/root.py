@@ -99,3 +99,9 @@ class Config(GivenConfig):
     logger: _Logger
     prepo: _Prepo
     backend: Literal["cpu", "cuda"]
+
+    @property
+    def may_share_prompts(self) -> bool:
+        """Whether a prompt's tokens may be computed once for the packed rollouts that begin with it. Flash attention
+        looks at one sequence alone; a load-balancing loss is a mean over tokens, and would count a shared one once."""
+        return self.ds.attn_implementation == "packed_sdpa" and self.actor.aux_loss_coef == 0

@@ -18,7 +18,7 @@ from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
 
 from prepo_rlhf.algorithm.entropy_weights import sequence_mean_entropy
 from prepo_rlhf.algorithm.reuse import reuse_sums
-from prepo_rlhf.backends import deepspeed_engine, packed_attention, remote_code
+from prepo_rlhf.backends import deepspeed_engine, remote_code
 from prepo_rlhf.backends.subclassing import plain_class, specialise
 from prepo_rlhf.config.base import flatten
 from prepo_rlhf.ray import progress, stacks
@@ -87,9 +87,7 @@ class PolicyActor(plain_class(PolicyModelActor)):
         # Without engines OpenRLHF builds no weight-sync group of its own.
         super().init_model_from_pretrained(strategy, pretrain, max_steps, vllm_engines=None)
         specialise(self.actor, PolicyModel)
-        # A load-balancing loss is a mean over tokens, and would count a shared one once.
-        packed = args.ds.attn_implementation == packed_attention.NAME
-        self.actor.may_share_prompts = packed and args.actor.aux_loss_coef == 0
+        self.actor.may_share_prompts = args.may_share_prompts
         specialise(self.trainer, WeightedActorTrainer)
         specialise(self.trainer.actor_loss_fn, WeightedPolicyLoss)
         deepspeed_engine.check_gradients(self.actor.model)

@@ -26,7 +26,6 @@ from torch.utils.data import DataLoader
 
 from prepo_rlhf.algorithm.dealing import deal
 from prepo_rlhf.algorithm.learning_signal import teaches
-from prepo_rlhf.backends import packed_attention
 from prepo_rlhf.config import Config
 from prepo_rlhf.ray.policy_actor import REPLAYED_KEY, WEIGHT_KEY
 from prepo_rlhf.ray.training_pass import MicroBatch
@@ -60,7 +59,7 @@ class TrainingPasses:
         own = _sequences(config, experiences)
         self._per_rank = len(own) // ranks
         self._sequences = [*own, *replayed]
-        self._shares_prompts = config.ds.attn_implementation == packed_attention.NAME
+        self._shares_prompts = config.may_share_prompts
         self._replayed = range(len(own), len(self._sequences))
         self._used = [not leave_out or teaches_anything(sequence) for sequence in self._sequences]
         self.used_ratio = fmean(self._used[: len(own)])
@@ -81,7 +80,7 @@ class TrainingPasses:
     def _orders(self) -> Iterator[list[int]]:
         """For each pass, the order in which every rank takes its sequences: by the draws of OpenRLHF's data loader."""
         ds, train = self._config.ds, self._config.train
-        shuffle = not train.dynamic_batch_enable and ds.ring_attn_size == ds.tensor_parallel_size == 1
+        shuffle = not train.dynamic_batch_enable and ds.ring_attn_size == 1
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             places: Any = range(self._per_rank)  # a sequence is all that a loader needs
@@ -115,7 +114,7 @@ class TrainingPasses:
         """Most sequences and most tokens of a micro-batch."""
         train, ds = self._config.train, self._config.ds
         if train.dynamic_batch_enable:
-            return float("inf"), train.max_tokens_per_gpu * ds.ring_attn_size * ds.tensor_parallel_size
+            return float("inf"), train.max_tokens_per_gpu * ds.ring_attn_size
         return train.micro_batch_size, float("inf")
 
 
