@@ -3,6 +3,7 @@
 # in the repository's root by then. It sets up .venv and its environment; then
 #
 #     read_options COMMAND ...    sets RUN_DIR, the folder of the job's records, and EFFECTIVE, all of its options
+#     run_step COMMAND ...        runs it; it ends when the script is ended
 #     run_job COMMAND ...         starts Ray, submits the job and waits for it; that Ray is stopped when the script ends
 ROOT=$PWD
 ME=$(basename "$0")
@@ -22,6 +23,16 @@ read_options() {
     EFFECTIVE=$("$@" --print_config)
     RUN_DIR=$(sed -n 's/^  run_dir: //p' <<<"$EFFECTIVE")
     [[ -n $RUN_DIR ]] || exec "$@"
+}
+
+# Bash passes no signal on to a command, and answers one at once only while it waits.
+run_step() {
+    "$@" &
+    local step=$!
+    trap 'kill "$step" 2>/dev/null || true; exit 130' INT
+    trap 'kill "$step" 2>/dev/null || true; exit 143' TERM HUP
+    wait "$step"
+    trap - INT TERM HUP
 }
 
 # Free ports and a folder of its own keep this Ray apart from any other on the machine. With --block all its processes

@@ -25,18 +25,18 @@ read_options "${JOB[@]}"
 
 echo "[1/4] Problems: SVAMP and MAWPS, and ASDiv (CC BY-NC 4.0: not for commercial use; WITHOUT=asdiv does without it)"
 read -ra WITHOUT <<<"${WITHOUT:-}"
-python "$EXAMPLE/problems.py" --output_dir $FILES/data ${DATA:+--from "$DATA"} --without "${WITHOUT[@]}"
+run_step python "$EXAMPLE/problems.py" --output_dir $FILES/data ${DATA:+--from "$DATA"} --without "${WITHOUT[@]}"
 
 echo "[2/4] Model"
 if [[ -z ${MODEL:-} ]]; then
     MODEL=$FILES/base
     python -c "import gguf" 2>/dev/null ||
         python -m pip install --quiet --no-deps --disable-pip-version-check --requirement "$EXAMPLE/requirements.txt"
-    python "$EXAMPLE/model.py" --output_dir $MODEL
+    run_step python "$EXAMPLE/model.py" --output_dir $MODEL
 fi
 
 echo "[3/4] Warm-up"
-python "$EXAMPLE/warm_up.py" --model "$MODEL" --problems $FILES/data/warm_up.jsonl --output_dir $FILES/warm \
+run_step python "$EXAMPLE/warm_up.py" --model "$MODEL" --problems $FILES/data/warm_up.jsonl --output_dir $FILES/warm \
     --config <(echo "$EFFECTIVE")
 [[ ${PREPARE_ONLY:-} ]] && exit
 
