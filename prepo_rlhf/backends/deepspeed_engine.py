@@ -57,6 +57,21 @@ def check_gradients(engine: Any) -> None:
         engine.optimizer.check_grad_overflow = True
 
 
+def keep_norm(engine: Any) -> None:
+    """Have the norm of a float32 gradient known without ZeRO too: DeepSpeed clips by it there, and forgets it.
+
+    It would be reported as 0, and one that is not finite go unnoticed until the weights are looked at.
+    """
+    clip_grad_norm = internals.require("deepspeed.runtime.utils:clip_grad_norm_")
+    internals.require("deepspeed:DeepSpeedEngine.clip_fp32_gradients")
+
+    def clip() -> None:
+        limit = engine.gradient_clipping()
+        engine.optimizer._global_grad_norm = clip_grad_norm(engine.module.parameters(), limit, mpu=engine.mpu)
+
+    engine.clip_fp32_gradients = clip
+
+
 def skipped_update(engine: Any) -> bool:
     """Whether the last optimizer step left the weights alone, as a gradient was not finite; in fp16, where DeepSpeed
     then lowers its loss scale, that is no fault."""

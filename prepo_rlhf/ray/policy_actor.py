@@ -91,6 +91,7 @@ class PolicyActor(plain_class(PolicyModelActor)):
         specialise(self.trainer, WeightedActorTrainer)
         specialise(self.trainer.actor_loss_fn, WeightedPolicyLoss)
         deepspeed_engine.check_gradients(self.actor.model)
+        deepspeed_engine.keep_norm(self.actor.model)
         # Mini-batches differ in how many micro-batches are left of them, as OpenRLHF's do with dynamic batches.
         self.trainer.args = args.replaced({"train.dynamic_batch_enable": True})
         self.weight_sync = WeightSync(strategy, self.actor.model.module, vllm_engines)

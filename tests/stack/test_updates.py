@@ -138,6 +138,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "two": {"actor__num_gpus_per_node": 2},
     "two-zero3": {"actor__num_gpus_per_node": 2, "ds__zero_stage": 3},
     "two-zero1": {"actor__num_gpus_per_node": 2, "ds__zero_stage": 1},
+    "two-zero0": {"actor__num_gpus_per_node": 2, "ds__zero_stage": 0},
     "packed": {"ds__packing_samples": True},
     "dynamic": {"train__dynamic_batch_enable": True, "train__max_tokens_per_gpu": 120},
     "two-zero3-dynamic": {
