@@ -195,6 +195,7 @@ def test_what_can_not_work_is_refused_by_name(flags: str, named: str) -> None:
         "--algo.advantage.is_correction_level seq --algo.advantage.is_correction_gating tv "
         "--algo.advantage.is_correction_threshold 0.1",
         "--backend cpu --vllm.sync_backend gloo --prepo.weight_clip 0 0",
+        "--actor.optim muon --actor.max_norm 0",
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -213,3 +214,16 @@ def test_the_dashboard_is_open_to_this_machine_alone_unless_asked(tmp_path: Path
 def test_a_worker_joins_the_head(head: str, address: str, tmp_path: Path) -> None:
     arguments = given_to_ray("ray_start_worker", tmp_path, head)
     assert arguments[:3] == ["start", "--address", address]
+
+
+@pytest.mark.parametrize(("ending", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_step_ends_with_its_script(ending: signal.Signals, status: int) -> None:
+    """The signal reaches the script alone, as a `kill` does, and the step writes down its own end."""
+    step = "trap 'echo ended; exit' TERM; echo begun; for _ in {1..100}; do sleep 0.1; done"
+    functions = "source <(sed -n '/^run_step()/,/^}/p' examples/scripts/cpu_ray.sh)"
+    command = ["bash", "-c", f'set -euo pipefail; {functions}; run_step bash -c "$1"; echo went on', "script", step]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as script:
+        assert script.stdout and script.stdout.readline() == "begun\n"
+        script.send_signal(ending)
+        assert script.stdout.read() == "ended\n"
+    assert script.returncode == status
